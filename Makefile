@@ -16,44 +16,62 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 # Python programs that tests run; the file is made when all of them are installed.
 VENV := $(CACHE)/python-$(shell sha256sum tests/python/requirements.txt | cut -c1-16)
 PYTHON_TOOLS := $(VENV)/.installed
+# A Debian in which packages are tested, new every month. Only root can make one and use it.
+DEBIAN := $(if $(filter 0,$(shell id -u)),$(CACHE)/debian-bookworm-$(shell date +%Y-%m))
 # Writes down how long a step takes, for the table at the end of .ci/run.
 STEP := .ci/step
 
-# program:package, for everything that tests, the demo and benchmarks run and a fresh Debian 12 may lack.
-PROGRAMS := \
-	protoc:protobuf-compiler etcd:etcd-server wrk:wrk partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
-	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
-	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc \
-	blkid:util-linux mdadm:mdadm mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.exfat:exfatprogs \
+# program:package, for what a fresh Debian 12 may lack, by purpose. FILES_… the same for what is no program: protoc's own
+# .proto files, which etcd-client's build imports.
+PROGRAMS_build := protoc:protobuf-compiler gcc:gcc
+FILES_build := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
+# What makes and checks the disks of the demo.
+PROGRAMS_demo := $(PROGRAMS_build) \
+	sgdisk:gdisk sfdisk:fdisk blkid:util-linux mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs \
+	mkfs.ntfs:ntfs-3g
+FILES_demo := $(FILES_build)
+# What makes packages, and the client that is linked statically.
+PROGRAMS_deb := $(PROGRAMS_build) musl-gcc:musl-tools dpkg-deb:dpkg strip:binutils
+FILES_deb := $(FILES_build)
+# Everything, peers of the benchmarks too: tests run each benchmark for a moment.
+PROGRAMS_test := $(PROGRAMS_demo) \
+	etcd:etcd-server wrk:wrk partclone.ext4:partclone nginx:nginx zstd:zstd curl:curl nft:nftables ip:iproute2 \
+	ps:procps losetup:mount mdadm:mdadm mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.exfat:exfatprogs \
 	cryptsetup:cryptsetup-bin wipefs:util-linux mkswap:util-linux veritysetup:cryptsetup-bin \
 	mkfs.f2fs:f2fs-tools mkfs.jfs:jfsutils mkreiserfs:reiserfsprogs mkfs.nilfs2:nilfs-tools \
 	mkfs.ocfs2:ocfs2-tools mkfs.gfs2:gfs2-utils mkudffs:udftools genisoimage:genisoimage \
 	mksquashfs:squashfs-tools mkfs.erofs:erofs-utils make-bcache:bcache-tools ntfs-3g.probe:ntfs-3g \
-	python3:python3 jq:jq udp-sender:udpcast uftp:uftp
-# The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
-FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
+	python3:python3 jq:jq udp-sender:udpcast uftp:uftp openssl:openssl \
+	debootstrap:debootstrap systemd-nspawn:systemd-container dpkg-deb:dpkg strip:binutils busybox:busybox-static \
+	musl-gcc:musl-tools
+FILES_test := $(FILES_demo)
 
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test bench-image bench-rest bench-multicast sim fuzz-disks soak lint fmt deny fuzz
+.PHONY: help setup build client-static deb install uninstall demo test bench-image bench-rest bench-multicast sim fuzz-disks soak lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: ## Install the Debian packages that are missing (as root), or say which
-	@$(STEP) setup $(MAKE) -s packages
+setup: ## Install all Debian packages that are missing (as root), or say which
+	@$(STEP) setup $(MAKE) -s packages FOR=test
 
-.PHONY: packages
+.PHONY: setup-build setup-demo setup-deb packages
+setup-build setup-demo setup-deb: setup-%:
+	@$(STEP) setup-$* $(MAKE) -s packages FOR=$*
+
 packages:
 	@missing=(); \
-	for entry in $(PROGRAMS); do \
+	for entry in $(PROGRAMS_$(FOR)); do \
 		command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}"); \
 	done; \
-	for entry in $(FILES); do \
+	for entry in $(FILES_$(FOR)); do \
 		test -e "$${entry%%:*}" || missing+=("$${entry##*:}"); \
 	done; \
-	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv); \
+	if [ $(FOR) = test ]; then \
+		python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv); \
+	fi; \
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
 	packages=$$(printf '%s\n' "$${missing[@]}" | sort -u | tr '\n' ' '); \
 	if [ "$$(id -u)" -ne 0 ]; then \
@@ -62,23 +80,54 @@ packages:
 	echo "setup: installing $$packages"; \
 	apt-get update -qq || echo "setup: the package lists could not be refreshed, trying with those there are" >&2; \
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages > /dev/null; \
-	for entry in $(PROGRAMS); do \
+	for entry in $(PROGRAMS_$(FOR)); do \
 		command -v "$${entry%%:*}" > /dev/null || { echo "setup: $${entry%%:*} is still missing" >&2; exit 1; }; \
 	done
 
-build: setup ## Build all programs for release
+build: setup-build ## Build all programs for release
 	$(CARGO) build --locked --release --bins
+
+# The client for any Linux: no C library, no other. It has a folder of its own in the cache, because it is compiled for
+# another target with other features, and tests use it too. Small, as machines download it: one optimisation level for all.
+MUSL := x86_64-unknown-linux-musl
+CLIENT_STATIC := $(CARGO_TARGET_DIR)/client-static/foghorn-client
+CLIENT_TARGET := $(CACHE)/client-static-target
+
+client-static: setup-deb ## Build a client that runs on any Linux (x86_64), without libraries
+	@rustup target list --installed 2> /dev/null | grep -qx $(MUSL) || rustup target add $(MUSL)
+	@CARGO_INCREMENTAL=0 CC_x86_64_unknown_linux_musl=musl-gcc CARGO_TARGET_DIR=$(CLIENT_TARGET) \
+		$(STEP) client-static $(CARGO) build --locked --profile client --target $(MUSL) -p foghorn-client
+	@mkdir -p $(dir $(CLIENT_STATIC))
+	@cp $(CLIENT_TARGET)/$(MUSL)/client/foghorn-client $(CLIENT_STATIC)
+
+PACKAGING := $(CARGO_TARGET_DIR)/release/foghorn-packaging
+PROGRAMS := --programs $(CARGO_TARGET_DIR)/release --client $(CLIENT_STATIC)
+
+deb: build client-static ## Make Debian packages in target/deb
+	$(PACKAGING) deb $(PROGRAMS) --out $(CARGO_TARGET_DIR)/deb
+
+# Compiles nothing, so that it can be run as root after `make build client-static`.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+WHERE := --prefix $(PREFIX) --sysconfdir $(SYSCONFDIR) --destdir "$(or $(DESTDIR),/)"
+
+install: ## Copy what `make build client-static` made to PREFIX (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR=)
+	@$(PACKAGING) install $(PROGRAMS) $(WHERE)
+
+uninstall: ## Remove what `make install` copied, but not changed configuration and data
+	@$(PACKAGING) uninstall $(WHERE)
 
 # Demo and tests use what one compilation made: the same profile and, in CI, the same command, because without the tests
 # Cargo chooses other features for dependencies and compiles them and all of ours again.
 BUILD := $(STEP) build $(CARGO) build --locked --workspace --bins
 
-demo: setup ## Capture a real disk, deploy it to three machines, check every file (DISK=path, KEEP=1)
+demo: setup-demo ## Capture a real disk, deploy it to three machines, check every file (DISK=path, KEEP=1)
 	@$(BUILD) $(if $(CI),--tests)
 	@$(STEP) demo $(CARGO_TARGET_DIR)/debug/foghorn demo
 
-test: setup $(PYTHON_TOOLS) ## Run every test, with a real etcd
+test: setup $(PYTHON_TOOLS) $(DEBIAN) client-static ## Run every test, with a real etcd
 	@mkdir -p $(CARGO_TARGET_DIR)/tools && ln -sfn $(VENV) $(CARGO_TARGET_DIR)/tools/venv
+	@$(if $(DEBIAN),ln -sfn $(DEBIAN) $(CARGO_TARGET_DIR)/tools/debian)
 	@$(BUILD) --tests
 	@$(STEP) test $(CARGO) test --locked --workspace
 
@@ -118,6 +167,9 @@ $(PYTHON_TOOLS): tests/python/requirements.txt | setup
 	python3 -m venv $(VENV)
 	@$(STEP) python $(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 	touch $@
+
+$(DEBIAN): | setup
+	@$(STEP) debian .ci/debian $@
 
 # Not optimised: it runs for a second, and would be compiled for minutes.
 $(CARGO_DENY):

@@ -88,6 +88,9 @@ pub struct Timing {
     /// How long the outcome of a session is remembered after the controller has recorded it, for a
     /// client whose connection broke just then.
     pub outcome_kept: Duration,
+    /// How long a client that is done waits for the controller's word that this is recorded. Longer
+    /// than a restart or an upgrade of the controller takes.
+    pub confirm_within: Duration,
     /// First and longest wait between two attempts to reach the controller.
     pub redial: (Duration, Duration),
 }
@@ -121,6 +124,7 @@ impl Default for Timing {
             progress_every: Duration::from_secs(1),
             admission_wait: Duration::from_secs(2),
             outcome_kept: Duration::from_secs(120),
+            confirm_within: Duration::from_secs(15 * 60),
             redial: (Duration::from_millis(250), Duration::from_secs(10)),
         }
     }
@@ -159,9 +163,14 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], without the reading.
     pub fn from_toml(text: &str) -> Result<Self, LoadConfigError> {
-        let raw: RawConfig =
+        let file: ConfigFile =
             toml::from_str(text).map_err(|source| LoadConfigError::Toml(Box::new(source)))?;
-        raw.check()
+        let missing = || LoadConfigError::Value {
+            key: "state_dir",
+            why: "is required".to_owned(),
+        };
+        let state_dir = file.state_dir.clone().ok_or_else(missing)?;
+        file.check(state_dir)
     }
 }
 
@@ -182,10 +191,11 @@ pub enum LoadConfigError {
     JoinToken(#[source] ParseTokenError),
 }
 
-#[derive(Deserialize)]
+/// The settings as a file has them: all of it, or a section of the file of `foghorn serve`.
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct RawConfig {
-    state_dir: PathBuf,
+pub struct ConfigFile {
+    state_dir: Option<PathBuf>,
     controller: Option<String>,
     join_token: Option<String>,
     listen: Option<SocketAddr>,
@@ -224,9 +234,30 @@ struct RawUpkeep {
     sweep_every_seconds: Option<u64>,
 }
 
-impl RawConfig {
-    fn check(self) -> Result<Config, LoadConfigError> {
-        let mut config = Config::new(self.state_dir);
+impl ConfigFile {
+    /// The settings of a node that is a part of `foghorn serve`, which enrols it and chooses where
+    /// its data is.
+    ///
+    /// # Errors
+    /// When a value is invalid, or chosen by `foghorn serve`. The message names the key.
+    pub fn for_site(self, state_dir: PathBuf) -> Result<Config, LoadConfigError> {
+        let chosen = [
+            ("state_dir", self.state_dir.is_some()),
+            ("controller", self.controller.is_some()),
+            ("join_token", self.join_token.is_some()),
+        ];
+        if let Some((key, _)) = chosen.into_iter().find(|(_, is_set)| *is_set) {
+            let why = "`foghorn serve` chooses it for its own storage node: leave it out";
+            return Err(LoadConfigError::Value {
+                key,
+                why: why.to_owned(),
+            });
+        }
+        self.check(state_dir)
+    }
+
+    fn check(self, state_dir: PathBuf) -> Result<Config, LoadConfigError> {
+        let mut config = Config::new(state_dir);
         config.controller = self
             .controller
             .map(|url| url.parse())

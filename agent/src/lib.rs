@@ -11,15 +11,18 @@
 //! controller's word; without one, nobody gets anything.
 
 mod address;
+pub mod args;
 mod backoff;
 mod config;
 mod controller_url;
+mod damage;
 mod disk;
 mod files;
 mod identity;
 mod jobs;
 mod link;
 mod multicast;
+mod origin;
 mod outbox;
 mod served_image;
 mod sessions;
@@ -29,7 +32,9 @@ mod status;
 mod stored_image;
 mod wake;
 
-pub use config::{Config, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig};
+pub use config::{
+    Config, ConfigFile, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig,
+};
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{
     AuthorityError, CheckCertificateError, EnrolError, LoadIdentityError, NodeIdentity,

@@ -30,14 +30,24 @@ struct Waiting {
     progress: BTreeMap<TaskId, SessionProgress>,
     multicasts: BTreeMap<u32, MulticastReport>,
     jobs: BTreeMap<u64, WaitingReport>,
-    status: NodeStatus,
+    /// `None` until it was gathered for the first time.
+    status: Option<NodeStatus>,
     status_due: bool,
+}
+
+/// The controller's word on the end of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Recorded {
+    NotYet,
+    Yes,
+    /// It does not know the task, as after an older backup of its store was restored.
+    Unknown,
 }
 
 struct EndedSession {
     message: SessionEnded,
     sent: bool,
-    recorded: watch::Sender<bool>,
+    recorded: watch::Sender<Recorded>,
 }
 
 impl EndedSession {
@@ -58,13 +68,13 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports the end of a session. The receiver turns true when the controller has recorded it.
+    /// Reports the end of a session. The receiver says when the controller has recorded it.
     pub(crate) fn session_ended(
         &self,
         task: TaskId,
         message: SessionEnded,
-    ) -> watch::Receiver<bool> {
-        let (recorded, receiver) = watch::channel(false);
+    ) -> watch::Receiver<Recorded> {
+        let (recorded, receiver) = watch::channel(Recorded::NotYet);
         let mut state = self.lock();
         // The outcome carries the last figures; a progress message after it would be about a
         // session that has ended.
@@ -131,14 +141,15 @@ impl Outbox {
     /// Replaces the status of the node and sends it soon.
     pub(crate) fn status(&self, status: NodeStatus) {
         let mut state = self.lock();
-        state.status = status;
+        state.status = Some(status);
         state.status_due = true;
         drop(state);
         self.wake.notify_one();
     }
 
-    /// The controller has recorded the end of the session. Returns whether that was news.
-    pub(crate) fn recorded(&self, task: TaskId, incarnation: u64) -> bool {
+    /// The controller has recorded the end of the session, or does not know it. Returns whether that
+    /// was news.
+    pub(crate) fn recorded(&self, task: TaskId, incarnation: u64, word: Recorded) -> bool {
         let mut state = self.lock();
         if !state
             .ended
@@ -150,7 +161,7 @@ impl Outbox {
         let Some(ended) = state.ended.remove(&task) else {
             return false;
         };
-        ended.recorded.send_replace(true);
+        ended.recorded.send_replace(word);
         true
     }
 
@@ -175,7 +186,7 @@ impl Outbox {
 
     /// A new link is up: everything that a lost one may have swallowed is due again. Returns the
     /// status for the hello.
-    pub(crate) fn begin_link(&self) -> NodeStatus {
+    pub(crate) fn begin_link(&self) -> Option<NodeStatus> {
         let mut state = self.lock();
         for outcome in state.ended.values_mut() {
             outcome.sent = false;
@@ -223,7 +234,8 @@ impl Outbox {
         if let Some((_, report)) = state.multicasts.pop_first() {
             return Some(Message::Multicast(report));
         }
-        std::mem::take(&mut state.status_due).then(|| Message::Status(state.status.clone()))
+        let due = std::mem::take(&mut state.status_due);
+        state.status.clone().filter(|_| due).map(Message::Status)
     }
 }
 
@@ -278,17 +290,20 @@ mod tests {
         assert_eq!(drain(&outbox).len(), 0, "once per link");
         outbox.begin_link();
         assert_eq!(drain(&outbox).len(), 1);
-        assert!(!*recorded.borrow());
+        assert_eq!(*recorded.borrow(), Recorded::NotYet);
         assert!(
-            !outbox.recorded(task(1), 6),
+            !outbox.recorded(task(1), 6, Recorded::Yes),
             "of another task of that number"
         );
         assert!(outbox.has_unrecorded(task(1), 5));
-        assert!(outbox.recorded(task(1), 5));
-        assert!(*recorded.borrow());
+        assert!(outbox.recorded(task(1), 5, Recorded::Unknown));
+        assert_eq!(*recorded.borrow(), Recorded::Unknown);
         outbox.begin_link();
         assert_eq!(drain(&outbox).len(), 0);
-        assert!(!outbox.recorded(task(1), 5), "a second answer is no news");
+        assert!(
+            !outbox.recorded(task(1), 5, Recorded::Yes),
+            "a second answer is no news"
+        );
     }
 
     #[test]

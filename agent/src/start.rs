@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::address::{self, FindAddressError};
+use crate::address::{Advertised, FindAddressError};
 use crate::config::Config;
 use crate::files::Files;
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
@@ -90,7 +90,7 @@ impl Agent {
         let listener = Listener::bind(config.listen, &identity.for_transport()?)?;
         let listening = listener.local_address().map_err(StartError::LocalAddress)?;
         let advertised = advertise(&config, listening, identity.link_address.clone()).await?;
-        info!(node = %identity.node, %listening, advertised, "storage node is up");
+        info!(node = %identity.node, %listening, advertised = advertised.first(), "storage node is up");
         Ok(Self::assemble(
             config, identity, store, listener, listening, advertised,
         ))
@@ -102,7 +102,7 @@ impl Agent {
         store: Arc<Store>,
         listener: Listener,
         listening: SocketAddr,
-        advertised: String,
+        advertised: Advertised,
     ) -> Self {
         let node = identity.node.clone();
         let (mut serving, mut reporting) = (TaskGroup::new(), TaskGroup::new());
@@ -145,6 +145,8 @@ impl Agent {
             reporting.cancel.child_token(),
         ));
         let status = StatusReporter {
+            advertised: advertised.clone(),
+            identity: identity.subscribe(),
             store,
             sessions: sessions.clone(),
             outbox: outbox.clone(),
@@ -158,7 +160,7 @@ impl Agent {
         let link = ControllerLink {
             state_dir: config.state_dir,
             identity,
-            quic_address: advertised,
+            quic_address: advertised.first().to_owned(),
             outbox,
             sessions: sessions.clone(),
             jobs: jobs.clone(),
@@ -278,13 +280,10 @@ async fn advertise(
     config: &Config,
     listening: SocketAddr,
     controller: String,
-) -> Result<String, StartError> {
+) -> Result<Advertised, StartError> {
     if let Some(advertise) = &config.advertise {
-        return Ok(advertise.clone());
+        return Ok(Advertised::set(advertise.clone()));
     }
-    let found = tokio::task::spawn_blocking(move || address::advertised(listening, &controller));
-    Ok(found
-        .await
-        .expect("looking up a route does not panic")?
-        .to_string())
+    let found = tokio::task::spawn_blocking(move || Advertised::find(listening, &controller));
+    Ok(found.await.expect("looking up a route does not panic")?)
 }

@@ -4,18 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_chunk_store::Store;
-use foghorn_proto::link::{NodeStatus, StoredManifest};
+use foghorn_chunk_store::{Space, Store};
+use foghorn_proto::link::NodeStatus;
 use foghorn_types::{ByteCount, chain};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::address::Advertised;
+use crate::identity::NodeIdentity;
 use crate::outbox::Outbox;
 use crate::sessions::Sessions;
+use crate::{damage, origin};
 
 /// Gathers the figures and leaves them in the outbox, until cancelled.
 pub(crate) struct StatusReporter {
+    pub advertised: Advertised,
+    pub identity: watch::Receiver<Arc<NodeIdentity>>,
     pub store: Arc<Store>,
     pub sessions: Arc<Sessions>,
     pub outbox: Arc<Outbox>,
@@ -43,12 +48,14 @@ impl StatusReporter {
 
     async fn gather(&self) -> Option<NodeStatus> {
         let (store, keep_free) = (self.store.clone(), self.keep_free);
-        let gathered = tokio::task::spawn_blocking(move || from_store(&store, keep_free))
-            .await
-            .ok()?;
+        let advertised = self.advertised.clone();
+        let gather = move || (from_store(&store, keep_free), advertised.now());
+        let (gathered, quic_addresses) = tokio::task::spawn_blocking(gather).await.ok()?;
         match gathered {
             Ok(status) => Some(NodeStatus {
                 active_transfers: self.sessions.active_transfers(),
+                quic_addresses,
+                certificate_ends_ms: self.identity.borrow().expires.as_millis(),
                 ..status
             }),
             Err(problem) => {
@@ -86,11 +93,11 @@ fn from_store(
     keep_free: ByteCount,
 ) -> Result<NodeStatus, Box<dyn std::error::Error + Send + Sync>> {
     let healed = store.heal();
-    let space = crate::space::of(store.path())?;
+    let space = Space::of(store.path())?;
     let problem = healed
         .err()
         .map(|error| chain(&error).to_string())
-        .or_else(|| space.problem(store.path(), keep_free));
+        .or_else(|| crate::space::problem(&space, store.path(), keep_free));
     // What the index says is not known while it does not work.
     let stats = store.stats().unwrap_or_else(|problem| {
         warn!(error = %chain(&problem), "could not read the index of the chunk store");
@@ -110,12 +117,15 @@ fn from_store(
         manifests: found
             .images
             .into_iter()
-            .map(|(image, manifest)| StoredManifest {
-                image_id: image.get(),
-                manifest_id: manifest.as_bytes().to_vec(),
-            })
+            .map(|(image, manifest)| origin::stored(store, image, manifest))
             .collect(),
         active_transfers: 0,
+        quic_addresses: Vec::new(),
+        certificate_ends_ms: 0,
+        damaged: damage::contents(store).unwrap_or_else(|problem| {
+            warn!(error = %chain(problem.as_ref()), "could not find out what damage affects");
+            Vec::new()
+        }),
         files: store
             .files()?
             .into_iter()

@@ -1,115 +1,53 @@
 //! REST: requests with the tokens and the authority of the context, and what an answer other than
 //! success means.
 
+pub mod action;
+mod error;
 mod files;
+mod rehearsal;
+mod trouble;
+pub mod verbose;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foghorn_rest_types::fog::{ErrorBody, FogObject, ReadListError, Row, read_list, read_one};
+use foghorn_rest_types::fog::{ErrorBody, FogObject, Row, read_list, read_one};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+pub use self::error::{ApiError, Said, Token};
 use crate::context::Context;
-use crate::exit::{Exit, Failure};
 
 /// Lists of a large fleet are tens of megabytes.
 const LARGEST_ANSWER: u64 = 512 << 20;
 
+/// An answer, whatever its status.
+struct Answer {
+    status: u16,
+    /// The explanation of a refusal beside its body.
+    problem: Option<String>,
+    text: String,
+}
+
+fn problem_of<B>(response: &ureq::http::Response<B>) -> Option<String> {
+    let problem = response.headers().get("foghorn-problem")?;
+    problem.to_str().ok().map(str::to_owned)
+}
+
 /// One server, seen through its REST API.
+#[derive(Clone)]
 pub struct Api {
     agent: ureq::Agent,
     base: String,
     api_token: String,
     user_token: String,
-}
-
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    #[error("could not read the certificate authority of this server")]
-    Authority(#[source] ureq::Error),
-    #[error("could not reach {server}")]
-    Unreachable { server: String, source: ureq::Error },
-    #[error("{server} did not accept the tokens")]
-    Credentials { server: String },
-    /// The tokens are valid, but the role is insufficient, or there were too many attempts.
-    #[error("{0}")]
-    Forbidden(String),
-    #[error("{0}")]
-    NotFound(String),
-    #[error("{0}")]
-    Conflict(String),
-    #[error("{0}")]
-    Invalid(String),
-    #[error("the server answered {status} to {request}: {message}")]
-    Server {
-        status: u16,
-        request: String,
-        message: String,
-    },
-    #[error("could not read the answer to {request}")]
-    Answer {
-        request: String,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        let (exit, advice) = match &error {
-            ApiError::Authority(_) => (
-                Exit::Usage,
-                Some("log in again with --ca or --ca-fingerprint"),
-            ),
-            ApiError::Unreachable { source, .. } if is_distrust(source) => (
-                Exit::Failed,
-                Some(
-                    "the server's certificate was not accepted: log in with --ca FILE or --ca-fingerprint SHA",
-                ),
-            ),
-            ApiError::Unreachable { .. } => (
-                Exit::Failed,
-                Some(
-                    "check the address and that the server is running; `foghorn doctor` shows details",
-                ),
-            ),
-            ApiError::Credentials { .. } => {
-                (Exit::Refused, Some("run `foghorn login` with valid tokens"))
-            }
-            ApiError::Forbidden(_) => (Exit::Refused, None),
-            ApiError::NotFound(_) => (Exit::NotFound, None),
-            ApiError::Conflict(_) => (
-                Exit::Conflict,
-                Some(
-                    "see `list` and `task list --active` for what exists, then choose another name or wait",
-                ),
-            ),
-            ApiError::Invalid(_) => (Exit::Usage, None),
-            ApiError::Server { .. } => (Exit::Failed, Some("see the server's log")),
-            ApiError::Answer { .. } => (
-                Exit::Failed,
-                Some("client and server may have different versions"),
-            ),
-        };
-        let failure = Failure::new(exit, error.to_string());
-        let failure = match std::error::Error::source(&error) {
-            Some(_) => match error {
-                ApiError::Authority(source) | ApiError::Unreachable { source, .. } => {
-                    failure.caused_by(source)
-                }
-                ApiError::Answer { source, .. } => failure.caused_by(source),
-                _ => failure,
-            },
-            None => failure,
-        };
-        match advice {
-            Some(advice) => failure.advise(advice),
-            None => failure,
-        }
-    }
+    /// Names of objects that were seen, for messages that speak of ids.
+    names: Arc<Mutex<HashMap<(String, u32), String>>>,
+    /// Nothing is to be changed.
+    rehearses: bool,
 }
 
 impl Api {
@@ -128,6 +66,8 @@ impl Api {
             base: context.server.clone(),
             api_token: data_encoding::BASE64.encode(context.api_token.as_bytes()),
             user_token: data_encoding::BASE64.encode(context.user_token.as_bytes()),
+            names: Arc::default(),
+            rehearses: false,
         })
     }
 
@@ -151,16 +91,20 @@ impl Api {
         filter: Option<Value>,
     ) -> Result<Vec<Row<T>>, ApiError> {
         let body = self.value("GET", path, filter.as_ref())?;
-        read_list(body).map_err(|source| unreadable("GET", path, source))
+        let rows = read_list(body).map_err(unreadable)?;
+        rows.iter().for_each(|row| self.remember(row));
+        Ok(rows)
     }
 
     /// One object, or `None` when there is no object with this id.
     pub fn one<T: FogObject>(&self, number: u32) -> Result<Option<Row<T>>, ApiError> {
         let path = format!("/fog/{}/{number}", T::CLASS);
         match self.value("GET", &path, None::<&Value>) {
-            Ok(body) => read_one(body)
-                .map(Some)
-                .map_err(|source| unreadable("GET", &path, source)),
+            Ok(body) => {
+                let row = read_one(body).map_err(unreadable)?;
+                self.remember(&row);
+                Ok(Some(row))
+            }
             Err(ApiError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -170,7 +114,7 @@ impl Api {
     pub fn create<T: FogObject>(&self, body: &impl Serialize) -> Result<Row<T>, ApiError> {
         let path = format!("/fog/{}/create", T::CLASS);
         let stored = self.value("POST", &path, Some(body))?;
-        read_one(stored).map_err(|source: ReadListError| unreadable("POST", &path, source))
+        read_one(stored).map_err(unreadable)
     }
 
     /// Changes the fields that are in `body`.
@@ -181,7 +125,7 @@ impl Api {
     ) -> Result<Row<T>, ApiError> {
         let path = format!("/fog/{}/{number}/edit", T::CLASS);
         let stored = self.value("PUT", &path, Some(body))?;
-        read_one(stored).map_err(|source| unreadable("PUT", &path, source))
+        read_one(stored).map_err(unreadable)
     }
 
     pub fn delete<T: FogObject>(&self, number: u32) -> Result<(), ApiError> {
@@ -201,7 +145,7 @@ impl Api {
         body: Option<&impl Serialize>,
     ) -> Result<T, ApiError> {
         let answer = self.value(method, path, body)?;
-        serde_json::from_value(answer).map_err(|source| unreadable(method, path, source))
+        serde_json::from_value(answer).map_err(unreadable)
     }
 
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
@@ -219,7 +163,7 @@ impl Api {
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).map_err(|source| unreadable(method, path, source))
+        serde_json::from_str(&text).map_err(unreadable)
     }
 
     /// The answer as text. Everything but 2xx is an error.
@@ -229,26 +173,38 @@ impl Api {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<String, ApiError> {
+        let body = body.map(serde_json::to_vec).transpose();
+        let answer = self.exchange(method, path, body.map_err(unreadable)?)?;
+        if (200..300).contains(&answer.status) {
+            self.done(method, answer.text)
+        } else {
+            Err(self.refusal(answer.status, method, path, &answer.text, answer.problem))
+        }
+    }
+
+    /// Sends a request and reads the answer, whatever it says.
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, ApiError> {
         let unreachable = |source| ApiError::Unreachable {
             server: self.base.clone(),
             source,
         };
+        let url = format!("{}{}", self.base, self.marked(method, path));
         let request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base))
+            .uri(&url)
             .header("fog-api-token", &self.api_token)
             .header("fog-user-token", &self.user_token)
             .header("content-type", "application/json");
-        let bytes = match body {
-            Some(body) => {
-                serde_json::to_vec(body).map_err(|source| unreadable(method, path, source))?
-            }
-            None => Vec::new(),
-        };
+        let has_body = body.is_some();
         let request = request
-            .body(bytes)
+            .body(body.unwrap_or_default())
             .map_err(|error| unreachable(error.into()))?;
-        let mut response = if body.is_some() {
+        let mut response = if has_body {
             self.agent.run(
                 self.agent
                     .configure_request(request)
@@ -261,19 +217,19 @@ impl Api {
         }
         .map_err(unreachable)?;
         let status = response.status().as_u16();
-        let problem = response.headers().get("foghorn-problem");
-        let problem = problem.and_then(|text| text.to_str().ok().map(str::to_owned));
+        let problem = problem_of(&response);
+        verbose::exchange(method, &url, status, problem.as_deref());
         let text = response
             .body_mut()
             .with_config()
             .limit(LARGEST_ANSWER)
             .read_to_string()
             .map_err(unreachable)?;
-        if (200..300).contains(&status) {
-            Ok(text)
-        } else {
-            Err(self.refusal(status, method, path, &text, problem))
-        }
+        Ok(Answer {
+            status,
+            problem,
+            text,
+        })
     }
 
     /// The time of the server's clock, as an HTTP date.
@@ -294,7 +250,8 @@ impl Api {
             .map(str::to_owned))
     }
 
-    /// Where FOG's dialect has no words for a refusal, they are in the header `foghorn-problem`.
+    /// What an answer other than success means. Where FOG's dialect has no words for a refusal, they
+    /// are in the header `foghorn-problem`.
     fn refusal(
         &self,
         status: u16,
@@ -305,102 +262,94 @@ impl Api {
     ) -> ApiError {
         let said = serde_json::from_str::<ErrorBody>(body)
             .ok()
-            .map(|body| match body.field {
-                Some(field) => format!("{field}: {}", body.error),
-                None => body.error,
-            });
-        let request = format!("{method} {path}");
-        match (said, problem) {
-            // FOG answers 404 to objects that it does not take.
-            (None, Some(problem)) if status == 404 && path.ends_with("/create") => {
-                ApiError::Invalid(format!(
-                    "the server refused {request}: {}",
-                    with_options(problem)
-                ))
+            .map(said_in)
+            .filter(|said| !said.is_empty())
+            .map(|said| self.with_names(&said));
+        let problem = problem.map(|problem| self.with_names(&problem));
+        let class = path.strip_prefix("/fog/").unwrap_or_default();
+        let class = class.split(['/', '?']).next().unwrap_or_default();
+        let what = Said {
+            action: action::action(method, path, |class, id| self.called(class, id)),
+            message: String::new(),
+            command: action::words_of(class).map_or("", |words| words.command),
+        };
+        error::classify(status, said, problem, what, &self.base)
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<(String, u32), String>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember<T: FogObject>(&self, row: &Row<T>) {
+        if !row.view.name().is_empty() {
+            let key = (T::CLASS.to_owned(), row.view.number());
+            self.names().insert(key, row.view.name().to_owned());
+        }
+    }
+
+    /// `pc1 (7)`, or `7` when the name was not seen.
+    fn called(&self, class: &str, id: &str) -> String {
+        let number = id.parse::<u32>().ok();
+        let name = number.and_then(|id| self.names().get(&(class.to_owned(), id)).cloned());
+        name.map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
+    }
+
+    /// A message of the server, which speaks of ids, with the names of these objects. Those that
+    /// were not seen are looked up; without success the message stays as it is.
+    fn with_names(&self, message: &str) -> String {
+        let words: Vec<&str> = message.split(' ').collect();
+        let mut out: Vec<String> = Vec::with_capacity(words.len());
+        for (at, word) in words.iter().enumerate() {
+            let class = at.checked_sub(1).and_then(|at| action::words_of(words[at]));
+            let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
+            let rest = &word[digits.len()..];
+            match class.filter(|_| digits.parse::<u32>().is_ok()) {
+                Some(class) => {
+                    self.look_up(class.class, digits);
+                    if let Some(last) = out.last_mut() {
+                        class.noun.clone_into(last);
+                    }
+                    out.push(format!("{}{rest}", self.called(class.class, digits)));
+                }
+                None => out.push((*word).to_owned()),
             }
-            (said, problem) => classify(status, said.or(problem), &request, &self.base),
+        }
+        out.join(" ")
+    }
+
+    /// Learns the name of an object, if it has one and can be read.
+    fn look_up(&self, class: &str, id: &str) {
+        let Ok(number) = id.parse::<u32>() else {
+            return;
+        };
+        let key = (class.to_owned(), number);
+        if class == "task" || self.names().contains_key(&key) {
+            return;
+        }
+        let found = self.exchange("GET", &format!("/fog/{class}/{id}"), None);
+        let name = found
+            .ok()
+            .filter(|answer| answer.status == 200)
+            .and_then(|answer| serde_json::from_str::<Value>(&answer.text).ok())
+            .and_then(|object| Some(object.get("name")?.as_str()?.to_owned()));
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            self.names().insert(key, name);
         }
     }
 }
 
-/// Whether the connection failed because of the server's certificate. Errors of the handshake are
-/// reported as I/O errors.
-fn is_distrust(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
-        ureq::Error::Io(error) => error
-            .get_ref()
-            .is_some_and(|inner| inner.is::<rustls::Error>()),
-        _ => false,
+/// The words of an error's body, with the field at fault once.
+fn said_in(body: ErrorBody) -> String {
+    match body.field {
+        Some(field) if !body.error.starts_with(&format!("{field}: ")) => {
+            format!("{field}: {}", body.error)
+        }
+        _ => body.error,
     }
 }
 
-/// FOG's statuses do not distinguish a conflict from a crash; its few fixed sentences do.
-fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> ApiError {
-    let message = said.map_or_else(|| "no reason was given".to_owned(), with_options);
-    let lower = message.to_lowercase();
-    let taken = [
-        "already created",
-        "already a member of an active task",
-        "already in use",
-        "is in use by task",
-        "is taken",
-        "belongs to",
-    ]
-    .iter()
-    .any(|part| lower.contains(part));
-    match status {
-        403 if lower.contains("needs the role") || lower.contains("turned off") => {
-            ApiError::Forbidden(format!("the server refused {request}: {message}"))
-        }
-        302 => {
-            ApiError::Forbidden("the API is turned off: `foghorn api on` turns it on".to_owned())
-        }
-        429 => ApiError::Forbidden(format!("the server refused {request}: {message}")),
-        401 | 403 => ApiError::Credentials {
-            server: server.to_owned(),
-        },
-        404 => ApiError::NotFound(format!("the server does not know {request}: {message}")),
-        409 => ApiError::Conflict(format!("the server refused {request}: {message}")),
-        500 if taken => ApiError::Conflict(format!("the server refused {request}: {message}")),
-        400 | 413 | 417 | 422 => {
-            ApiError::Invalid(format!("the server refused {request}: {message}"))
-        }
-        _ => ApiError::Server {
-            status,
-            request: request.to_owned(),
-            message,
-        },
-    }
-}
-
-/// Fields of the API that refusals speak of, and what sets them here.
-const SET_BY: [(&str, &str); 3] = [
-    ("imagePartitionTypeID", "foghorn image edit --part"),
-    ("imageTypeID", "foghorn image edit --all-disks or --raw"),
-    ("kernelDevice", "foghorn host edit --disk"),
-];
-
-/// A sentence of the server, with the options for the fields that it names.
-fn with_options(said: String) -> String {
-    let named = SET_BY.iter().filter(|(field, _)| said.contains(field));
-    let options: Vec<String> = named
-        .map(|(field, command)| format!("{field} is set by `{command}`"))
-        .collect();
-    if options.is_empty() {
-        said
-    } else {
-        format!("{said} ({})", options.join(", "))
-    }
-}
-
-fn unreadable(
-    method: &str,
-    path: &str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> ApiError {
+fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ApiError {
     ApiError::Answer {
-        request: format!("{method} {path}"),
         source: source.into(),
     }
 }
@@ -438,48 +387,34 @@ pub(crate) fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, ureq:
 mod tests {
     use super::*;
 
-    fn exit_of(status: u16, said: Option<&str>) -> Exit {
-        Failure::from(classify(
-            status,
-            said.map(str::to_owned),
-            "GET /fog/host",
-            "https://fog",
-        ))
-        .exit()
+    #[test]
+    fn the_field_at_fault_is_named_once() {
+        let said = |error: &str| {
+            said_in(ErrorBody {
+                error: error.to_owned(),
+                field: Some("hosts".to_owned()),
+            })
+        };
+        assert_eq!(said("too many"), "hosts: too many");
+        assert_eq!(said("hosts: too many"), "hosts: too many");
     }
 
     #[test]
-    fn every_answer_has_its_exit_code() {
-        assert_eq!(exit_of(401, None), Exit::Refused);
-        assert_eq!(exit_of(403, None), Exit::Refused);
+    fn objects_that_were_seen_are_called_by_their_names() {
+        let api = Api::new(&Context {
+            server: "https://127.0.0.1:1".into(),
+            ca_pem: None,
+            api_token: "a".into(),
+            user_token: "u".into(),
+        })
+        .unwrap();
+        let key = ("storagenode".to_owned(), 3);
+        api.names().insert(key, "north".to_owned());
         assert_eq!(
-            exit_of(
-                403,
-                Some("this needs the role operator, and anna has read-only")
-            ),
-            Exit::Refused
+            api.with_names("mac: x belongs to storagenode 3: no"),
+            "mac: x belongs to storage node north (3): no"
         );
-        assert_eq!(exit_of(429, Some("too many failed log-ins")), Exit::Refused);
-        assert_eq!(exit_of(302, None), Exit::Refused);
-        assert_eq!(exit_of(404, None), Exit::NotFound);
-        assert_eq!(exit_of(409, Some("no active task")), Exit::Conflict);
-        assert_eq!(
-            exit_of(417, Some("Required database field is empty")),
-            Exit::Usage
-        );
-        assert_eq!(exit_of(500, Some("Already created")), Exit::Conflict);
-        assert_eq!(
-            exit_of(500, Some("Host is already a member of an active task")),
-            Exit::Conflict
-        );
-        assert_eq!(exit_of(500, None), Exit::Failed);
-        assert_eq!(exit_of(503, None), Exit::Failed);
-    }
-
-    #[test]
-    fn fields_of_the_api_come_with_the_options_that_set_them() {
-        assert_eq!(with_options("no".to_owned()), "no");
-        let said = with_options("set imageTypeID to 1".to_owned());
-        assert!(said.contains("--all-disks or --raw") && !said.contains("--part"));
+        assert_eq!(api.with_names("in use by task 4"), "in use by task 4");
+        assert_eq!(api.called("host", "9"), "9");
     }
 }

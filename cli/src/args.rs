@@ -5,22 +5,30 @@ use clap_complete::Shell;
 
 use crate::connection::ConnectionArgs;
 use crate::demo::DemoArgs;
+use crate::doctor::DoctorArgs;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
 use crate::serve::ServeArgs;
 use crate::verbs::api_switch::ApiCommand;
 use crate::verbs::audit::AuditArgs;
+use crate::verbs::backup::BackupCommand;
 use crate::verbs::context::ContextCommand;
 use crate::verbs::group::GroupCommand;
 use crate::verbs::host::HostCommand;
 use crate::verbs::image::ImageCommand;
+use crate::verbs::inventory::InventoryCommand;
 use crate::verbs::login::LoginArgs;
 use crate::verbs::node::NodeCommand;
+use crate::verbs::notify::NotifyCommand;
+use crate::verbs::plugin::PluginCommand;
 use crate::verbs::schedule::ScheduleCommand;
 use crate::verbs::session::SessionCommand;
+use crate::verbs::setting::SettingCommand;
 use crate::verbs::snapin::SnapinCommand;
+use crate::verbs::storage_group::StorageGroupCommand;
 use crate::verbs::task::TaskCommand;
 use crate::verbs::user::UserCommand;
+use crate::verbs::wake::WakeArgs;
 
 const HELP: &str = "\
 Example:
@@ -48,6 +56,12 @@ pub struct Cli {
     /// Print only ids and results
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Show times in UTC instead of the zone of this machine
+    #[arg(long, global = true)]
+    pub utc: bool,
+    /// Show every request to the server and its answer on standard error
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -61,7 +75,7 @@ fn long_help() -> String {
 pub enum Verb {
     /// Check a server and its tokens and store them as a context
     #[command(
-        after_help = "Example:\n  printf '%s\\n' \"$API_TOKEN\" \"$USER_TOKEN\" | foghorn login --server https://fog.example.org:8443 --ca-fingerprint SHA"
+        after_help = "Examples:\n  foghorn login --server https://fog.example.org:8443 --ca-fingerprint SHA\n  foghorn login --first-run-file first-run.json\n  printf '%s\\n' \"$API_TOKEN\" \"$USER_TOKEN\" | foghorn login --server https://fog.example.org:8443 --ca ca.pem --name branch"
     )]
     Login(LoginArgs),
     /// Contexts: the servers with stored logins
@@ -91,12 +105,30 @@ pub enum Verb {
     /// Snapins: programs that hosts run, and their files
     #[command(
         subcommand,
-        after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi"
+        after_help = "Example:\n  foghorn snapin create 7zip --upload ./7z2409-x64.msi"
     )]
     Snapin(SnapinCommand),
     /// Storage nodes: where images are stored
     #[command(subcommand, after_help = "Example:\n  foghorn node join-token north")]
     Node(NodeCommand),
+    /// Storage groups: sets of storage nodes that hold the same images
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn storage-group edit north --add-node n2"
+    )]
+    StorageGroup(StorageGroupCommand),
+    /// Settings of the installation
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn setting set FOG_TZ_INFO Europe/Berlin"
+    )]
+    Setting(SettingCommand),
+    /// Plugins: list, show, switch on and off
+    #[command(subcommand, after_help = "Example:\n  foghorn plugin list")]
+    Plugin(PluginCommand),
+    /// Hardware of hosts, as they reported it
+    #[command(subcommand, after_help = "Example:\n  foghorn inventory show lab-pc01")]
+    Inventory(InventoryCommand),
     /// Tasks: list, show, cancel, wait
     #[command(subcommand, after_help = "Example:\n  foghorn task list --active")]
     Task(TaskCommand),
@@ -109,24 +141,35 @@ pub enum Verb {
         after_help = "Example:\n  foghorn user add anna --role operator"
     )]
     User(UserCommand),
+    /// Who is told of failures, ends of tasks, lost nodes: webhooks, chats, mails
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn notify add webhook https://hooks.example.org/foghorn --name pager"
+    )]
+    Notify(NotifyCommand),
     /// The REST API as a whole: turn it on or off, replace its token
     #[command(subcommand, after_help = "Example:\n  foghorn api status")]
     Api(ApiCommand),
     /// Show who changed what, newest first
     #[command(after_help = "Example:\n  foghorn audit --class host --id 7 --since 48h")]
     Audit(AuditArgs),
-    /// Scheduled tasks
-    #[command(subcommand, after_help = "Example:\n  foghorn schedule list")]
+    /// Backups of the server's state
+    #[command(subcommand, after_help = "Example:\n  foghorn backup create")]
+    Backup(BackupCommand),
+    /// Schedules: what is done later, once or by the calendar
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn schedule create night --task deploy --group lab --cron '0 3 * * 1'"
+    )]
     Schedule(ScheduleCommand),
     /// Wake hosts over the network, through the agents at their site
-    #[command(after_help = "Example:\n  foghorn wake lab-pc01 lab-pc02")]
-    Wake {
-        #[arg(required = true)]
-        hosts: Vec<String>,
-    },
+    #[command(
+        after_help = "Example:\n  foghorn wake lab-pc01 lab-pc02\n  foghorn wake --group lab"
+    )]
+    Wake(WakeArgs),
     /// Check the server, the connection to it and its storage, and say how to solve problems
     #[command(after_help = "Example:\n  foghorn doctor")]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Run a complete site in one process: controller, embedded store and one storage node
     #[command(
         after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443"
@@ -245,9 +288,8 @@ mod tests {
         let id = "an id is a whole number from 1 to 4294967295";
         for (line, argument, words) in [
             ("task show abc", "<TASK>", id),
-            ("task cancel 0", "<TASKS>", id),
+            ("task cancel 0", "[TASKS]", id),
             ("session show 1.5", "<SESSION>", id),
-            ("snapin download -- -1 file", "<ID>", id),
             (
                 "node create n --ip ::1 --storage-group x",
                 "--storage-group",
@@ -285,5 +327,27 @@ mod tests {
             assert!(refused.contains(words), "{line}: {refused}");
             assert!(!refused.contains("digit"), "{line}: {refused}");
         }
+    }
+
+    /// Values of global options reach every command; an own option of the same name would take them.
+    #[test]
+    fn no_command_has_an_option_with_the_name_of_a_global_one() {
+        fn walk(command: &clap::Command, globals: &[clap::Id], path: &str) {
+            for inner in command.get_subcommands() {
+                let path = format!("{path} {}", inner.get_name());
+                for own in inner.get_arguments() {
+                    assert!(!globals.contains(own.get_id()), "{path}: {}", own.get_id());
+                }
+                walk(inner, globals, &path);
+            }
+        }
+        let command = Cli::command();
+        let globals: Vec<clap::Id> = command
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .map(|argument| argument.get_id().clone())
+            .collect();
+        assert!(globals.len() > 5, "{globals:?}");
+        walk(&command, &globals, "foghorn");
     }
 }

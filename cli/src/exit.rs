@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use foghorn_types::chain;
+use foghorn_types::{Complaint, chain};
 
 /// The documented exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +63,12 @@ impl Failure {
         self
     }
 
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+
     /// Adds the cause, which is printed after the message.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -89,16 +95,9 @@ impl Failure {
 impl fmt::Display for Failure {
     /// The message, its causes and the advice, each on its own line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
-        while let Some(error) = cause {
-            write!(f, "\n  because: {error}")?;
-            cause = error.source();
-        }
-        if let Some(advice) = &self.advice {
-            write!(f, "\n  to do: {advice}")?;
-        }
-        Ok(())
+        let cause = self.source.as_deref().map(|source| source as &dyn Error);
+        let complaint = Complaint::new(self.what.clone(), cause);
+        fmt::Display::fmt(&complaint.todo(self.advice.as_deref()), f)
     }
 }
 

@@ -4,6 +4,7 @@ use foghorn_rest_types::fog::{FogObject, Row};
 use serde_json::json;
 
 use crate::api::Api;
+use crate::api::action::words_of;
 use crate::exit::{Exit, Failure};
 
 /// How an argument identifies an object.
@@ -70,8 +71,7 @@ fn only<T: FogObject>(mut found: Vec<Row<T>>, text: &str) -> Result<Row<T>, Fail
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => {
-            // The command is the last word of the class: `node` for storage nodes.
-            let command = T::NOUN.rsplit(' ').next().unwrap_or(T::NOUN);
+            let command = words_of(T::CLASS).map_or(T::NOUN, |words| words.command);
             Err(
                 Failure::new(Exit::NotFound, format!("there is no {} {text:?}", T::NOUN))
                     .advise(format!("`foghorn {command} list` shows the existing ones")),

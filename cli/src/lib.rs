@@ -18,14 +18,19 @@ pub mod doctor;
 pub mod exit;
 pub mod find;
 pub mod fingerprint;
+pub mod human;
+pub mod moment;
+pub mod native;
 pub mod number;
 pub mod output;
 pub mod password;
 pub mod serve;
+pub mod sheet;
 pub mod verbs;
 
 use args::{Cli, Verb};
 use exit::{Exit, Failure};
+use human::Zone;
 use output::Output;
 use verbs::Session;
 
@@ -34,9 +39,25 @@ use verbs::Session;
 /// # Errors
 /// With the exit code and the message for it.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
+    let quiet = cli.quiet;
+    match carry_out(cli) {
+        // A dry run ends where something would have been changed.
+        Err(end) if end.exit() == Exit::Ok => {
+            if !quiet {
+                eprintln!("{end}");
+            }
+            Ok(Exit::Ok)
+        }
+        result => result,
+    }
+}
+
+fn carry_out(cli: Cli) -> Result<Exit, Failure> {
+    api::verbose::set(cli.verbose);
     let output = Output {
         format: cli.output,
         quiet: cli.quiet,
+        zone: if cli.utc { Zone::Utc } else { Zone::Local },
     };
     let session = Session {
         connection: cli.connection,
@@ -50,14 +71,20 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Snapin(command) => verbs::snapin::run(command, &session),
         Verb::Group(command) => verbs::group::run(command, &session),
         Verb::Node(command) => verbs::node::run(command, &session),
+        Verb::StorageGroup(command) => verbs::storage_group::run(command, &session),
+        Verb::Setting(command) => verbs::setting::run(command, &session),
+        Verb::Plugin(command) => verbs::plugin::run(command, &session),
+        Verb::Inventory(command) => verbs::inventory::run(command, &session),
         Verb::Task(command) => verbs::task::run(command, &session),
         Verb::User(command) => verbs::user::run(command, &session),
+        Verb::Notify(command) => verbs::notify::run(command, &session),
         Verb::Api(command) => verbs::api_switch::run(command, &session),
         Verb::Audit(args) => verbs::audit::run(&args, &session),
+        Verb::Backup(command) => verbs::backup::run(&command, &session),
         Verb::Schedule(command) => verbs::schedule::run(command, &session),
         Verb::Session(command) => verbs::session::run(command, &session),
-        Verb::Wake { hosts } => verbs::schedule::wake(&hosts, &session),
-        Verb::Doctor => doctor::run(&session),
+        Verb::Doctor(args) => doctor::run(&args, &session),
+        Verb::Wake(args) => verbs::wake::run(&args, &session),
         Verb::Serve(args) => serve::run(args, output),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions { shell } => verbs::completions::run(shell),

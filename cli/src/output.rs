@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
+use crate::human::Zone;
+use crate::sheet::Sheet;
 
 /// Output format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -14,7 +16,7 @@ pub enum Format {
     /// Columns for people
     #[default]
     Table,
-    /// The objects as the API returns them
+    /// Foghorn's own objects as the API returns them
     Json,
     /// The same as YAML
     Yaml,
@@ -26,6 +28,8 @@ pub struct Output {
     pub format: Format,
     /// Print only ids and results, no messages.
     pub quiet: bool,
+    /// Of the times in tables and texts; in JSON and YAML they are in UTC.
+    pub zone: Zone,
 }
 
 impl Output {
@@ -33,6 +37,12 @@ impl Output {
     #[must_use]
     pub fn is_for_people(self) -> bool {
         self.format == Format::Table && !self.quiet
+    }
+
+    /// A time of the API for people.
+    #[must_use]
+    pub fn time(self, text: &str) -> String {
+        self.zone.time(text)
     }
 }
 
@@ -134,6 +144,18 @@ impl Output {
             }
         }
         print(&table.render())
+    }
+
+    /// Prints one of Foghorn's own objects: for people as a sheet, or as JSON or YAML.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub fn show_sheet(&self, id: u32, sheet: &Sheet, value: &Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Table if self.quiet => print(&format!("{id}\n")),
+            Format::Table => print(&sheet.render()),
+            Format::Json | Format::Yaml => print(&self.structured(value)?),
+        }
     }
 
     /// Prints a single value for further use, such as a token, or the object that contains it.

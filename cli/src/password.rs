@@ -30,7 +30,7 @@ impl PasswordArgs {
             return from_file(path);
         }
         if self.password_stdin {
-            return line(io::stdin().lock());
+            return line(io::stdin().lock(), "password");
         }
         if !io::stdin().is_terminal() {
             return Err(Failure::new(
@@ -39,7 +39,8 @@ impl PasswordArgs {
             )
             .advise("use --password-stdin or --password-file FILE"));
         }
-        let (first, second) = (ask("Password: ")?, ask("Again: ")?);
+        let password = |prompt| ask(prompt, "password");
+        let (first, second) = (password("Password: ")?, password("Again: ")?);
         if first == second {
             Ok(first)
         } else {
@@ -51,30 +52,30 @@ impl PasswordArgs {
 fn from_file(path: &Path) -> Result<String, Failure> {
     let unreadable =
         |error| Failure::usage(format!("could not read {}", path.display())).caused_by(error);
-    line(io::BufReader::new(
-        std::fs::File::open(path).map_err(unreadable)?,
-    ))
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    line(io::BufReader::new(file), "password")
 }
 
 /// The first line without its line ending.
-fn line(mut from: impl io::BufRead) -> Result<String, Failure> {
+pub(crate) fn line(mut from: impl io::BufRead, what: &str) -> Result<String, Failure> {
     let mut text = String::new();
     from.read_line(&mut text)
-        .map_err(|error| Failure::usage("could not read the password").caused_by(error))?;
+        .map_err(|error| Failure::usage(format!("could not read the {what}")).caused_by(error))?;
     let password = text.trim_end_matches(['\n', '\r']);
     if password.is_empty() {
-        Err(Failure::usage("the password is missing"))
+        Err(Failure::usage(format!("the {what} is missing")))
     } else {
         Ok(password.to_owned())
     }
 }
 
-fn ask(prompt: &str) -> Result<String, Failure> {
+/// One line from the terminal, without echo.
+pub(crate) fn ask(prompt: &str, what: &str) -> Result<String, Failure> {
     let _quiet = Quiet::begin()?;
     eprint!("{prompt}");
     // The answer is read whether or not the prompt could be shown.
     let _ = io::stderr().flush();
-    let answer = line(io::stdin().lock());
+    let answer = line(io::stdin().lock(), what);
     eprintln!();
     answer
 }
@@ -109,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_password_is_one_line_and_may_have_blanks() {
-        assert_eq!(line(&b" pass word \r\nrest"[..]).unwrap(), " pass word ");
-        assert_eq!(line(&b"\n"[..]).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(
+            line(&b" pass word \r\nrest"[..], "x").unwrap(),
+            " pass word "
+        );
+        assert_eq!(line(&b"\n"[..], "x").unwrap_err().exit(), Exit::Usage);
     }
 }

@@ -5,24 +5,24 @@
 //! network: mutual TLS on loopback. A site that outgrows this adds agents first (`foghorn node
 //! join-token`), then separate controllers.
 
-mod address;
+mod first_run;
+mod plan;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use foghorn_agent::Agent;
-use foghorn_controller::{Controller, EXPOSED};
+use foghorn_controller::{Controller, EXPOSED, StartError};
 use foghorn_types::NodeName;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-use self::address::public_host;
-use crate::api::certificates;
-use crate::context::write_private;
+pub use self::first_run::FirstRunFile;
+use self::first_run::{announce, credentials, only_loopback, public_urls};
+use self::plan::Plan;
 use crate::exit::{Exit, Failure};
-use crate::fingerprint::Fingerprint;
 use crate::output::{Output, print};
 
 /// Name of the node, which is that of the initial node in FOG.
@@ -30,12 +30,15 @@ const NODE: &str = "defaultmember";
 
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
+    /// File with the settings of the site (TOML); the flags below take precedence over it
+    #[arg(long, env = "FOGHORN_SERVE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Directory for all data: state, certificate authority, images
     #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
-    state_dir: PathBuf,
-    /// Address of the REST API (HTTPS)
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
-    listen: SocketAddr,
+    state_dir: Option<PathBuf>,
+    /// Address of the REST API (HTTPS); default: 0.0.0.0:8443
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     /// Take plain HTTP beside HTTPS, on the same port, for scripts that were written for a FOG
     /// server without TLS. Everybody on the network can then read their tokens and passwords
     #[arg(long)]
@@ -50,10 +53,11 @@ pub struct ServeArgs {
     /// Address for clients (QUIC, UDP); default: port 7472 of the REST address
     #[arg(long, value_name = "ADDRESS")]
     quic_listen: Option<SocketAddr>,
-    /// Name or address by which other machines reach this one; default: determined automatically
+    /// Name or address by which other machines reach this one; default: every address of this
+    /// machine
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
-    /// Write the tokens of the first start, the URL and the authority to this file (JSON, 0600)
+    /// Write the tokens of the first start, the URLs and the authority to this file (JSON, 0600)
     /// instead of the terminal
     #[arg(long, value_name = "FILE")]
     first_run_file: Option<PathBuf>,
@@ -64,93 +68,9 @@ pub struct ServeArgs {
     /// Make new credentials for the user fog, print them, and exit; the server must be stopped
     #[arg(long, conflicts_with = "first_run_file")]
     reset_admin: bool,
-}
-
-/// The credentials that every start prints until they are used.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FirstRunFile {
-    /// Such as `https://10.0.0.2:8443`.
-    pub url: String,
-    pub api_token: String,
-    pub user: String,
-    pub user_token: String,
-    pub password: String,
-    pub ca_pem: String,
-}
-
-/// Checked arguments.
-struct Plan {
-    controller: foghorn_controller::Config,
-    agent: foghorn_agent::Config,
-    /// Where other machines reach this one.
-    host: String,
-    first_run_file: Option<PathBuf>,
-    reset_admin: bool,
-}
-
-impl Plan {
-    fn new(args: ServeArgs) -> Result<Self, Failure> {
-        let ip = args.listen.ip();
-        let link = args
-            .link_listen
-            .unwrap_or_else(|| SocketAddr::new(ip, 8444));
-        let quic = args
-            .quic_listen
-            .unwrap_or_else(|| SocketAddr::new(ip, 7472));
-        let host = args
-            .advertise
-            .clone()
-            .unwrap_or_else(|| public_host(ip).to_string());
-
-        let mut controller = foghorn_controller::Config::local(args.state_dir.join("controller"));
-        controller.new_authority = args.new_authority;
-        controller.rest.listen = args.listen;
-        controller.rest.plain_http = args.plain_http;
-        controller.login.trusted_proxies = args.trusted_proxies;
-        controller.rest.names = vec![host.clone()];
-        controller.link.listen = link;
-        // Other agents connect to the given name or address; the one in this process can use it as
-        // well.
-        if link.ip().is_unspecified() && link.port() != 0 {
-            controller.link.advertise = Some(authority(&host, link.port()));
-        }
-        let mut agent = foghorn_agent::Config::new(args.state_dir.join("agent"));
-        agent.listen = quic;
-        agent.advertise = advertised_quic(&args.advertise, &host, quic)?;
-        Ok(Self {
-            controller,
-            agent,
-            host,
-            first_run_file: args.first_run_file,
-            reset_admin: args.reset_admin,
-        })
-    }
-}
-
-/// The address for clients. The agent would use the one that reaches the controller, which is
-/// loopback here.
-fn advertised_quic(
-    asked: &Option<String>,
-    host: &str,
-    quic: SocketAddr,
-) -> Result<Option<String>, Failure> {
-    if asked.is_none() && !quic.ip().is_unspecified() {
-        return Ok(None);
-    }
-    if quic.port() == 0 {
-        return Err(Failure::usage(
-            "--quic-listen needs a port number when the address is advertised",
-        )
-        .advise("give a port number, or listen on one address without --advertise"));
-    }
-    Ok(Some(authority(host, quic.port())))
-}
-
-fn authority(host: &str, port: u16) -> String {
-    match host.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, port).to_string(),
-        Err(_) => format!("{host}:{port}"),
-    }
+    /// Put a backup back (DIR/controller/backups/NAME) and exit; the server must be stopped
+    #[arg(long, value_name = "FOLDER", conflicts_with = "reset_admin")]
+    restore: Option<PathBuf>,
 }
 
 /// Runs until SIGTERM or SIGINT, then shuts down cleanly.
@@ -168,12 +88,27 @@ pub fn run(args: ServeArgs, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| failed("could not start the threads of the process", error.into()))?;
+    if let Some(backup) = &plan.restore {
+        return restore(&plan.controller, backup);
+    }
     if plan.reset_admin {
         return runtime.block_on(reset_admin(&plan.controller, output));
     }
     let done = runtime.block_on(serve(plan));
     runtime.shutdown_timeout(foghorn_telemetry::BLOCKING_CALLS);
     done
+}
+
+fn restore(config: &foghorn_controller::Config, backup: &Path) -> Result<Exit, Failure> {
+    let done = foghorn_controller::restore(config, backup).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("could not restore the backup {}", backup.display()),
+        )
+        .caused_by(error)
+    })?;
+    print(&format!("{done}\n"))?;
+    Ok(Exit::Ok)
 }
 
 /// What `--reset-admin` gives to programs.
@@ -188,11 +123,7 @@ struct NewCredentials<'a> {
 async fn reset_admin(config: &foghorn_controller::Config, output: Output) -> Result<Exit, Failure> {
     let made = foghorn_controller::reset_admin(config, "fog")
         .await
-        .map_err(|error| {
-            Failure::new(Exit::Failed, "could not make new credentials".to_owned())
-                .caused_by(error)
-                .advise("stop the server first; only one process can use its store")
-        })?;
+        .map_err(no_credentials)?;
     let text = credentials(
         &made.api_token,
         &made.user_token,
@@ -215,10 +146,16 @@ async fn reset_admin(config: &foghorn_controller::Config, output: Output) -> Res
     Ok(Exit::Ok)
 }
 
-fn credentials(api_token: &str, user_token: &str, user: &str, password: &str) -> String {
-    format!(
-        "API token:  {api_token}\nuser token: {user_token}\nuser:       {user}\npassword:   {password}\n"
-    )
+fn no_credentials(error: StartError) -> Failure {
+    let advice = match &error {
+        StartError::NoInstallation { .. } => {
+            "give the directory of a site that has been started before, the one that `foghorn serve` was given; a new site prints its first credentials when it is started"
+        }
+        _ => "stop the server first; only one process can use its store",
+    };
+    Failure::new(Exit::Failed, "could not make new credentials")
+        .caused_by(error)
+        .advise(advice)
 }
 
 async fn serve(plan: Plan) -> Result<Exit, Failure> {
@@ -238,9 +175,19 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         started = Controller::start(plan.controller) => started,
         () = stop.asked() => return Ok(Exit::Ok),
     };
-    let controller =
-        started.map_err(|error| failed("could not start the controller", error.into()))?;
-    let url = public_url(&controller.rest_url(), &plan.host);
+    let controller = started.map_err(|error| {
+        let todo = error.todo();
+        let failure = failed("could not start the controller", error.into());
+        match todo {
+            Some(todo) => failure.advise(todo),
+            None => failure,
+        }
+    })?;
+    let urls = public_urls(&controller.rest_url(), &plan.hosts);
+    let url = urls.first().cloned().unwrap_or_default();
+    if plan.hosts.is_empty() {
+        eprintln!("{}", only_loopback(&url));
+    }
     if is_exposed {
         eprintln!("WARNING: {EXPOSED}");
     }
@@ -249,7 +196,7 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         .map_or(Ok(()), |address| {
             print(&format!("Plain HTTP is on: http://{address}\n"))
         })
-        .and_then(|()| announce(&controller, &url, plan.first_run_file.as_deref()));
+        .and_then(|()| announce(&controller, &urls, plan.first_run_file.as_deref()));
     if let Err(failure) = shown {
         tracing::error!(
             error = failure.in_one_line(),
@@ -342,76 +289,6 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
         .create(folder)
 }
 
-/// `rest_url` is how this machine reaches itself; other machines need `host`.
-fn public_url(rest_url: &str, host: &str) -> String {
-    match rest_url
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok())
-    {
-        Some(port) => format!("https://{}", authority(host, port)),
-        None => rest_url.to_owned(),
-    }
-}
-
-/// Prints the URL of the site and, on the first start, the tokens.
-fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(), Failure> {
-    let authorities = certificates(controller.ca_pem()).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            "could not read the certificate of the authority",
-        )
-        .caused_by(error)
-    })?;
-    let fingerprint = authorities
-        .first()
-        .map(Fingerprint::of)
-        .map(|print| print.to_string())
-        .unwrap_or_default();
-    print(&format!(
-        "Foghorn is running at {url}\nLog in with: foghorn login --server {url} --ca-fingerprint {fingerprint}\n"
-    ))?;
-    let Some(first) = controller.first_run() else {
-        return Ok(());
-    };
-    let content = FirstRunFile {
-        url: url.to_owned(),
-        api_token: first.api_token.clone(),
-        user: first.user.clone(),
-        user_token: first.user_token.clone(),
-        password: first.password.clone(),
-        ca_pem: controller.ca_pem().to_owned(),
-    };
-    match file {
-        Some(path) => write_first_run(path, &content),
-        None => print(&format!(
-            "\nKeep these; they are shown until they are used for the first time:\n{}\n",
-            credentials(
-                &content.api_token,
-                &content.user_token,
-                &content.user,
-                &content.password
-            )
-        )),
-    }
-}
-
-/// Written atomically, so that a program that waits for the file never reads half of it.
-fn write_first_run(path: &Path, content: &FirstRunFile) -> Result<(), Failure> {
-    let next = path.with_extension(format!("new-{}", std::process::id()));
-    let written = serde_json::to_vec_pretty(content)
-        .map_err(std::io::Error::other)
-        .and_then(|bytes| write_private(&next, &bytes))
-        .and_then(|()| fs::rename(&next, path));
-    written.map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            format!("could not write the tokens to {}", path.display()),
-        )
-        .caused_by(error)
-        .advise("the tokens are kept until they are used: start again with a writable file")
-    })
-}
-
 /// The two signals that request a shutdown.
 struct Stop {
     terminate: Signal,
@@ -432,76 +309,5 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
         foghorn_telemetry::end_soon(0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Only {
-        #[command(flatten)]
-        serve: ServeArgs,
-    }
-
-    fn plan(args: &[&str]) -> Result<Plan, Failure> {
-        let args = ["serve", "--state-dir", "/srv/foghorn"].iter().chain(args);
-        Plan::new(Only::try_parse_from(args).unwrap().serve)
-    }
-
-    #[test]
-    fn clients_are_told_an_address_that_they_can_reach() {
-        let open = plan(&["--advertise", "fog.example.org"]).unwrap();
-        assert_eq!(
-            open.agent.advertise.as_deref(),
-            Some("fog.example.org:7472")
-        );
-        assert_eq!(
-            open.controller.link.advertise.as_deref(),
-            Some("fog.example.org:8444")
-        );
-        assert_eq!(open.controller.rest.names, ["fog.example.org"]);
-
-        let one = plan(&["--listen", "10.0.0.2:443"]).unwrap();
-        assert_eq!(
-            (one.host.as_str(), one.agent.listen.to_string().as_str()),
-            ("10.0.0.2", "10.0.0.2:7472")
-        );
-        assert_eq!(
-            one.agent.advertise, None,
-            "the address that is listened on is told"
-        );
-        assert!(
-            plan(&["--quic-listen", "0.0.0.0:0"]).is_err(),
-            "nobody could be told the port"
-        );
-    }
-
-    #[test]
-    fn plain_http_and_proxies_are_asked_for() {
-        let open = plan(&["--plain-http", "--trusted-proxy", "10.0.0.5"]).unwrap();
-        assert!(open.controller.is_exposed());
-        assert_eq!(
-            open.controller.login.trusted_proxies,
-            ["10.0.0.5".parse::<IpAddr>().unwrap()]
-        );
-        let here = plan(&["--plain-http", "--listen", "127.0.0.1:8443"]).unwrap();
-        assert!(!here.controller.is_exposed(), "nobody else can listen");
-        assert!(!plan(&[]).unwrap().controller.rest.plain_http);
-    }
-
-    #[test]
-    fn the_url_for_others_keeps_the_port() {
-        assert_eq!(
-            public_url("https://127.0.0.1:8443", "fog"),
-            "https://fog:8443"
-        );
-        assert_eq!(
-            public_url("https://127.0.0.1:8443", "fd00::2"),
-            "https://[fd00::2]:8443"
-        );
     }
 }

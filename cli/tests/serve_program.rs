@@ -120,3 +120,51 @@ fn it_ends_soon_although_its_own_name_cannot_be_resolved() {
     dns.was_asked().expect("the agent looks for the link");
     site.stop();
 }
+
+#[test]
+fn a_file_is_enough_and_the_first_run_file_says_where_the_site_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, first) = (
+        folder.path().join("serve.toml"),
+        folder.path().join("first.json"),
+    );
+    let text = format!(
+        "state_dir = {:?}\nfirst_run_file = {first:?}\n[controller.rest]\nlisten = '127.0.0.1:0'\n\
+         [controller.link]\nlisten = '127.0.0.1:0'\n[agent]\nlisten = '127.0.0.1:0'\n",
+        folder.path().join("site")
+    );
+    std::fs::write(&config, text).expect("it is writable");
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--config"]).arg(&config);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let site = Site::start(&mut command);
+    wait_for(&first);
+    site.stop();
+    let content = std::fs::read(&first).expect("it is readable");
+    let content: Value = serde_json::from_slice(&content).expect("JSON");
+    assert_eq!(content["urls"][0], content["url"], "{content}");
+    assert!(
+        content["ca_fingerprint"]
+            .as_str()
+            .is_some_and(|text| text.len() == 43),
+        "{content}"
+    );
+
+    std::fs::write(&config, "[controller.rest]\nlissen = 'x'\n").expect("it is writable");
+    let refused = command.stderr(Stdio::piped()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("lissen"), "{said}");
+}
+
+#[test]
+fn new_credentials_for_a_directory_without_a_site_are_refused_in_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = reset(&folder.path().join("nothing"), &[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for words in ["there is no installation in", "to do: give the directory"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!folder.path().join("nothing").exists(), "nothing was made");
+}

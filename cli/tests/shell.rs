@@ -301,10 +301,13 @@ fn json_is_the_object_of_the_api_and_the_doctor_finds_nothing() {
     let listed = site.run("group list -o json");
     let groups: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(
-        (groups[0]["id"].as_str(), groups[0]["name"].as_str()),
-        (Some("1"), Some("lab"))
+        (groups[0]["id"].as_u64(), groups[0]["name"].as_str()),
+        (Some(1), Some("lab"))
     );
     assert!(listed.stderr.is_empty());
+    let fog = site.run("group list --fog -o json").stdout;
+    let fog: Value = serde_json::from_slice(&fog).unwrap();
+    assert_eq!(fog[0]["id"].as_str(), Some("1"), "FOG's objects on request");
     // The node of the site connects a moment after the tokens are given out.
     let begun = Instant::now();
     while site.exit("doctor -q") != Some(0) {
@@ -316,6 +319,36 @@ fn json_is_the_object_of_the_api_and_the_doctor_finds_nothing() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(String::from_utf8_lossy(&site.run("doctor").stdout).contains("free"));
+    let finding = |site: &Site, check: &str| -> Value {
+        let output = site.run("doctor --json");
+        let findings: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let mut found = findings.into_iter().filter(|one| one["check"] == check);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {check}: {output:?}"))
+    };
+    let mut site = site;
+    for (check, words) in [
+        ("network", "answers"),
+        ("quic", "DefaultMember answers at 127.0.0.1:"),
+        ("link", "valid until"),
+        ("tasks", "none has failed"),
+    ] {
+        let found = finding(&site, check);
+        let text = found["found"].as_str().expect("a text");
+        assert!(text.contains(words) && found["verdict"] == "ok", "{found}");
+    }
+    site.server.kill().expect("it runs");
+    site.server.wait().expect("it has ended");
+    assert_eq!(site.exit("doctor"), Some(1));
+    let stopped = finding(&site, "network");
+    let text = stopped["found"].as_str().expect("a text");
+    assert!(text.contains("the server is stopped"), "{stopped}");
+    assert_eq!(
+        finding(&site, "rest")["verdict"],
+        "warn",
+        "what was not tested"
+    );
 }
 
 #[test]
@@ -405,4 +438,263 @@ fn plain_http_is_taken_with_a_warning() {
     plain.read_to_string(&mut answer).expect("an answer");
     assert!(answer.ends_with("1.5.8"), "{answer}");
     assert_eq!(site.exit("host list"), Some(0), "the same port takes HTTPS");
+}
+
+/// A server that takes every request; the URL that it is reached by.
+fn receiver() -> String {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                let lower = line.to_ascii_lowercase();
+                if let Some(value) = lower.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            let whole = reader.read_exact(&mut body).is_ok();
+            let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+            let _gone = reader.get_mut().write_all(if whole { answer } else { b"" });
+        }
+    });
+    url
+}
+
+#[test]
+fn people_are_told_and_a_test_says_whether_they_were() {
+    let site = Site::start();
+    let said = |output: &Output| {
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + String::from_utf8_lossy(&output.stderr).as_ref()
+    };
+    let added = site.run(&format!("notify add webhook {} --name pager", receiver()));
+    assert_eq!(added.status.code(), Some(0), "{}", said(&added));
+    assert!(added.stdout.starts_with(b"whsec_"), "{}", said(&added));
+    let tested = site.run("notify test pager");
+    assert_eq!(tested.status.code(), Some(0), "{}", said(&tested));
+    let nowhere = "notify add chat http://127.0.0.1:1/s3cret --name room --kind task-failed";
+    assert_eq!(site.exit(nowhere), Some(0));
+    let failed = site.run("notify test room");
+    assert_eq!(failed.status.code(), Some(1));
+    let words = said(&failed);
+    assert!(
+        words.contains("was not delivered") && words.contains("because"),
+        "{words}"
+    );
+    let listed = said(&site.run("notify list"));
+    assert!(
+        listed.contains("pager") && listed.contains("1 waiting") && !listed.contains("s3cret"),
+        "{listed}"
+    );
+    let messages = said(&site.run("notify deliveries pager"));
+    assert!(
+        messages.contains("delivered") && messages.contains("This is a test of pager"),
+        "{messages}"
+    );
+    assert_eq!(site.exit("notify retry room"), Some(0));
+    assert_eq!(site.exit("notify edit pager --kind tsk-failed"), Some(2));
+    assert_eq!(site.exit("notify edit pager"), Some(2), "no change");
+    let off = site.run("notify edit pager --enabled false");
+    assert_eq!(off.status.code(), Some(0), "{}", said(&off));
+    assert_eq!(site.exit("notify test pager"), Some(6), "it is off");
+    assert_eq!(site.exit(nowhere), Some(6), "the name is taken");
+    assert_eq!(site.exit("notify show nobody"), Some(4));
+    assert_eq!(site.exit("notify delete pager"), Some(5), "nobody to ask");
+    assert_eq!(site.exit("notify delete pager room --yes"), Some(0));
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn lists_of_hosts_are_imported_exported_and_imported_again() {
+    let site = Site::start();
+    assert_eq!(site.exit("image create win11 -q"), Some(0));
+    let path = |name: &str| site.folder.path().join(name).display().to_string();
+    let write = |name: &str, content: &[u8]| {
+        std::fs::write(path(name), content).expect("a file");
+        path(name)
+    };
+    let hosts = || {
+        String::from_utf8_lossy(&site.run("host list -q").stdout)
+            .lines()
+            .count()
+    };
+    let mut list = String::from("name,macs,description,image,disk,groups\r\n");
+    for number in 0..200 {
+        list += &format!(
+            "pc{number},02:00:00:00:01:{number:02x},\"Tisch {number}, Süd\",win11,only,lab\r\n"
+        );
+    }
+    let file = write("hosts.csv", list.as_bytes());
+
+    // Nothing is stored by what is wrong, or by a dry run.
+    let lacking = site.run(&format!("host import {file}"));
+    assert_eq!(lacking.status.code(), Some(2), "{}", said(&lacking));
+    assert!(said(&lacking).contains("line 2, groups: there is no group \"lab\""));
+    let dry = site.run(&format!("host import {file} --create-groups --dry-run"));
+    assert_eq!(dry.status.code(), Some(0), "{}", said(&dry));
+    assert!(
+        said(&dry).contains("would be created 200"),
+        "{}",
+        said(&dry)
+    );
+    assert_eq!(hosts(), 0);
+
+    let made = site.run(&format!("host import {file} --create-groups -q"));
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    assert_eq!(String::from_utf8_lossy(&made.stdout).lines().count(), 200);
+    let again = site.run(&format!("host import {file}"));
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    assert!(
+        said(&again).contains("already equal 200"),
+        "{}",
+        said(&again)
+    );
+
+    // What is different is left unless it is to be changed; an interrupted import continues.
+    assert_eq!(site.exit("host edit pc7 --description other -q"), Some(0));
+    assert_eq!(site.exit("host delete pc8 --yes"), Some(0));
+    let different = site.run(&format!("host import {file}"));
+    assert_eq!(different.status.code(), Some(3), "{}", said(&different));
+    assert!(
+        said(&different).contains("created 1, changed 0, already equal 198, different and left 1")
+    );
+    assert_eq!(site.exit(&format!("host import {file} --update")), Some(0));
+
+    // Round trips in both formats.
+    for (format, options) in [("foghorn", ""), ("fog", "--keep-image-ids")] {
+        let (first, second) = (path(&format!("{format}1")), path(&format!("{format}2")));
+        assert_eq!(
+            site.exit(&format!("host export {first} --format {format}")),
+            Some(0)
+        );
+        assert_eq!(
+            site.exit(&format!("host export {first}")),
+            Some(1),
+            "it exists"
+        );
+        let ids = String::from_utf8(site.run("host list -q").stdout).expect("ids");
+        let ids: Vec<String> = ids.lines().map(|id| format!("id:{id}")).collect();
+        assert_eq!(
+            site.exit(&format!("host delete {} --yes", ids.join(" "))),
+            Some(0)
+        );
+        assert_eq!(hosts(), 0);
+        let back = site.run(&format!("host import {first} {options}"));
+        assert_eq!(back.status.code(), Some(0), "{}", said(&back));
+        assert_eq!(
+            site.exit(&format!("host export {second} --format {format}")),
+            Some(0)
+        );
+        let content = |path: &str| {
+            let text = std::fs::read_to_string(path).expect("an export");
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(content(&first), content(&second), "{format}");
+    }
+
+    let bad = write(
+        "bad.csv",
+        b"name,macs,description\nnew1,02:00:00:00:02:01,\nnew2,02:00:00:00:01:07,\nnew3,02:00:00:00:02:03,Gr\xfcn\n",
+    );
+    let refused = site.run(&format!("host import {bad}"));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said(&refused).contains("line 3, macs: the address 02:00:00:00:01:07 belongs to host pc7")
+    );
+    assert!(said(&refused).contains("line 4, description: the line is not UTF-8"));
+    assert_eq!(hosts(), 200);
+    assert_eq!(site.exit(&format!("host import {bad} --skip-bad")), Some(3));
+    assert_eq!(hosts(), 201);
+}
+
+#[test]
+fn dry_runs_change_nothing_and_end_as_the_command_would() {
+    let site = Site::start();
+    assert_eq!(site.exit("image create win11 -q --dry-run"), Some(0));
+    assert_eq!(site.exit("image show win11"), Some(4), "it was not created");
+    assert_eq!(site.exit("image create win11 -q"), Some(0));
+    assert_eq!(
+        site.exit("host create pc1 --mac 52:54:00:00:00:01 -q"),
+        Some(0)
+    );
+    assert_eq!(
+        site.exit("host create pc1 --mac 52:54:00:00:00:02 --dry-run"),
+        Some(6)
+    );
+    assert_eq!(
+        site.exit("host create pc2 --mac 52:54:00:00:00:02 --disk sda"),
+        Some(2)
+    );
+    let edit = site.run("host edit pc1 --disk only --dry-run");
+    assert_eq!(edit.status.code(), Some(0), "{}", said(&edit));
+    assert!(said(&edit).contains("would change host pc1: kernelDevice from \"\" to \"only\""));
+    assert_eq!(
+        site.exit("image capture win11 --host pc1 --dry-run"),
+        Some(0)
+    );
+    assert_eq!(site.exit("image capture win11 --host pc1 -q"), Some(0));
+    assert_eq!(
+        site.exit("image capture win11 --host pc1 --dry-run"),
+        Some(6),
+        "it is busy"
+    );
+    let delete = site.run("host delete pc1 --dry-run");
+    assert_eq!(delete.status.code(), Some(0), "{}", said(&delete));
+    assert!(
+        said(&delete).contains("its registration is lost"),
+        "{}",
+        said(&delete)
+    );
+    assert_eq!(site.exit("host show pc1"), Some(0));
+    assert_eq!(site.exit("node revoke defaultmember --dry-run"), Some(0));
+
+    // Cancelling many: shown, asked, and done.
+    let dry = site.run("task cancel --all --dry-run");
+    assert_eq!(dry.status.code(), Some(0), "{}", said(&dry));
+    assert!(said(&dry).contains("of host pc1"), "{}", said(&dry));
+    assert_eq!(
+        site.exit("task cancel --image win11"),
+        Some(5),
+        "nobody to ask"
+    );
+    assert_eq!(site.exit("task cancel --host nosuch"), Some(4));
+    assert_eq!(site.exit("task cancel"), Some(2), "which?");
+    assert_eq!(
+        site.exit("task cancel 99 --host pc1 --yes"),
+        Some(3),
+        "there is no task 99"
+    );
+    let none = site.run("task cancel --all --yes");
+    assert_eq!(none.status.code(), Some(0));
+    assert!(
+        said(&none).contains("nothing was cancelled"),
+        "{}",
+        said(&none)
+    );
+
+    let slow = site.run("image deploy win11 --host pc1 --multicast --max-rate 500");
+    assert_eq!(slow.status.code(), Some(2));
+    assert!(
+        said(&slow).contains("did you mean 500m?"),
+        "{}",
+        said(&slow)
+    );
+    // What an ordinary cancel says in the log of the server is no warning.
+    let log = std::fs::read_to_string(site.folder.path().join("said")).expect("the log");
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert!(
+        !warnings.iter().any(|line| line.contains("task")),
+        "{warnings:?}"
+    );
 }

@@ -1,13 +1,16 @@
 //! Arguments, environment and kernel command line: raw text in, a checked [`RunConfig`] out.
 
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use foghorn_disk_layout::SurveyOptions;
+use foghorn_proto::code::{ParseCodeError, ShortCode};
 use foghorn_proto::http::{BOOT_PREFIX, OptionsFor, ParseTokenError, TokenText};
 use foghorn_types::{MacAddress, ParseMacError, SectorSize, UnknownSectorSize};
 
 use crate::boot::BootSettings;
+use crate::check_in::code::Typed;
 use crate::check_in::{CheckIn, OnlyFor, controller_address};
 use crate::disk::FileSectors;
 use crate::disk::target::{DiskRules, ParseDiskRuleError};
@@ -29,14 +32,63 @@ pub struct Cli {
 pub enum Command {
     /// Check in, do the task of this machine, report.
     Run(RunArgs),
+    /// The same with a short code in place of a token: boot 7KQ-24M -c 10.23.0.1
+    ///
+    /// `foghorn host boot-token --code` makes a code for one host or for a room. Case and dashes do
+    /// not matter.
+    Boot(BootArgs),
+}
+
+impl Cli {
+    /// The command line as the program with this path has it: `fh` is a shorter name of this one.
+    #[must_use]
+    pub fn command_of(program: &Path) -> clap::Command {
+        let command = Self::command();
+        if program.file_name().is_some_and(|name| name == SHORT_NAME) {
+            command.name(SHORT_NAME).bin_name(SHORT_NAME)
+        } else {
+            command
+        }
+    }
+}
+
+/// What people type who start machines by hand.
+const SHORT_NAME: &str = "fh";
+
+/// Arguments of `boot`.
+#[derive(Args, Debug, Default)]
+#[command(mut_arg("token", |token| token.hide(true).env(None::<&str>)))]
+pub struct BootArgs {
+    /// The short code, such as 7KQ-24M.
+    pub code: String,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+impl Command {
+    /// The settings of the run that both commands begin.
+    #[must_use]
+    pub fn into_args(self) -> RunArgs {
+        match self {
+            Self::Run(args) => args,
+            Self::Boot(BootArgs { code, run }) => RunArgs {
+                code: Some(code),
+                ..run
+            },
+        }
+    }
 }
 
 /// What is not given here or in the environment is taken from the kernel command line
 /// (foghorn.controller=, foghorn.token=, foghorn.mac=, foghorn.disk=).
 #[derive(Args, Debug, Default)]
 pub struct RunArgs {
-    /// Address of the controller, such as <https://foghorn.example:8443>.
-    #[arg(long, env = "FOGHORN_CONTROLLER", value_name = "URL")]
+    /// A short code in place of the token, from `boot`.
+    #[arg(skip)]
+    pub code: Option<String>,
+    /// Address of the controller, such as <https://foghorn.example:8443>. A name or an address alone
+    /// means https and port 8443.
+    #[arg(short, long, env = "FOGHORN_CONTROLLER", value_name = "URL")]
     pub controller: Option<String>,
     /// MAC address that the host is known by. Default: that of the interface towards the
     /// controller.
@@ -99,6 +151,10 @@ pub enum ConfigError {
     NoController,
     #[error("no boot token: give --token, FOGHORN_BOOT_TOKEN or foghorn.token=")]
     NoToken,
+    #[error("a code takes the place of a token: give one of them")]
+    CodeAndToken,
+    #[error("the code is not valid")]
+    Code(#[source] ParseCodeError),
     #[error("--token is not valid")]
     Token(#[source] ParseTokenError),
     #[error("--mac is not valid")]
@@ -127,7 +183,12 @@ pub struct FindMac(FindMacError);
 /// Checked settings of one run.
 #[derive(Clone, Debug)]
 pub struct RunConfig {
-    pub check_in: CheckIn,
+    pub controller: String,
+    pub ticket: Ticket,
+    pub mac: MacAddress,
+    /// See [`CheckIn::once`].
+    pub once: bool,
+    pub only_for: Option<OnlyFor>,
     /// Takes precedence over the host's rule.
     pub disk: Option<DiskRules>,
     pub state_dir: Option<PathBuf>,
@@ -141,7 +202,59 @@ pub struct RunConfig {
     pub report: Option<PathBuf>,
 }
 
+/// What the machine shows to be let in.
+#[derive(Clone, Debug)]
+pub enum Ticket {
+    Token(TokenText),
+    /// Exchanged for a token first.
+    Code(ShortCode),
+}
+
+/// Port of the controller when an address without one is given.
+const PORT: u16 = 8443;
+
+/// The URL of a controller that is given as such, or as a name or an address alone.
+fn url_of(controller: &str) -> String {
+    let given = controller.trim();
+    if given.contains("://") {
+        return given.to_owned();
+    }
+    match given.parse::<IpAddr>() {
+        Ok(ip) => format!("https://{}", SocketAddr::new(ip, PORT)),
+        Err(_) if has_port(given) => format!("https://{given}"),
+        Err(_) => format!("https://{given}:{PORT}"),
+    }
+}
+
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
 impl RunConfig {
+    /// What to check in with.
+    #[must_use]
+    pub fn check_in(&self, token: TokenText) -> CheckIn {
+        CheckIn {
+            controller: self.controller.clone(),
+            token,
+            mac: self.mac,
+            once: self.once,
+            only_for: self.only_for.clone(),
+        }
+    }
+
+    /// How a code is exchanged.
+    #[must_use]
+    pub fn typed<'a>(&'a self, code: &'a ShortCode) -> Typed<'a> {
+        Typed {
+            controller: &self.controller,
+            code,
+            mac: self.mac,
+            once: self.once,
+        }
+    }
+
     /// Fills in what the kernel command line says, and checks everything. May resolve the
     /// controller's name.
     ///
@@ -160,8 +273,8 @@ impl RunConfig {
             .controller
             .or(boot.controller)
             .ok_or(ConfigError::NoController)?;
-        let token = args.token.or(boot.token).ok_or(ConfigError::NoToken)?;
-        let token = TokenText::parse(BOOT_PREFIX, &token).map_err(ConfigError::Token)?;
+        let controller = url_of(&controller);
+        let ticket = ticket(args.code.as_deref(), args.token, boot.token)?;
         let disk = args
             .disk
             .or(boot.disk)
@@ -182,13 +295,11 @@ impl RunConfig {
             }
         };
         Ok(Self {
-            check_in: CheckIn {
-                controller,
-                token,
-                mac,
-                once: args.once,
-                only_for,
-            },
+            controller,
+            ticket,
+            mac,
+            once: args.once,
+            only_for,
             disk,
             state_dir: args.state_dir,
             dirty: Partitions::parse("--accept-dirty", &args.accept_dirty)?,
@@ -201,6 +312,22 @@ impl RunConfig {
             report: args.report,
         })
     }
+}
+
+fn ticket(
+    code: Option<&str>,
+    token: Option<String>,
+    of_boot: Option<String>,
+) -> Result<Ticket, ConfigError> {
+    if let Some(code) = code {
+        return match token {
+            Some(_) => Err(ConfigError::CodeAndToken),
+            None => Ok(Ticket::Code(code.parse().map_err(ConfigError::Code)?)),
+        };
+    }
+    let token = token.or(of_boot).ok_or(ConfigError::NoToken)?;
+    let token = TokenText::parse_typed(BOOT_PREFIX, &token).map_err(ConfigError::Token)?;
+    Ok(Ticket::Token(token))
 }
 
 /// Environments are the same for all tasks: this one has no effect on captures, which do not mind.
@@ -237,7 +364,7 @@ fn only_for(args: &RunArgs) -> Result<Option<OnlyFor>, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::FromArgMatches as _;
     use foghorn_disk_layout::PartitionSet;
 
     use super::*;
@@ -258,10 +385,10 @@ mod tests {
     #[test]
     fn partitions_are_listed_or_all() {
         let parse = |line: &[&str]| {
-            let Command::Run(args) =
-                Cli::try_parse_from([&["foghorn-client", "run"], line].concat())
-                    .unwrap()
-                    .command;
+            let args = Cli::try_parse_from([&["foghorn-client", "run"], line].concat())
+                .unwrap()
+                .command
+                .into_args();
             let of_the_disk = |parsed: Partitions| parsed.of_disks(1).unwrap().remove(0);
             let dirty = Partitions::parse("--accept-dirty", &args.accept_dirty);
             let raw = Partitions::parse("--raw", &args.raw);
@@ -325,18 +452,78 @@ mod tests {
     #[test]
     fn the_kernel_command_line_fills_gaps_and_no_more() {
         let boot = BootSettings {
-            token: Some("fhb1.a.b".into()),
+            token: Some("fhb1.a.ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0".into()),
             controller: Some("https://other".into()),
             ..BootSettings::default()
         };
         let config = RunConfig::with_boot(args(), boot).unwrap();
-        assert_eq!(
-            (
-                config.check_in.controller.as_str(),
-                config.check_in.token.secret.as_str()
-            ),
-            ("https://c", "a")
+        assert_eq!(config.controller, "https://c");
+        assert!(matches!(config.ticket, Ticket::Token(token) if token.secret == "a"));
+    }
+
+    #[test]
+    fn a_name_or_an_address_is_enough() {
+        for (given, url) in [
+            ("10.23.0.1", "https://10.23.0.1:8443"),
+            (" fog.example ", "https://fog.example:8443"),
+            ("fog.example:443", "https://fog.example:443"),
+            ("fd00::1", "https://[fd00::1]:8443"),
+            ("[fd00::1]:443", "https://[fd00::1]:443"),
+            ("https://fog.example", "https://fog.example"),
+            ("http://127.0.0.1:80/", "http://127.0.0.1:80/"),
+        ] {
+            assert_eq!(url_of(given), url);
+        }
+    }
+
+    fn parse_as(program: &str, line: &str) -> Result<RunArgs, clap::Error> {
+        let words = std::iter::once(program).chain(line.split_whitespace());
+        let matches = Cli::command_of(Path::new(program)).try_get_matches_from(words)?;
+        Ok(Cli::from_arg_matches(&matches)?.command.into_args())
+    }
+
+    #[test]
+    fn a_code_is_typed_under_either_name() {
+        for program in ["fh", "/usr/local/bin/fh", "foghorn-client"] {
+            let args = parse_as(program, "boot 7kq24m -c 10.23.0.1").unwrap();
+            let args = RunArgs {
+                mac: Some("aa:bb:cc:00:01:02".into()),
+                ..args
+            };
+            let boot = BootSettings {
+                token: Some("fhb1.a.b".into()),
+                ..BootSettings::default()
+            };
+            let config = RunConfig::with_boot(args, boot).unwrap();
+            assert_eq!(config.controller, "https://10.23.0.1:8443");
+            assert!(matches!(config.ticket, Ticket::Code(code) if code.to_string() == "7KQ-24M"));
+        }
+        let help = parse_as("fh", "boot --help").unwrap_err().to_string();
+        assert!(
+            help.contains("fh boot") && !help.contains("--token"),
+            "{help}"
         );
+        let help = parse_as("foghorn-client", "run --help")
+            .unwrap_err()
+            .to_string();
+        assert!(help.contains("--token"), "{help}");
+    }
+
+    #[test]
+    fn what_a_person_types_at_a_machine_is_short() {
+        let line = "fh boot 7KQ-24M -c 192.168.100.100";
+        assert!(line.len() <= 40);
+        assert!(parse_as("fh", line.strip_prefix("fh ").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_code_and_a_token_are_too_much() {
+        let args = parse_as("fh", "boot 7KQ-24M -c c --token fhb1.a.b").unwrap();
+        let error = RunConfig::with_boot(args, BootSettings::default()).unwrap_err();
+        assert!(matches!(error, ConfigError::CodeAndToken));
+        let args = parse_as("fh", "boot 7UQ-24M -c c").unwrap();
+        let error = RunConfig::with_boot(args, BootSettings::default()).unwrap_err();
+        assert!(matches!(error, ConfigError::Code(_)));
     }
 
     #[test]
@@ -348,7 +535,7 @@ mod tests {
         };
         assert!(with(RunArgs::default()).contains("--controller"));
         assert!(with(args()).contains("--token"));
-        let token = || Some("fhb1.a.b".to_owned());
+        let token = || Some("fhb1.a.ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0".to_owned());
         assert!(
             with(RunArgs {
                 token: Some("fhj1.a.b".into()),

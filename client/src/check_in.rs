@@ -5,6 +5,7 @@
 //! token, so nothing has to be installed on the machine. Plain HTTP is taken only to loopback
 //! addresses.
 
+pub mod code;
 mod connect;
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
@@ -14,10 +15,12 @@ use std::time::{Duration, Instant};
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
     BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, LOOK_PATH, LookRequest,
-    LookResponse, ORDER_PATH, OptionsFor, Order, Problem, TokenText,
+    LookResponse, ORDER_PATH, OptionsFor, Order, Problem, TokenText, UNREACHED_PATH,
+    UnreachedRequest, UnreachedResponse,
 };
+use foghorn_reach::{Trouble, trouble};
 use foghorn_transport::{Identity, IdentityError};
-use foghorn_types::{HostId, MacAddress, chain};
+use foghorn_types::{HostId, MacAddress, chain, is_mistyped};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -35,6 +38,8 @@ const ORDER_WAIT: u64 = 20;
 const TIMEOUT: Duration = Duration::from_secs(40);
 /// How long an unreachable controller is tried; it may be restarting.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a name without an address is tried; the network may come up just now.
+const PATIENCE_WITH_A_NAME: Duration = Duration::from_secs(20);
 const ANSWER_LIMIT: u64 = 1 << 20;
 
 /// Name and version that the client gives itself.
@@ -51,10 +56,13 @@ pub enum CheckInError {
         url: String,
         source: Box<ureq::Error>,
     },
+    #[error("the controller at {base} cannot be used: {trouble}")]
+    Unusable { base: String, trouble: Trouble },
     #[error("{url} sent no certificate authority")]
     NoAuthority { url: String },
     #[error(
-        "the certificate authority of {url} is {found}, but the token names {expected}: this is another controller, or somebody intercepts the connection"
+        "the certificate authority of {url} is {found}, but the token names {expected}{}",
+        other_authority(expected, found)
     )]
     OtherAuthority {
         url: String,
@@ -63,6 +71,12 @@ pub enum CheckInError {
     },
     #[error("could not make a key")]
     MakeKey(#[source] rcgen::Error),
+    #[error(
+        "the code is wrong for the machine with the MAC address {mac}, or somebody intercepts the connection to {url}: type the newest code again"
+    )]
+    WrongCode { url: String, mac: MacAddress },
+    #[error("the controller did not take the code: {reason}")]
+    Code { reason: String },
     #[error("the controller refused ({status}): {reason}")]
     Refused { status: u16, reason: String },
     #[error("the controller failed ({status}): {reason}")]
@@ -84,10 +98,91 @@ pub enum CheckInError {
     Stopped,
 }
 
-impl CheckInError {
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Send { .. } | Self::Failed { status: 500.., .. })
+/// What a difference between two fingerprints means.
+fn other_authority(expected: &str, found: &str) -> &'static str {
+    if is_mistyped(expected, found) {
+        ", which is nearly the same: the token was mistyped"
+    } else {
+        ": the token is of another controller, or somebody intercepts the connection"
     }
+}
+
+impl CheckInError {
+    /// What people at the machine can do about it.
+    #[must_use]
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::Url(_) | Self::PlainHttp(_) => {
+                Some("give the address of the server as `foghorn serve` prints it")
+            }
+            Self::OtherAuthority {
+                expected, found, ..
+            } if is_mistyped(expected, found) => Some("copy the boot token again, the whole of it"),
+            Self::OtherAuthority { .. } => Some(
+                "compare the address of the server with the one that the boot token was made on; if it is the same, find out who answers in its place",
+            ),
+            Self::Refused { reason, .. } if reason.contains("token") => {
+                Some("make a new token on the server: foghorn host boot-token HOST")
+            }
+            _ => None,
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Send { .. }
+                | Self::Failed {
+                    status: 429 | 500..,
+                    ..
+                }
+        )
+    }
+
+    /// Says in words what will not pass by itself.
+    fn in_words(self) -> Self {
+        match self {
+            Self::Send { url, source } => match trouble_of(&source) {
+                Some(trouble) => Self::Unusable {
+                    base: base_of(&url),
+                    trouble,
+                },
+                None => Self::Send { url, source },
+            },
+            other => other,
+        }
+    }
+
+    /// What people can do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Unusable { trouble, .. } => Some(trouble.advice()),
+            Self::Send { .. } => Some(
+                "check the network of this machine, the address of the controller, and that it is running".to_owned(),
+            ),
+            Self::OtherAuthority { .. } => Some(
+                "check that the token and the address were made by the same server; `foghorn host boot-token HOST` makes a new token".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn trouble_of(error: &ureq::Error) -> Option<Trouble> {
+    match error {
+        ureq::Error::Io(error) => trouble(error),
+        ureq::Error::Rustls(error) => trouble(error),
+        ureq::Error::HostNotFound => Some(Trouble::UnknownName),
+        _ => None,
+    }
+}
+
+/// Scheme, host and port of a URL.
+fn base_of(url: &str) -> String {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    url[..end].to_owned()
 }
 
 /// What to check in with.
@@ -104,10 +199,6 @@ pub struct CheckIn {
 }
 
 impl CheckIn {
-    fn patience(&self) -> Duration {
-        if self.once { Duration::ZERO } else { PATIENCE }
-    }
-
     /// Refuses a task on which the options would have no effect.
     fn accept(&self, task: OptionsFor) -> Result<(), CheckInError> {
         match self.only_for.as_ref().filter(|only| only.kind != task) {
@@ -115,6 +206,11 @@ impl CheckIn {
             None => Ok(()),
         }
     }
+}
+
+/// How long an unreachable controller is tried.
+fn patience(once: bool) -> Duration {
+    if once { Duration::ZERO } else { PATIENCE }
 }
 
 /// Options that have an effect on one kind of task only: a task of the other kind is not begun with
@@ -143,6 +239,65 @@ pub struct CheckedIn {
     pub host_name: String,
     pub identity: Identity,
     pub order: Order,
+    pub contact: Contact,
+}
+
+/// The way to the controller for a client that has checked in.
+#[derive(Clone)]
+pub struct Contact {
+    agent: ureq::Agent,
+    base: String,
+    session: String,
+}
+
+impl std::fmt::Debug for Contact {
+    /// Without the session, which is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contact")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Contact {
+    /// Tells the controller that the storage node at `address` does not answer. Blocking.
+    ///
+    /// # Errors
+    /// The controller cannot be reached either, or the task has ended.
+    pub fn unreached(
+        &self,
+        address: &str,
+        gave_up: bool,
+    ) -> Result<UnreachedResponse, CheckInError> {
+        let url = format!("{}{UNREACHED_PATH}", self.base);
+        let body = UnreachedRequest {
+            address: address.to_owned(),
+            gave_up,
+        };
+        let (status, text) = exchange(&url, || {
+            self.agent
+                .post(&url)
+                .header("authorization", format!("Bearer {}", self.session))
+                .send_json(&body)
+        })?;
+        match status {
+            200 => parse(&url, &text),
+            410 => Err(CheckInError::NoTask {
+                reason: problem(&text),
+            }),
+            _ => Err(answer_error(status, &text)),
+        }
+    }
+
+    /// Whether `address` is on the machine by which this one reaches the controller.
+    #[must_use]
+    pub fn is_beside(&self, address: &str) -> bool {
+        let host = |text: &str| {
+            let uri: Option<Uri> = text.parse().ok();
+            uri.and_then(|uri| uri.host().map(str::to_owned))
+        };
+        host(&self.base).is_some_and(|ours| host(&format!("https://{address}")) == Some(ours))
+    }
 }
 
 /// The controller that a token names.
@@ -162,7 +317,7 @@ impl<'a> Desk<'a> {
     /// The controller cannot be reached or is not the one that the token names.
     pub fn find(with: &'a CheckIn, stop: &'a CancellationToken) -> Result<Self, CheckInError> {
         let base = base_url(&with.controller)?;
-        let authority = retry(with.patience(), stop, || {
+        let authority = retry(patience(with.once), stop, || {
             fetch_authority(&base, &with.token)
         })?;
         let root =
@@ -221,6 +376,11 @@ impl<'a> Desk<'a> {
         let identity =
             Identity::from_pem(&self.authority, &answer.chain_pem, &key.serialize_pem())?;
         tracing::info!(host = %answer.host, task = %answer.task, name = answer.host_name, "checked in");
+        let contact = Contact {
+            agent: self.agent.clone(),
+            base: self.base.clone(),
+            session: answer.session.clone(),
+        };
         let order = match answer.order {
             Some(order) => order,
             None => wait_for_order(
@@ -237,6 +397,7 @@ impl<'a> Desk<'a> {
             host_name: answer.host_name,
             identity,
             order,
+            contact,
         })
     }
 
@@ -248,7 +409,7 @@ impl<'a> Desk<'a> {
     ) -> Result<T, CheckInError> {
         let url = format!("{}{path}", self.base);
         let only_for = self.with.only_for.as_ref();
-        retry(self.with.patience(), self.stop, || {
+        retry(patience(self.with.once), self.stop, || {
             send(&self.agent, &url, body, only_for)
         })
     }
@@ -274,7 +435,16 @@ fn retry<T>(
         if stop.is_cancelled() {
             return Err(CheckInError::Stopped);
         }
-        match attempt() {
+        match attempt().map_err(CheckInError::in_words) {
+            Err(
+                error @ CheckInError::Unusable {
+                    trouble: Trouble::UnknownName,
+                    ..
+                },
+            ) if begun.elapsed() < patience.min(PATIENCE_WITH_A_NAME) => {
+                tracing::warn!(error = %chain(&error), "trying again for a moment");
+                std::thread::sleep(Duration::from_secs(2));
+            }
             Err(error) if error.is_transient() && begun.elapsed() < patience => {
                 tracing::warn!(
                     error = %chain(&error),
@@ -391,8 +561,7 @@ fn wait_for_order(
     let wait = if once { 0 } else { ORDER_WAIT };
     let url = format!("{base}{ORDER_PATH}?wait={wait}");
     loop {
-        let patience = if once { Duration::ZERO } else { PATIENCE };
-        let (status, text) = retry(patience, stop, || {
+        let (status, text) = retry(patience(once), stop, || {
             let answer = exchange(&url, || {
                 agent
                     .get(&url)
@@ -500,6 +669,44 @@ mod tests {
         ));
         assert!(matches!(base_url("ftp://x"), Err(CheckInError::Url(_))));
         assert!(matches!(base_url("c.example"), Err(CheckInError::Url(_))));
+    }
+
+    #[test]
+    fn a_wrong_name_is_said_at_once_and_not_tried_again() {
+        let wrong_name = rustls::CertificateError::NotValidForNameContext {
+            expected: rustls::pki_types::ServerName::try_from("10.23.0.1")
+                .unwrap()
+                .to_owned(),
+            presented: vec!["IpAddress(127.0.0.1)".to_owned()],
+        };
+        let tls = rustls::Error::InvalidCertificate(wrong_name);
+        let mut tries = 0;
+        let result: Result<(), _> = retry(PATIENCE, &CancellationToken::new(), || {
+            tries += 1;
+            Err(CheckInError::Send {
+                url: "https://10.23.0.1:8443/foghorn/v1/clients/look".to_owned(),
+                source: Box::new(ureq::Error::Io(std::io::Error::other(tls.clone()))),
+            })
+        });
+        let error = result.unwrap_err();
+        assert_eq!(tries, 1);
+        assert_eq!(
+            error.to_string(),
+            "the controller at https://10.23.0.1:8443 cannot be used: the certificate is for 127.0.0.1; you asked for 10.23.0.1"
+        );
+        assert!(error.advice().unwrap().contains("--advertise 10.23.0.1"));
+    }
+
+    #[test]
+    fn the_address_beside_the_controller_is_known() {
+        let contact = |base: &str| Contact {
+            agent: http(TlsConfig::builder().build()),
+            base: base.to_owned(),
+            session: String::new(),
+        };
+        assert!(contact("https://10.23.0.1:8443").is_beside("10.23.0.1:7472"));
+        assert!(!contact("https://10.23.0.1:8443").is_beside("10.23.0.2:7472"));
+        assert!(contact("https://[fd00::2]:8443").is_beside("[fd00::2]:7472"));
     }
 
     #[test]

@@ -23,3 +23,5 @@ pub mod progress;
 mod ready;
 pub mod report;
 pub mod run;
+
+pub use display::{LogWriter, failure};

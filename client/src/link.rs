@@ -9,19 +9,38 @@ use foghorn_transport::{
     AgentConnection, ClientOutcome, ClientProgress, Hello, Identity, SessionKind, Source,
 };
 use foghorn_types::chain;
+
+use crate::check_in::{CheckInError, Contact};
+use crate::display;
 use tokio_util::sync::CancellationToken;
 
 /// How long a lost agent is looked for before the task fails.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often the controller hears that an agent is still silent; it may have been restarted.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// A connection that lasted this long was a good one.
 const STEADY: Duration = Duration::from_secs(5);
+
+/// What people at the machine and at the firewall look for.
+fn blocked(address: &str) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "?"));
+    format!("UDP {port} to {host} is blocked: the controller answers, the storage node does not")
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     #[error("stopped while looking for an agent")]
     Stopped,
+    #[error("{what}, for {} s", patience.as_secs())]
+    Blocked {
+        /// In words.
+        what: String,
+        patience: Duration,
+    },
+    #[error("the task has ended: {reason}")]
+    Ended { reason: String },
     #[error("no agent could be reached for {} s", patience.as_secs())]
     GaveUp {
         patience: Duration,
@@ -63,7 +82,19 @@ pub struct TaskLink {
     /// Since when, and how many times, connections have come and gone without lasting.
     unsteady: Option<(Instant, u32)>,
     last_report: Option<ClientProgress>,
+    /// Who is told when no agent answers.
+    contact: Option<Contact>,
     stop: CancellationToken,
+}
+
+/// Attempts that nobody answered.
+#[derive(Debug, Default)]
+struct Silence {
+    /// In a row.
+    attempts: usize,
+    told_at: Option<Instant>,
+    /// What is known about it, in words.
+    what: Option<String>,
 }
 
 impl TaskLink {
@@ -77,8 +108,16 @@ impl TaskLink {
             connected_at: None,
             unsteady: None,
             last_report: None,
+            contact: None,
             stop,
         }
+    }
+
+    /// Tells the controller when no agent answers.
+    #[must_use]
+    pub fn telling(mut self, contact: Contact) -> Self {
+        self.contact = Some(contact);
+        self
     }
 
     #[must_use]
@@ -151,7 +190,7 @@ impl TaskLink {
             self.pause((FIRST_PAUSE * 2u32.saturating_pow(times.min(10) - 1)).min(LONGEST_PAUSE))
                 .await?;
         }
-        let mut refusals = 0;
+        let (mut refusals, mut silence) = (0, Silence::default());
         loop {
             let source = &self.config.sources[self.at];
             let attempt =
@@ -181,16 +220,68 @@ impl TaskLink {
             if refusals >= self.config.sources.len() {
                 return Err(LinkError::Refused(error));
             }
-            if begun.elapsed() >= patience {
-                return Err(LinkError::GaveUp {
-                    patience,
-                    source: error,
+            let is_over = begun.elapsed() >= patience;
+            let is_silent = matches!(error, ConnectError::NoAnswer { .. });
+            self.note_silence(&mut silence, is_silent, is_over).await?;
+            if is_over {
+                return Err(match silence.what {
+                    Some(what) => LinkError::Blocked { what, patience },
+                    None => LinkError::GaveUp {
+                        patience,
+                        source: error,
+                    },
                 });
             }
             self.at = (self.at + 1) % self.config.sources.len();
             self.pause(pause).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// When every source was silent, asks the controller whether the agent is there, which tells a
+    /// blocked port from a node that is off.
+    async fn note_silence(
+        &self,
+        silence: &mut Silence,
+        is_silent: bool,
+        is_over: bool,
+    ) -> Result<(), LinkError> {
+        if !is_silent {
+            *silence = Silence::default();
+            return Ok(());
+        }
+        silence.attempts += 1;
+        let is_due = is_over || silence.told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN);
+        let (Some(contact), true) = (
+            &self.contact,
+            is_due && silence.attempts >= self.config.sources.len(),
+        ) else {
+            return Ok(());
+        };
+        let address = self.config.sources[0].address.clone();
+        let (contact, asked) = (contact.clone(), address.clone());
+        let answer = tokio::task::spawn_blocking(move || contact.unreached(&asked, is_over));
+        let answer = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(LinkError::Stopped),
+            answer = answer => answer,
+        };
+        silence.told_at = Some(Instant::now());
+        let what = match answer {
+            Ok(Ok(node)) if node.online => blocked(&address),
+            Ok(Ok(node)) => format!("the storage node {} is offline", node.node),
+            Ok(Err(CheckInError::NoTask { reason })) => return Err(LinkError::Ended { reason }),
+            Ok(Err(CheckInError::Send { .. })) => {
+                "neither the controller nor the storage node answers: check the network of this machine".to_owned()
+            }
+            // An older controller, or a node that was replaced just now.
+            Ok(Err(_)) | Err(_) => return Ok(()),
+        };
+        if silence.what.as_ref() != Some(&what) {
+            display::line(&format!("{what}; trying again"));
+        }
+        silence.what = Some(what);
+        Ok(())
     }
 
     fn accept(&self, connection: AgentConnection) -> Result<AgentConnection, LinkError> {
@@ -258,5 +349,18 @@ impl TaskLink {
                 Err(error) => return Err(LinkError::Finish(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_port_is_named_with_its_address() {
+        assert_eq!(
+            blocked("10.23.0.1:7472"),
+            "UDP 7472 to 10.23.0.1 is blocked: the controller answers, the storage node does not"
+        );
     }
 }

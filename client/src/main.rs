@@ -1,17 +1,23 @@
 //! `foghorn-client`: arguments, logs and signals; the work is in the library.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use foghorn_client::args::{Cli, Command, RunConfig};
+use clap::FromArgMatches as _;
+use foghorn_client::args::{Cli, RunConfig};
 use foghorn_client::exit::Exit;
 use foghorn_client::run::run;
-use foghorn_types::chain;
+use foghorn_client::{LogWriter, failure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
+    let program = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    let matches = Cli::command_of(&program).get_matches();
+    let args = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command.into_args(),
+        Err(error) => error.exit(),
+    };
     let config = match RunConfig::new(args) {
         Ok(config) => config,
         Err(error) => return complain(Exit::Usage, &error),
@@ -24,7 +30,7 @@ fn main() -> ExitCode {
         Err(error) => return complain(Exit::Failed, &error),
     };
     let exit = runtime.block_on(async {
-        let _guard = match foghorn_telemetry::init("foghorn-client", None) {
+        let _guard = match foghorn_telemetry::init_for_people("foghorn-client", || LogWriter) {
             Ok(guard) => guard,
             Err(error) => return complain(Exit::Usage, &error),
         };
@@ -39,8 +45,8 @@ fn main() -> ExitCode {
     exit
 }
 
-fn complain(exit: Exit, error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("foghorn-client: {}", chain(error));
+fn complain(exit: Exit, error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    failure(error, None);
     exit.into()
 }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
-use foghorn_types::{DiskPart, TaskId, chain};
+use foghorn_types::{Complaint, DiskPart, TaskId, chain};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::args::RunConfig;
+use crate::args::{RunConfig, Ticket};
 use crate::capture::{CaptureError, CaptureOptions, capture};
+use crate::check_in::code::exchange_code;
 use crate::check_in::{CheckInError, CheckedIn, Desk, SOFTWARE};
 use crate::deploy::{DeployError, DeployOptions, deploy};
 use crate::disk::select::{LeftOut, Selected};
-use crate::display;
+use crate::display::{self, What};
 use crate::exit::Exit;
 use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink};
 use crate::partitions::PartitionsError;
@@ -45,6 +47,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What people at the machine can do about it.
+    #[must_use]
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::CheckIn(error) => error.todo(),
+            _ => None,
+        }
+    }
+
     /// The exit code that says the same.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -52,7 +63,10 @@ impl RunError {
             Self::CheckIn(CheckInError::NoTask { .. }) => Exit::NoTask,
             Self::CheckIn(
                 CheckInError::Refused { .. }
+                | CheckInError::Unusable { .. }
                 | CheckInError::OtherAuthority { .. }
+                | CheckInError::WrongCode { .. }
+                | CheckInError::Code { .. }
                 | CheckInError::PlainHttp(_),
             ) => Exit::Refused,
             Self::CheckIn(CheckInError::Url(_) | CheckInError::OtherTask { .. }) => Exit::Usage,
@@ -68,6 +82,18 @@ impl RunError {
             Self::Capture(error) if error.is_refusal() => Exit::Refused,
             _ => Exit::Failed,
         }
+    }
+}
+
+/// What people can do about a failure, where it does not say so itself.
+fn advice(error: &RunError) -> Option<String> {
+    match error {
+        RunError::CheckIn(error) => error.advice(),
+        RunError::Deploy(DeployError::Link(LinkError::Blocked { .. }))
+        | RunError::Capture(CaptureError::Link(LinkError::Blocked { .. })) => Some(
+            "open the UDP port of the storage node (7472) in the firewalls of the node and between it and this machine; `foghorn doctor` tests it from where it runs".to_owned(),
+        ),
+        _ => None,
     }
 }
 
@@ -94,21 +120,20 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
     let exit = result.as_ref().err().map_or(Exit::Done, RunError::exit);
     match &result {
         Ok(()) => display::line(&display::summary(
-            task.unwrap_or_default(),
+            task.unwrap_or(What::Deploy),
             &progress.snapshot(),
         )),
-        Err(error) => display::line(&format!("foghorn-client: {}", chain(error))),
+        Err(error) => display::failure(error, advice(error).as_deref().or(error.todo())),
     }
     if let Some(path) = &config.report {
         let error = result
             .as_ref()
             .err()
             .map(|error| error as &(dyn std::error::Error + 'static));
-        if let Err(error) = RunReport::new(task, exit, error, &progress).write(path) {
-            display::line(&format!(
-                "foghorn-client: could not write {}: {error}",
-                path.display()
-            ));
+        let report = RunReport::new(task.map(What::word), exit, error, &progress);
+        if let Err(error) = report.write(path) {
+            let what = format!("could not write the report {}", path.display());
+            display::line(&Complaint::new(what, Some(&error)).line());
         }
     }
     exit
@@ -116,7 +141,12 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
 
 /// Looks at the task, checks this machine, and only then spends the token.
 fn begin(config: &RunConfig, stop: &CancellationToken) -> Result<(CheckedIn, Ready), RunError> {
-    let desk = Desk::find(&config.check_in, stop)?;
+    let token = match &config.ticket {
+        Ticket::Token(token) => token.clone(),
+        Ticket::Code(code) => exchange_code(&config.typed(code), stop)?,
+    };
+    let with = config.check_in(token);
+    let desk = Desk::find(&with, stop)?;
     let ready = ready::check(config, &desk.look()?).map_err(RunError::NotReady)?;
     Ok((desk.check_in()?, ready))
 }
@@ -134,16 +164,16 @@ async fn wait_for_order(
     }
 }
 
-fn what(kind: OrderKind) -> &'static str {
+fn what(kind: OrderKind) -> What {
     match kind.manifest() {
-        Some(_) => "deploy",
-        None => "capture",
+        Some(_) => What::Deploy,
+        None => What::Capture,
     }
 }
 
 /// What the order is about, for the people at the machine: "deploy of partition 2 of image lab".
 fn subject(order: &Order) -> String {
-    let (what, image) = (what(order.kind), &order.image_name);
+    let (what, image) = (what(order.kind).word(), &order.image_name);
     let raw = if order.kind.is_raw() { "raw " } else { "" };
     match order.kind.part() {
         _ if order.kind.is_of_disks() => format!("{what} of disks for image {image}"),
@@ -162,14 +192,12 @@ async fn carry_out(
     let order = &checked_in.order;
     display::line(&format!("{} on {}", subject(order), checked_in.host_name));
     let mut link = new_link(checked_in, stop.clone())?;
-    let over = CancellationToken::new();
-    let showing = tokio::spawn(display::show(
-        what(order.kind),
-        progress.clone(),
-        over.clone(),
-    ));
+    let (over, until) = oneshot::channel();
+    let showing = tokio::spawn(display::show(what(order.kind), progress.clone(), until));
+    let stopped = stop.clone();
     let result = transfer(config, order, ready, &mut link, progress, stop).await;
-    over.cancel();
+    // Nobody shows anything any more if that task has panicked, which is found below.
+    let _ = over.send(result.is_ok());
     showing.await.map_err(RunError::Panicked)?;
     match result {
         Ok(None) => link
@@ -181,7 +209,12 @@ async fn carry_out(
             .await
             .map_err(RunError::Finish),
         Err(error) => {
-            tell_failure(&mut link, &error, order.task).await;
+            // Who cancelled the task knows; only what happened here is news to the agent.
+            if error.exit() == Exit::Cancelled && !stopped.is_cancelled() {
+                tracing::info!(task = %order.task, reason = %chain(&error), "the task was cancelled");
+            } else {
+                tell_failure(&mut link, &error, order.task).await;
+            }
             Err(error)
         }
     }
@@ -189,7 +222,16 @@ async fn carry_out(
 
 /// Tells the agent why the task failed, if that still helps; the exit code does not depend on it.
 async fn tell_failure(link: &mut TaskLink, error: &RunError, task: TaskId) {
-    if error.exit() == Exit::Cancelled && !link.is_connected() {
+    let is_known = error.exit() == Exit::Cancelled
+        || matches!(
+            error,
+            RunError::Deploy(DeployError::Link(
+                LinkError::Blocked { .. } | LinkError::Ended { .. }
+            )) | RunError::Capture(CaptureError::Link(
+                LinkError::Blocked { .. } | LinkError::Ended { .. }
+            ))
+        );
+    if is_known && !link.is_connected() {
         return;
     }
     let told = link.finish(ClientOutcome::Failed {
@@ -206,7 +248,7 @@ async fn tell_failure(link: &mut TaskLink, error: &RunError, task: TaskId) {
 
 fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink, RunError> {
     let order = &checked_in.order;
-    let sources: Vec<Source> = order
+    let mut sources: Vec<Source> = order
         .sources
         .iter()
         .map(|source| Source {
@@ -214,6 +256,8 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
             server_name: source.server_name.clone(),
         })
         .collect();
+    // Of several addresses, the one beside the controller is in a network that this machine reaches.
+    sources.sort_by_key(|source| !checked_in.contact.is_beside(&source.address));
     if sources.is_empty() {
         return Err(RunError::NoSource);
     }
@@ -236,7 +280,8 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
             patience: DEFAULT_PATIENCE,
         },
         stop,
-    ))
+    )
+    .telling(checked_in.contact.clone()))
 }
 
 /// Does the work; returns the encoded manifest of a capture.

@@ -8,7 +8,9 @@ use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::background::Background;
+use crate::backups::Backups;
 use crate::config::{MulticastConfig, VersionConfig};
+use crate::downloads::Downloads;
 use crate::events::Hub;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
@@ -28,6 +30,10 @@ pub struct Ctx {
     pub events: Arc<Hub>,
     /// Files on their way to storage nodes.
     pub uploads: Arc<Uploads>,
+    /// Of the embedded store.
+    pub backups: Arc<Backups>,
+    /// The client for download.
+    pub downloads: Downloads,
     pub plugins: Arc<Plugins>,
     /// How the work that nobody asks for is getting on.
     pub background: Arc<Background>,
@@ -45,10 +51,16 @@ pub struct Settings {
     pub multicast: MulticastConfig,
     /// How long replaced versions of images are kept.
     pub versions: VersionConfig,
+    /// Between two backups that the controller makes by itself.
+    pub backup_every: Option<Duration>,
     /// `host:port` under which agents reach the gRPC link.
     pub link_address: String,
+    /// Port of the link at every address of this machine, if agents may connect to any of them.
+    pub link_everywhere: Option<u16>,
     /// Name in the controller's certificate on the link.
     pub link_server_name: String,
+    /// Where machines reach the REST API; `None` when only this machine is known to reach it.
+    pub machines_url: Option<String>,
     /// Life of a boot token when the request names none.
     pub boot_token_ttl: Duration,
     /// Life of a join token when the request names none.

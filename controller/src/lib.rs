@@ -8,14 +8,18 @@
 pub mod agents;
 pub mod api;
 pub mod app;
+pub mod args;
 pub mod background;
+pub mod backups;
 pub mod config;
 pub mod ctx;
 mod descriptors;
 pub mod dispatch;
+pub mod downloads;
 pub mod events;
 pub mod link;
 pub mod logins;
+mod notify;
 pub mod plugins;
 mod recorder;
 pub mod scheduler;
@@ -28,5 +32,5 @@ pub mod trust;
 mod upkeep;
 pub mod uploads;
 
-pub use config::{Config, ConfigError};
-pub use start::{Controller, EXPOSED, StartError, reset_admin};
+pub use config::{Config, ConfigError, ConfigFile};
+pub use start::{Controller, EXPOSED, StartError, reset_admin, restore};

@@ -1,104 +1,45 @@
-//! `foghorn-controller`: arguments, logs, signals. Everything else is in the library.
+//! `foghorn-controller`: logs, signals. Everything else is in the library.
 
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
 use foghorn_controller::app::accounts::FirstRun;
-use foghorn_controller::{Config, Controller};
+use foghorn_controller::args::{Arguments, Command};
+use foghorn_controller::{Config, Controller, StartError};
+use foghorn_types::{Complaint, complaint};
 use tokio::signal::unix::{SignalKind, signal};
 
-#[derive(Parser)]
-#[command(
-    name = "foghorn-controller",
-    version,
-    about = "The controller of a Foghorn fleet"
-)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
+/// What a restore did, in words.
+fn restored(config: &Config, backup: &Path) -> anyhow::Result<()> {
+    let done = foghorn_controller::restore(config, backup)?;
+    show(&format!("{done}\n")).context("the backup was restored, but standard output is gone")
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Run the server until SIGTERM or SIGINT. Prints the first user and tokens until they are used.
-    Run(Options),
-    /// Create the first user and tokens, or print them again if nobody has used them, and exit.
-    FirstRun(Options),
-    /// Make new credentials for an administrator, print them once, and exit. With the embedded
-    /// store the controller must be stopped.
-    ResetAdmin {
-        /// The user; created if it does not exist.
-        #[arg(long, default_value = "fog")]
-        user: String,
-        #[command(flatten)]
-        options: Options,
-    },
-}
-
-#[derive(Args)]
-struct Options {
-    /// TOML file; the flags below take precedence over it.
-    #[arg(long, env = "FOGHORN_CONTROLLER_CONFIG")]
-    config: Option<PathBuf>,
-    /// Directory of the certificate authority and the embedded store.
-    #[arg(long, env = "FOGHORN_DATA_DIR")]
-    data_dir: Option<PathBuf>,
-    /// Address of the REST API.
-    #[arg(long, env = "FOGHORN_REST_LISTEN")]
-    rest_listen: Option<SocketAddr>,
-    /// Address for the links of agents.
-    #[arg(long, env = "FOGHORN_LINK_LISTEN")]
-    link_listen: Option<SocketAddr>,
-    /// Take plain HTTP beside HTTPS, on the same port. On any but a loopback address, everybody on
-    /// the network can read tokens and passwords.
-    #[arg(long)]
-    plain_http: bool,
-    /// Address of a proxy whose `X-Forwarded-For` is believed; may be given several times.
-    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
-    trusted_proxies: Vec<IpAddr>,
-    /// Write the first user and tokens to this file (JSON, mode 0600) instead of printing them.
-    #[arg(long)]
-    first_run_file: Option<PathBuf>,
-    /// Take the certificate authority of this data directory, or a new one, although the store
-    /// belongs to another. Every agent must be enrolled again. For one start, after a loss.
-    #[arg(long)]
-    new_authority: bool,
-}
-
-impl Options {
-    fn into_config(self) -> anyhow::Result<Config> {
-        let mut config = match (&self.config, &self.data_dir) {
-            (Some(path), _) => Config::load(path)?,
-            (None, Some(dir)) => Config::local(dir),
-            (None, None) => anyhow::bail!("either --config or --data-dir is required"),
-        };
-        if let Some(dir) = self.data_dir {
-            config.data_dir = dir;
-        }
-        if let Some(address) = self.rest_listen {
-            config.rest.listen = address;
-        }
-        if let Some(address) = self.link_listen {
-            config.link.listen = address;
-        }
-        config.new_authority = self.new_authority;
-        config.rest.plain_http |= self.plain_http;
-        config.first_run_file = self.first_run_file.or(config.first_run_file);
-        config.login.trusted_proxies.extend(self.trusted_proxies);
-        Ok(config)
-    }
-}
-
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime =
-        tokio::runtime::Runtime::new().context("could not start the threads of the process")?;
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let what = "could not start the threads of the process";
+            eprintln!("{}", Complaint::new(what, Some(&error)).line());
+            return ExitCode::FAILURE;
+        }
+    };
     let done = runtime.block_on(carry_out(arguments));
     runtime.shutdown_timeout(foghorn_telemetry::BLOCKING_CALLS);
-    done
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let start = error.downcast_ref::<StartError>();
+            let todo = start.and_then(StartError::todo);
+            eprintln!("{}", complaint(&*error).todo(todo).line());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
@@ -109,8 +50,9 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::ResetAdmin { user, options } => {
             let config = options.into_config()?;
             let made = foghorn_controller::reset_admin(&config, &user).await?;
-            hand_out(&made, config.first_run_file.as_deref())
+            hand_out(&made, None, config.first_run_file.as_deref())
         }
+        Command::Restore { backup, options } => restored(&options.into_config()?, &backup),
     }
 }
 
@@ -133,7 +75,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         () = &mut stop => return Ok(()),
     };
     if let Some(first) = controller.first_run()
-        && let Err(error) = hand_out(first, file.as_deref())
+        && let Err(error) = hand_out(first, Some(controller.ca_fingerprint()), file.as_deref())
     {
         tracing::error!(
             error = format!("{error:#}"),
@@ -160,7 +102,7 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
     let file = config.first_run_file.clone();
     let controller = Controller::start(config).await?;
     match controller.first_run() {
-        Some(first) => hand_out(first, file.as_deref())
+        Some(first) => hand_out(first, Some(controller.ca_fingerprint()), file.as_deref())
             .context("the first credentials were not shown; they are kept, so run this again")?,
         None => anyhow::bail!(
             "the first user and its tokens have been used; `foghorn-controller reset-admin` makes new ones"
@@ -170,13 +112,17 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
-    let json = serde_json::json!({
+/// `authority`: the fingerprint by which `foghorn login` knows the controller, if it runs.
+fn hand_out(first: &FirstRun, authority: Option<&str>, file: Option<&Path>) -> anyhow::Result<()> {
+    let mut json = serde_json::json!({
         "user": first.user,
         "password": first.password,
         "api_token": first.api_token,
         "user_token": first.user_token,
     });
+    if let Some(authority) = authority {
+        json["ca_fingerprint"] = authority.into();
+    }
     let text = serde_json::to_string_pretty(&json).context("credentials are plain strings")?;
     match file {
         None => show(&format!("{text}\n")).context("could not write to standard output"),

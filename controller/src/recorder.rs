@@ -1,7 +1,8 @@
-//! Where the metrics of this process are collected.
+//! Where the metrics of this process are collected, and what each of them is.
 
 use std::sync::OnceLock;
 
+use metrics::Unit;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::debug;
 
@@ -17,6 +18,7 @@ pub(crate) fn handle() -> &'static PrometheusHandle {
             .expect("the list of buckets is not empty")
             .build_recorder();
         let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, describe);
         // Another recorder in this process (a test's) keeps its place; ours then shows what was
         // recorded before.
         if metrics::set_global_recorder(recorder).is_err() {
@@ -25,3 +27,75 @@ pub(crate) fn handle() -> &'static PrometheusHandle {
         handle
     })
 }
+
+/// A line for every metric that is counted as things happen. Those that are looked at when somebody
+/// asks describe themselves.
+fn describe() {
+    for (name, unit, about) in HISTOGRAMS {
+        metrics::describe_histogram!(name, unit, about);
+    }
+    for (name, unit, about) in COUNTERS {
+        metrics::describe_counter!(name, unit, about);
+    }
+    metrics::describe_gauge!(
+        "foghorn_background_last_round_timestamp_seconds",
+        Unit::Seconds,
+        "When the last round of this work in the background ended, as Unix time."
+    );
+}
+
+const HISTOGRAMS: [(&str, Unit, &str); 3] = [
+    (
+        "foghorn_http_request_duration_seconds",
+        Unit::Seconds,
+        "Time until the answer to a request began, by method, route and status.",
+    ),
+    (
+        "foghorn_store_commit_duration_seconds",
+        Unit::Seconds,
+        "Time that a change of the state store took.",
+    ),
+    (
+        "foghorn_background_round_duration_seconds",
+        Unit::Seconds,
+        "Time that a round of work in the background took.",
+    ),
+];
+
+const COUNTERS: [(&str, Unit, &str); 7] = [
+    (
+        "foghorn_background_rounds_total",
+        Unit::Count,
+        "Rounds of work in the background, by outcome.",
+    ),
+    (
+        "foghorn_cache_skipped_records_total",
+        Unit::Count,
+        "Records of the state store that could not be read.",
+    ),
+    (
+        "foghorn_connections_refused_total",
+        Unit::Count,
+        "Connections that were refused because an address or the server had too many.",
+    ),
+    (
+        "foghorn_failed_logins_total",
+        Unit::Count,
+        "Requests with a wrong token or password.",
+    ),
+    (
+        "foghorn_plugin_answers_skipped_total",
+        Unit::Count,
+        "Answers that were sent without asking a plugin, by reason.",
+    ),
+    (
+        "foghorn_plugin_failures_total",
+        Unit::Count,
+        "Failures of plugins, by plugin and event.",
+    ),
+    (
+        "foghorn_transfer_wire_bytes_total",
+        Unit::Bytes,
+        "Compressed bytes that storage nodes have sent to or received from clients.",
+    ),
+];

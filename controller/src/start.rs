@@ -23,18 +23,21 @@ use crate::app::authority::{self, AuthorityError};
 use crate::app::enrolment;
 use crate::app::snapin_files;
 use crate::background::Background;
-use crate::config::{Config, StoreConfig};
+use crate::backups::{AUTHORITY_FOLDER, Backups, RestoreError, Restored, STORE_FILE};
+use crate::config::{Config, StoreConfig, machines_url};
 use crate::ctx::{Ctx, Settings};
+use crate::downloads::Downloads;
 use crate::events::{self, Hub};
 use crate::link::service::LinkService;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::{Refusal, State};
+use crate::store::embedded::OpenEmbeddedError;
 use crate::store::measured::MeasuredStore;
 use crate::store::open::{self, OpenStoreError};
-use crate::trust::{CONTROLLER_TLS_NAME, ServerConfigError, Trust};
+use crate::trust::{CONTROLLER_TLS_NAME, ServerConfigError, ServerNames, Trust};
 use crate::uploads::Uploads;
-use crate::{descriptors, dispatch, recorder, scheduler, serve, upkeep};
+use crate::{backups, descriptors, dispatch, notify, recorder, scheduler, serve, upkeep};
 
 /// Maximum lifetime of a client certificate, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -65,8 +68,14 @@ pub enum StartError {
     State(#[source] Refusal),
     #[error("there is no installation in {path}", path = path.display())]
     NoInstallation { path: PathBuf },
-    #[error("{path} is missing or empty, but this controller has been set up before, because there is {authority}: restore a backup of the data directory, see \"A damaged store\" in docs/operations/README.md; to begin anew without hosts and images, move the whole state directory away", path = path.display(), authority = authority.display())]
+    #[error("{path} is missing or empty, but this controller has been set up before, because there is {authority}: restore a backup, see docs/operations/backup.md; to begin anew without hosts and images, move the whole state directory away", path = path.display(), authority = authority.display())]
     LostStore { path: PathBuf, authority: PathBuf },
+    #[error(
+        "the store is in etcd: restore a snapshot of etcd, and copy ca/ of the data directory back"
+    )]
+    NotHere,
+    #[error("nothing was restored, and everything is as before")]
+    Restore(#[source] RestoreError),
     #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
     #[error("could not load the certificate authority")]
@@ -79,6 +88,29 @@ pub enum StartError {
         address: SocketAddr,
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    /// What whoever starts the program can do about it.
+    #[must_use]
+    pub fn todo(&self) -> Option<&'static str> {
+        match self {
+            Self::DataDir { .. } => Some("give a directory that this user may write to"),
+            Self::Store(OpenStoreError::Embedded(OpenEmbeddedError::InUse { .. })) => {
+                Some("stop the other process first, which is a server with this directory")
+            }
+            Self::Store(OpenStoreError::Etcd(_)) => Some(
+                "check the addresses and the certificates of etcd in the configuration, and that it is running",
+            ),
+            Self::NoInstallation { .. } => {
+                Some("give the directory of the server; a new server is made by starting it once")
+            }
+            Self::Listen { .. } => {
+                Some("stop the program that uses this address, or choose another address or port")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What an operator must know of [`Config::is_exposed`].
@@ -109,20 +141,27 @@ impl Controller {
             }
         });
         let trust = Arc::new(
-            authority::open(&state, &config.data_dir.join("ca"), config.new_authority)
-                .await?
-                .with_lifetimes(config.lifetimes),
+            authority::open(
+                &state,
+                &config.data_dir.join(AUTHORITY_FOLDER),
+                config.new_authority,
+            )
+            .await?
+            .with_lifetimes(config.lifetimes),
         );
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
         let names = certificate_names(&config);
-        let rest_tls = trust.rest_config(&names)?;
-        let link_tls = trust.link_config(&names)?;
+        let rest_tls = trust.rest_config(names.clone())?;
+        let link_tls = trust.link_config(names)?;
         let link_address = advertised_link(&config, link.1);
+        let link_everywhere = (config.link.advertise.is_none() && link.1.ip().is_unspecified())
+            .then(|| link.1.port());
         // After everything that can fail because of a wrong setting: the credentials are shown
         // once, and only if all this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
-        let ctx = context(&config, state, trust, link_address).await;
+        let settings = settings(&config, link_address, link_everywhere, rest.1);
+        let ctx = context(&config, state, trust, settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
@@ -173,6 +212,12 @@ impl Controller {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         self.ctx.trust.ca_pem()
+    }
+
+    /// SHA-256 of that authority's certificate, as tokens and `foghorn login` have it.
+    #[must_use]
+    pub fn ca_fingerprint(&self) -> &str {
+        self.ctx.trust.ca_fingerprint()
     }
 
     /// User and tokens created by this start; `None` if the store already had some.
@@ -269,16 +314,33 @@ pub async fn reset_admin(config: &Config, name: &str) -> Result<FirstRun, StartE
     reset.map_err(StartError::FirstRun)
 }
 
+/// Puts a backup back, on the machine of a controller that is not running.
+///
+/// # Errors
+/// With etcd, which restores its own backups; otherwise as [`backups::restore`].
+pub fn restore(config: &Config, backup: &Path) -> Result<Restored, StartError> {
+    match &config.store {
+        StoreConfig::Etcd(_) => Err(StartError::NotHere),
+        StoreConfig::Embedded => backups::restore(&config.data_dir, backup, Timestamp::now())
+            .map_err(StartError::Restore),
+    }
+}
+
 async fn context(
     config: &Config,
     state: Arc<State>,
     trust: Arc<Trust>,
-    link_address: String,
+    settings: Settings,
 ) -> Arc<Ctx> {
     let hub = Hub::new(state.read_at(|_, revision| revision));
     let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
     plugins.reload().await;
     Arc::new(Ctx {
+        backups: Arc::new(Backups::new(
+            config.backups_folder(),
+            config.data_dir.join(AUTHORITY_FOLDER),
+            state.store().clone(),
+        )),
         plugins,
         background: Arc::new(Background::default()),
         state,
@@ -292,7 +354,8 @@ async fn context(
             config.data_dir.join("uploads"),
             config.snapins.largest_file,
         )),
-        settings: settings(config, link_address),
+        downloads: Downloads::new(config.clients_folder()),
+        settings,
         doors: Doors::new(&config.login),
     })
 }
@@ -305,6 +368,17 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         cancel.child_token(),
     ));
     tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
+    tasks.spawn(notify::run(
+        ctx.clone(),
+        config.notifications,
+        cancel.child_token(),
+    ));
+    tasks.spawn(notify::watch(
+        ctx.clone(),
+        config.notifications,
+        config.limits.node_grace,
+        cancel.child_token(),
+    ));
     tasks.spawn(
         ctx.plugins
             .clone()
@@ -316,6 +390,13 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         cancel.child_token(),
     ));
     tasks.spawn(upkeep::removals::run(ctx.clone(), cancel.child_token()));
+    if matches!(config.store, StoreConfig::Embedded) {
+        tasks.spawn(upkeep::backups::run(
+            ctx.clone(),
+            config.backup.clone(),
+            cancel.child_token(),
+        ));
+    }
     let (hub, state, live) = (ctx.events.clone(), ctx.state.clone(), ctx.live.clone());
     tasks.spawn(events::run(
         hub,
@@ -335,13 +416,24 @@ fn router(ctx: &Arc<Ctx>) -> Router {
     api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
 }
 
-fn settings(config: &Config, link_address: String) -> Settings {
+fn settings(
+    config: &Config,
+    link_address: String,
+    link_everywhere: Option<u16>,
+    rest: SocketAddr,
+) -> Settings {
     Settings {
         task_deadline: config.limits.task_deadline,
         multicast: config.multicast.clone(),
         versions: config.versions,
+        backup_every: match config.store {
+            StoreConfig::Embedded => config.backup.every,
+            StoreConfig::Etcd(_) => None,
+        },
         link_address,
+        link_everywhere,
         link_server_name: CONTROLLER_TLS_NAME.to_owned(),
+        machines_url: machines_url(&config.rest.names, rest),
         boot_token_ttl: config.tokens.boot_ttl,
         join_token_ttl: config.tokens.join_ttl,
         client_certificate_lifetime: CLIENT_CERTIFICATE_LIFETIME,
@@ -354,7 +446,7 @@ fn refuse_lost_store(engine: &open::StoreConfig, data_dir: &Path) -> Result<(), 
     let open::StoreConfig::Embedded { path } = engine else {
         return Ok(());
     };
-    let authority = data_dir.join("ca");
+    let authority = data_dir.join(AUTHORITY_FOLDER);
     let is_set_up = std::fs::read_dir(&authority).is_ok_and(|mut files| files.next().is_some());
     let is_empty = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
     if is_set_up && is_empty {
@@ -369,7 +461,7 @@ fn refuse_lost_store(engine: &open::StoreConfig, data_dir: &Path) -> Result<(), 
 fn engine(config: &Config) -> open::StoreConfig {
     match &config.store {
         StoreConfig::Embedded => open::StoreConfig::Embedded {
-            path: config.data_dir.join("store.redb"),
+            path: config.data_dir.join(STORE_FILE),
         },
         StoreConfig::Etcd(options) => open::StoreConfig::Etcd(options.clone()),
     }
@@ -403,24 +495,26 @@ async fn listen(
 }
 
 /// The address to which agents connect: the setting, otherwise the listening address, otherwise the
-/// first of the controller's names.
+/// first of the controller's names, otherwise the first address of this machine.
 fn advertised_link(config: &Config, bound: SocketAddr) -> String {
     if let Some(advertise) = &config.link.advertise {
         return advertise.clone();
     }
+    if !bound.ip().is_unspecified() {
+        return bound.to_string();
+    }
     match config.rest.names.first() {
-        Some(name) if bound.ip().is_unspecified() && name.contains(':') => {
-            format!("[{name}]:{}", bound.port())
-        }
-        Some(name) if bound.ip().is_unspecified() => format!("{name}:{}", bound.port()),
-        _ => {
-            if bound.ip().is_unspecified() {
+        Some(name) if name.contains(':') => format!("[{name}]:{}", bound.port()),
+        Some(name) => format!("{name}:{}", bound.port()),
+        None => match foghorn_reach::reached_at(bound.ip()).first() {
+            Some(ip) => SocketAddr::new(*ip, bound.port()).to_string(),
+            None => {
                 warn!(
-                    "agents are told to connect to the loopback address: set link.advertise or rest.names for other machines"
+                    "agents are told to connect to the loopback address, because this machine has no other: set link.advertise or rest.names for other machines"
                 );
+                reachable(bound).to_string()
             }
-            reachable(bound).to_string()
-        }
+        },
     }
 }
 
@@ -436,8 +530,9 @@ fn reachable(mut bound: SocketAddr) -> SocketAddr {
     bound
 }
 
-/// All names under which the controller can be reached.
-fn certificate_names(config: &Config) -> Vec<String> {
+/// All names under which the controller can be reached, and while it listens on every address, all
+/// addresses of this machine.
+fn certificate_names(config: &Config) -> ServerNames {
     let mut names = vec![
         "localhost".to_owned(),
         "127.0.0.1".to_owned(),
@@ -458,7 +553,10 @@ fn certificate_names(config: &Config) -> Vec<String> {
             .iter()
             .filter_map(|text| Some(text.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned())),
     );
-    names.sort_unstable();
-    names.dedup();
-    names
+    let ip = config.rest.listen.ip();
+    if ip.is_unspecified() {
+        ServerNames::following(names, move || foghorn_reach::reached_at(ip))
+    } else {
+        names.as_slice().into()
+    }
 }

@@ -16,11 +16,16 @@ pub const CA_PATH: &str = "/foghorn/v1/ca";
 pub const ENROL_PATH: &str = "/foghorn/v1/agents/enrol";
 /// `POST` [`LookRequest`] → [`LookResponse`]: the task behind a boot token, which stays unused.
 pub const LOOK_PATH: &str = "/foghorn/v1/clients/look";
+/// `POST` [`CodeRequest`] → [`CodeResponse`]: a short code for a boot token.
+pub const CODE_PATH: &str = "/foghorn/v1/clients/code";
 /// `POST` [`CheckInRequest`] → [`CheckInResponse`].
 pub const CHECK_IN_PATH: &str = "/foghorn/v1/clients/check-in";
 /// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`Order`], 204 not yet, 410
 /// [`Problem`] when the task has ended.
 pub const ORDER_PATH: &str = "/foghorn/v1/clients/order";
+/// `POST` [`UnreachedRequest`] with `Authorization: Bearer SESSION` → [`UnreachedResponse`]: a client
+/// that gets no answer from the storage node of its order.
+pub const UNREACHED_PATH: &str = "/foghorn/v1/clients/unreached";
 /// Carries the W3C trace context (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -38,17 +43,41 @@ pub const JOIN_PREFIX: &str = "fhj1";
 /// Prefix of a token that lets one client check in for one task.
 pub const BOOT_PREFIX: &str = "fhb1";
 
+/// Length of the SHA-256 of an authority in a token.
+const FINGERPRINT_LENGTH: usize = 43;
+
+/// Why a text is not the token that was expected.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("this is not a {expected} token: it should look like {expected}.SECRET.AUTHORITY")]
-pub struct ParseTokenError {
-    expected: &'static str,
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
+pub enum ParseTokenError {
+    #[error("this is not a {expected} token: it should look like {expected}.SECRET.AUTHORITY")]
+    Form { expected: &'static str },
+    #[error("this is a {found}, where a {expected} is needed")]
+    OtherKind {
+        found: &'static str,
+        expected: &'static str,
+    },
+    #[error(
+        "the token is mistyped or not whole: its last part has {found} characters instead of {FINGERPRINT_LENGTH}"
+    )]
+    Length { found: usize },
+    #[error("the token is mistyped: it contains {found:?}, which no token does")]
+    Character { found: char },
+}
+
+/// What a token with this prefix is called.
+const fn kind_of(prefix: &str) -> &'static str {
+    match prefix.as_bytes() {
+        b"fhj1" => "join token",
+        b"fhb1" => "boot token",
+        _ => "token",
+    }
 }
 
 impl TokenText {
     /// # Errors
     /// When the text does not have the form `prefix.SECRET.CA`.
     pub fn parse(prefix: &'static str, text: &str) -> Result<Self, ParseTokenError> {
-        let refuse = ParseTokenError { expected: prefix };
         match text.trim().split('.').collect::<Vec<_>>().as_slice() {
             [found, secret, ca] if *found == prefix && !secret.is_empty() && !ca.is_empty() => {
                 Ok(Self {
@@ -56,7 +85,31 @@ impl TokenText {
                     ca_fingerprint: (*ca).to_owned(),
                 })
             }
-            _ => Err(refuse),
+            [found @ (JOIN_PREFIX | BOOT_PREFIX), ..] if *found != prefix => {
+                Err(ParseTokenError::OtherKind {
+                    found: kind_of(found),
+                    expected: kind_of(prefix),
+                })
+            }
+            _ => Err(ParseTokenError::Form { expected: prefix }),
+        }
+    }
+
+    /// A token that a person has typed or copied: what cannot be one is refused before it is sent
+    /// anywhere.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and when a part has characters or a length that no token has.
+    pub fn parse_typed(prefix: &'static str, text: &str) -> Result<Self, ParseTokenError> {
+        let token = Self::parse(prefix, text)?;
+        let strange = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let mut characters = token.secret.chars().chain(token.ca_fingerprint.chars());
+        if let Some(found) = characters.find(strange) {
+            return Err(ParseTokenError::Character { found });
+        }
+        match token.ca_fingerprint.len() {
+            FINGERPRINT_LENGTH => Ok(token),
+            found => Err(ParseTokenError::Length { found }),
         }
     }
 
@@ -89,6 +142,27 @@ pub struct EnrolResponse {
     pub link_address: String,
     /// Name that the controller's certificate carries on the link.
     pub link_server_name: String,
+}
+
+/// A machine at which somebody has typed a short code. The code itself is not sent, and what is sent
+/// tells nothing about it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeRequest {
+    /// Address of the machine.
+    pub mac: MacAddress,
+    /// First message of SPAKE2 (Ed25519, side A), base64url without padding.
+    pub message: String,
+}
+
+/// The boot token of a machine, for whoever knows the code.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CodeResponse {
+    /// Second message of SPAKE2 (side B), base64url without padding.
+    pub message: String,
+    /// The boot token, encrypted with the key of the exchange (ChaCha20-Poly1305), base64url without
+    /// padding.
+    pub sealed: String,
 }
 
 /// A machine that has booted to be imaged and wants to know first whether it can do its task.
@@ -362,6 +436,28 @@ pub struct Source {
     pub server_name: String,
 }
 
+/// A client that reaches the controller and not the storage node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnreachedRequest {
+    /// The address of the order that does not answer: `host:port`, UDP.
+    #[schemars(length(max = 255))]
+    pub address: String,
+    /// Whether the client tries no longer: the task fails.
+    #[serde(default)]
+    pub gave_up: bool,
+}
+
+/// What the controller knows about that storage node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UnreachedResponse {
+    /// Its name.
+    pub node: NodeName,
+    /// Whether its agent is connected to a controller. If it is, something between the machine and
+    /// the node drops UDP.
+    pub online: bool,
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
@@ -386,5 +482,26 @@ mod tests {
         assert_eq!(TokenText::parse(JOIN_PREFIX, &text).unwrap(), token);
         assert!(TokenText::parse(BOOT_PREFIX, &text).is_err());
         assert!(TokenText::parse(JOIN_PREFIX, "fhj1.only").is_err());
+    }
+
+    #[test]
+    fn a_typing_error_is_seen_before_anything_is_sent() {
+        let typed = |text: &str| TokenText::parse_typed(BOOT_PREFIX, text);
+        let authority = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
+        assert!(typed(&format!(" fhb1.secret.{authority}\n")).is_ok());
+        assert_eq!(
+            typed(&format!("fhj1.secret.{authority}"))
+                .unwrap_err()
+                .to_string(),
+            "this is a join token, where a boot token is needed"
+        );
+        assert_eq!(
+            typed(&format!("fhb1.secret.{}", &authority[1..])),
+            Err(ParseTokenError::Length { found: 42 })
+        );
+        assert_eq!(
+            typed(&format!("fhb1.sec ret.{authority}")),
+            Err(ParseTokenError::Character { found: ' ' })
+        );
     }
 }

@@ -7,4 +7,6 @@ pub mod link {
     tonic::include_proto!("foghorn.link.v1");
 }
 
+pub mod code;
+pub mod exchange;
 pub mod http;

@@ -10,8 +10,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from foghorn_client import Client  # noqa: E402
-from foghorn_client.api.host import host_create, host_delete, host_get, host_list, host_task  # noqa: E402
-from foghorn_client.api.task import task_active, task_cancel, task_get  # noqa: E402
+from foghorn_client.api.fog_hosts_and_groups import host_create, host_delete, host_get, host_list, host_task  # noqa: E402
+from foghorn_client.api.fog_tasks import task_active, task_cancel, task_get  # noqa: E402
 from foghorn_client.models import HostCreate, HostFilter, TaskFilter, TaskOrder  # noqa: E402
 
 client = Client(

@@ -112,6 +112,22 @@ impl Lab {
         self.run(&["heal", &client.to_string()])
     }
 
+    /// Drops all UDP of a client; TCP gets through.
+    ///
+    /// # Errors
+    /// When nftables refuses.
+    pub fn block_udp(&self, client: usize) -> Result<()> {
+        self.run(&["block", &client.to_string()])
+    }
+
+    /// Lets the UDP of a client through again.
+    ///
+    /// # Errors
+    /// When nftables refuses.
+    pub fn open_udp(&self, client: usize) -> Result<()> {
+        self.run(&["open", &client.to_string()])
+    }
+
     /// Bytes that the server has put on the wire so far, with Ethernet headers.
     ///
     /// # Errors

@@ -55,6 +55,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("udp-receiver", "udpcast"),
     ("uftp", "uftp"),
     ("uftpd", "uftp"),
+    ("systemd-nspawn", "systemd-container"),
+    ("busybox", "busybox-static"),
+    ("openssl", "openssl"),
 ];
 
 /// The path of the program: from `PATH`, then from system folders that may be missing in the `PATH`
@@ -114,6 +117,16 @@ pub fn foghorn(program: &str) -> Result<PathBuf> {
             "{program} is not built: `cargo build --workspace --bins` with the same profile builds it"
         )
     })
+}
+
+/// The client that is linked statically.
+pub fn static_client() -> Result<PathBuf> {
+    let own =
+        std::env::current_exe().context("could not determine the path of the test program")?;
+    own.ancestors()
+        .map(|folder| folder.join("client-static/foghorn-client"))
+        .find(|candidate| candidate.is_file())
+        .context("the static client is not built: `make client-static` builds it")
 }
 
 /// A Python program that `make test` installs beside the build's own files.

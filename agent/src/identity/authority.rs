@@ -1,6 +1,7 @@
 //! Knowing the certificate authority by the fingerprint in a token.
 
 use data_encoding::BASE64URL_NOPAD;
+use foghorn_types::is_mistyped;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 
 use super::certificate::chain_to_pem;
@@ -11,9 +12,19 @@ pub enum AuthorityError {
     #[error("the controller sent no certificate in PEM form")]
     NoPem,
     #[error(
-        "the controller's certificate authority is {found}, but the token names {expected}: this is another controller, or somebody intercepts the connection"
+        "the controller's certificate authority is {found}, but the token names {expected}{}",
+        difference(expected, found)
     )]
     Other { expected: String, found: String },
+}
+
+/// What a difference between two fingerprints means.
+fn difference(expected: &str, found: &str) -> &'static str {
+    if is_mistyped(expected, found) {
+        ", which is nearly the same: the token was mistyped"
+    } else {
+        ": the token is of another controller, or somebody intercepts the connection"
+    }
 }
 
 /// SHA-256 of a certificate (DER) as tokens spell it: base64url without padding.

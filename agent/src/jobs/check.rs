@@ -3,13 +3,18 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use foghorn_chunk_store::{DamagedChunk, ScrubProgress, ScrubReport, Store};
-use foghorn_proto::link::{DamagedChunk as WireDamagedChunk, JobReport};
+use foghorn_chunk_store::{
+    DamagedChunk, DamagedRecord, RecordName, ScrubProgress, ScrubReport, Store,
+};
+use foghorn_proto::link::{
+    DamagedChunk as WireDamagedChunk, DamagedRecord as WireDamagedRecord, JobReport,
+};
 use foghorn_types::{ImageId, ManifestId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Work;
+use crate::damage;
 use crate::stored_image::store_image;
 
 /// Between two reports of a running job.
@@ -64,11 +69,16 @@ pub(super) fn perform(
             );
         }
     };
+    let report = checked
+        .map_err(|problem| chain(&problem).to_string())
+        .and_then(to_report);
     finished(
         job_id,
-        checked
-            .map_err(|problem| chain(&problem).to_string())
-            .and_then(to_report),
+        report.map(|report| JobReport {
+            // With the report, so that whoever has waited for it sees the same everywhere.
+            damage: damage::list(store),
+            ..report
+        }),
     )
 }
 
@@ -114,9 +124,10 @@ fn adopt(
         .verify_manifest(manifest, progress)
         .map_err(|problem| chain(&problem).to_string())
         .and_then(to_report)?;
-    if !checked.damaged.is_empty() {
+    if !checked.damaged.is_empty() || !checked.records.is_empty() {
         return Ok(JobReport {
-            error: "some of its chunks are damaged, so nothing was changed".to_owned(),
+            error: "some of it is damaged, so nothing was changed".to_owned(),
+            damage: damage::list(store),
             ..checked
         });
     }
@@ -162,6 +173,10 @@ fn to_report(found: ScrubReport) -> Result<JobReport, String> {
             "a stored chunk is damaged"
         );
     }
+    for record in &found.records {
+        error!(record = ?record.what, error = record.problem, images = ?record.images,
+            "what names the chunks of an image or a file is damaged");
+    }
     if found.stopped {
         return Err("the node was stopped before the job was finished".to_owned());
     }
@@ -169,6 +184,12 @@ fn to_report(found: ScrubReport) -> Result<JobReport, String> {
         chunks_checked: found.checked,
         chunks_total: found.total,
         damaged: found.damaged.into_iter().take(NAMED).map(to_wire).collect(),
+        records: found
+            .records
+            .into_iter()
+            .take(NAMED)
+            .map(record_to_wire)
+            .collect(),
         ..Default::default()
     })
 }
@@ -182,5 +203,32 @@ fn to_wire(damaged: DamagedChunk) -> WireDamagedChunk {
             .into_iter()
             .map(foghorn_types::ImageId::get)
             .collect(),
+        files: damaged
+            .files
+            .into_iter()
+            .map(|file| file.as_bytes().to_vec())
+            .collect(),
+    }
+}
+
+fn record_to_wire(damaged: DamagedRecord) -> WireDamagedRecord {
+    let named = match damaged.what {
+        RecordName::Manifest(id) => WireDamagedRecord {
+            manifest_id: id.as_bytes().to_vec(),
+            ..Default::default()
+        },
+        RecordName::File(id) => WireDamagedRecord {
+            file_id: id.as_bytes().to_vec(),
+            ..Default::default()
+        },
+        RecordName::Name(path) => WireDamagedRecord {
+            path: path.display().to_string(),
+            ..Default::default()
+        },
+    };
+    WireDamagedRecord {
+        problem: damaged.problem,
+        images: damaged.images.into_iter().map(ImageId::get).collect(),
+        ..named
     }
 }

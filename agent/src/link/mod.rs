@@ -4,6 +4,7 @@
 //! A link comes and goes; what it serves does not. Nothing here is awaited by a transfer, and
 //! everything that must reach the controller waits in the [`Outbox`] until it has.
 
+mod complaint;
 mod dial;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use tracing::{debug, error, info, warn};
 
+use self::complaint::Complaint;
 use crate::backoff::Backoff;
 use crate::files::Files;
 use crate::identity::{NodeIdentity, RenewError, Renewal};
@@ -108,6 +110,7 @@ impl ControllerLink {
     /// Runs until cancelled.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new(self.redial.0, self.redial.1);
+        let mut complaint = Complaint::default();
         while !self.cancel.is_cancelled() {
             let started = Instant::now();
             match self.one_link().await {
@@ -117,7 +120,10 @@ impl ControllerLink {
                     continue;
                 }
                 Err(problem) => {
-                    warn!(error = %chain(&problem), "no link to the controller; transfers continue")
+                    if started.elapsed() >= GOOD_AFTER {
+                        complaint = Complaint::default();
+                    }
+                    complaint.about(&problem, Instant::now());
                 }
             }
             if started.elapsed() >= GOOD_AFTER {
@@ -187,7 +193,7 @@ impl ControllerLink {
             software: SOFTWARE.to_owned(),
             quic_address: self.quic_address.clone(),
             sessions,
-            status: Some(status),
+            status,
         };
         AgentMessage {
             message: Some(agent_message::Message::Hello(hello)),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_multicast::{
@@ -15,7 +15,7 @@ use foghorn_types::BitRate;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::outside::OutsideRate;
+use super::pace::Standing;
 use super::start::StartRule;
 
 /// How soon a command that found no room is tried again.
@@ -68,6 +68,11 @@ pub(super) enum Command {
     },
 }
 
+fn is_member(status: &SessionStatus, receiver: ReceiverId) -> bool {
+    let mut receivers = status.sender.receivers.iter();
+    receivers.any(|member| member.receiver == receiver)
+}
+
 /// A message from the thread to a member.
 pub(super) enum News {
     Key(KeyMaterial),
@@ -94,7 +99,6 @@ pub(super) struct SessionHandle {
     commands: SyncSender<Command>,
     status: watch::Receiver<SessionStatus>,
     over: CancellationToken,
-    outside: OutsideRate,
     /// How many distinct chunks the image has.
     pub(super) chunks: u32,
 }
@@ -112,7 +116,6 @@ impl SessionHandle {
             commands,
             status,
             over,
-            outside: OutsideRate::default(),
             chunks,
         }
     }
@@ -140,16 +143,21 @@ impl SessionHandle {
         )
     }
 
-    /// Whether `bytes` may go to a client of this session now, and if not, how long that will take
-    /// at least.
-    pub(super) fn may_fetch(&self, receiver: ReceiverId, bytes: u64) -> Result<(), Duration> {
+    /// How a client of this session stands to its stream now.
+    pub(super) fn standing(&self, receiver: ReceiverId) -> Standing {
         let status = self.status.borrow();
-        if status.sender.phase == Phase::Sending && status.unicast.contains_key(&receiver) {
-            self.outside
-                .ask(bytes, status.sender.rate, Instant::now())?;
-            self.try_tell(Command::Beside { bytes });
+        match status.sender.phase {
+            Phase::Sending if status.unicast.contains_key(&receiver) => Standing::Outside {
+                stream: status.sender.rate,
+            },
+            Phase::Sending if is_member(&status, receiver) => Standing::Inside,
+            _ => Standing::Alone,
         }
-        Ok(())
+    }
+
+    /// So many bytes are about to go out beside the stream, which makes room for them.
+    pub(super) fn make_room(&self, bytes: u64) {
+        self.try_tell(Command::Beside { bytes });
     }
 
     /// Whether it has begun to send.

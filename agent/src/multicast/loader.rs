@@ -55,7 +55,9 @@ async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bo
     let bytes = match disk
         .run(move |store| {
             if verify {
-                store.read(id)
+                store
+                    .read(id)
+                    .inspect_err(|error| store.note_failed_read(id, error))
             } else {
                 store.read_unverified(id)
             }

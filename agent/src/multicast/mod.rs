@@ -14,7 +14,7 @@ mod member;
 mod members;
 mod open;
 mod order;
-mod outside;
+mod pace;
 mod report;
 mod start;
 
@@ -25,16 +25,18 @@ use std::time::{Duration, Instant};
 
 use foghorn_multicast::{ReceiverId, Report};
 use foghorn_proto::link::{MulticastReport, SessionProgress};
+use foghorn_transport::multicast::session_rate;
 use foghorn_types::{BitRate, SessionId, TaskId};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-pub(crate) use self::order::MulticastTerms;
+pub(crate) use self::order::{MulticastTerms, SessionLimit};
 
 use self::control::{Command, SessionHandle};
 use self::open::{OpenSessionError, Opening};
+use self::pace::{Pace, Standing};
 use self::start::StartRule;
 use crate::disk::Disk;
 use crate::served_image::ServedImage;
@@ -45,10 +47,6 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Who waits for the end of a stream looks so often whether it has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// No chunk waits longer than this for a stream: even with very many clients outside it, none
-/// should look as if it had stopped.
-const GIVE_WAY: Duration = Duration::from_secs(60);
-
 /// The sessions of a node.
 pub(crate) struct Multicasts {
     disk: Disk,
@@ -58,6 +56,9 @@ pub(crate) struct Multicasts {
     /// Ordered sessions that have begun to send. When one is opened again, its receivers do not
     /// wait for those that are done.
     started: Mutex<BTreeSet<SessionId>>,
+    /// How fast the clients of each ordered session fetch beside its stream, also before the stream
+    /// is opened and after it has ended.
+    paces: Mutex<BTreeMap<SessionId, Arc<Pace>>>,
     /// One is opened at a time, so that clients that come together find the same one.
     opening: AsyncMutex<()>,
     tasks: TaskTracker,
@@ -79,6 +80,7 @@ impl Multicasts {
             budget,
             sessions: Mutex::default(),
             started: Mutex::default(),
+            paces: Mutex::default(),
             opening: AsyncMutex::default(),
             tasks,
             cancel,
@@ -151,17 +153,53 @@ impl Multicasts {
         }
     }
 
+    fn pace(&self, limit: SessionLimit) -> Arc<Pace> {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = paces.entry(limit.session).or_insert_with(|| {
+            if let Some(rate) = limit.max_rate {
+                info!(session = %limit.session, %rate, "unicast of this session is limited, too");
+            }
+            Arc::new(Pace::new(limit.max_rate.map(session_rate)))
+        });
+        pace.clone()
+    }
+
     /// Waits until `bytes` may go to this client beside the stream of its session. At once while it
-    /// is in the session, or when nothing is being sent.
-    pub(crate) async fn give_way(&self, session: SessionId, task: TaskId, bytes: u64) {
-        let began = Instant::now();
-        while began.elapsed() < GIVE_WAY
-            && let Some(handle) = self.present(session)
-        {
-            let Err(wait) = handle.may_fetch(ReceiverId(task.get()), bytes) else {
-                return;
-            };
-            tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
+    /// is in the session; otherwise within the session's limit, and slowly while the stream is sent.
+    pub(crate) async fn give_way(&self, limit: SessionLimit, task: TaskId, bytes: u64) {
+        let (pace, began) = (self.pace(limit), Instant::now());
+        let allowed_now = || {
+            let handle = self.present(limit.session);
+            let standing = handle.as_ref().map_or(Standing::Alone, |handle| {
+                handle.standing(ReceiverId(task.get()))
+            });
+            let rate = pace::allowed(standing, pace.limit(), began.elapsed())?;
+            // A stream that is being sent makes room for what goes out beside it.
+            Some((rate, handle.filter(|handle| handle.is_busy())))
+        };
+        if allowed_now().is_none() {
+            return;
+        }
+        let _turn = pace.turn().await;
+        while let Some((rate, handle)) = allowed_now() {
+            match pace.ask(bytes, rate, Instant::now()) {
+                Ok(()) => return handle.map_or((), |handle| handle.make_room(bytes)),
+                Err(wait) => tokio::time::sleep(wait.min(LOOK_AGAIN)).await,
+            }
+        }
+    }
+
+    /// Takes over the limits of the sessions that have orders, and forgets the others.
+    fn set_limits(&self, limits: &[SessionLimit]) {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.retain(|session, _| limits.iter().any(|limit| limit.session == *session));
+        for limit in limits {
+            if let Some(pace) = paces.get(&limit.session)
+                && pace.set_limit(limit.max_rate.map(session_rate))
+            {
+                let rate = limit.max_rate.map(|rate| rate.to_string());
+                info!(session = %limit.session, rate, "the limit of a session was changed");
+            }
         }
     }
 
@@ -187,13 +225,16 @@ impl Multicasts {
     }
 
     /// Once a second: ends sessions that no order names, takes over changed orders, shares out the
-    /// budget. Returns how the sessions do. `ordered` are the orders' terms, `progress` is how
-    /// far their tasks are.
+    /// budget. Returns how the sessions do. `ordered` are the orders' terms, `limits` those of all
+    /// sessions with an order, also of those without a stream here, `progress` is how far their
+    /// tasks are.
     pub(crate) fn tick(
         &self,
         ordered: &[MulticastTerms],
+        limits: &[SessionLimit],
         progress: &BTreeMap<TaskId, SessionProgress>,
     ) -> Vec<MulticastReport> {
+        self.set_limits(limits);
         let wanted: BTreeSet<SessionId> = ordered.iter().map(|terms| terms.session).collect();
         let mut sessions = self.sessions();
         {

@@ -9,6 +9,14 @@ use foghorn_types::{BitRate, SessionId, Timestamp};
 
 use super::start::StartRule;
 
+/// How fast all that belongs to a session may be sent together, by multicast and by unicast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SessionLimit {
+    pub session: SessionId,
+    /// On the wire; `None`: as fast as it goes.
+    pub max_rate: Option<BitRate>,
+}
+
 /// How a session is to be sent.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct MulticastTerms {

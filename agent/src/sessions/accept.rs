@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Sessions;
 use super::table::{Admission, Refusal};
@@ -89,13 +89,17 @@ async fn meet(sessions: Arc<Sessions>, incoming: Incoming, cancel: CancellationT
 }
 
 fn refuse(incoming: Incoming, refusal: &Refusal) {
-    warn!(
-        peer = %incoming.peer,
-        task = %incoming.hello.task,
-        remote = %incoming.remote_address(),
-        error = %chain(&refusal),
-        "refused a client"
+    let (peer, task, remote) = (
+        &incoming.peer,
+        incoming.hello.task,
+        incoming.remote_address(),
     );
+    match refusal {
+        Refusal::Cancelled { how, .. } => {
+            info!(%peer, %task, %remote, how, "a client came back for a cancelled task");
+        }
+        refusal => warn!(%peer, %task, %remote, error = %chain(&refusal), "refused a client"),
+    }
     let code = match refusal {
         // The controller's word may be late by more than we could wait, such as while the link is
         // down.

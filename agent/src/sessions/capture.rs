@@ -11,7 +11,7 @@ use foghorn_transport::server::{
     AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, StorePartReply,
     WhichAreStoredReply,
 };
-use foghorn_types::{ByteCount, ChunkId, ImageId, ManifestId, PartId, TaskId, chain};
+use foghorn_types::{ByteCount, ChunkId, HostId, ImageId, ManifestId, PartId, TaskId, chain};
 use futures_util::{Stream, StreamExt, pin_mut, stream};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -20,7 +20,8 @@ use super::Sessions;
 use super::budget::{Hold, SessionBudget};
 use super::order::SessionOrder;
 use super::progress::Meter;
-use crate::stored_image::store_image;
+use crate::origin;
+use crate::stored_image::{StoreImageError, store_image};
 
 /// Chunks received and waiting for the next batch of a lane. While one batch is written the next
 /// one gathers here.
@@ -34,6 +35,8 @@ pub(super) struct Capture {
     sessions: Arc<Sessions>,
     task: TaskId,
     image: ImageId,
+    /// Whose disk it is.
+    host: (HostId, String),
     meter: Arc<Meter>,
     budget: SessionBudget,
     /// Keeps the sweep away from everything that this capture put or was told is there.
@@ -54,6 +57,7 @@ impl Capture {
             sessions,
             task: order.task,
             image: order.image,
+            host: (order.host, order.host_name.clone()),
             meter,
             budget,
             guard,
@@ -200,12 +204,13 @@ impl Capture {
             .acquire()
             .await
             .expect("the semaphore is never closed");
-        let image = self.image;
-        let stored = self
-            .sessions
-            .disk
-            .run(move |store| store_image(store, image, &encoded))
-            .await;
+        let (image, (host, name)) = (self.image, self.host.clone());
+        let stored = self.sessions.disk.run(move |store| {
+            let (id, captured) = store_image(store, image, &encoded)?;
+            origin::remember(store, id, &captured, (host, &name));
+            Ok::<_, StoreImageError>((id, captured))
+        });
+        let stored = stored.await;
         drop(turn);
         match stored {
             Ok((id, mut captured)) => {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use foghorn_chunk_store::{ReadChunkError, StoredChunk};
+use foghorn_chunk_store::{ReadChunkError, Store, StoredChunk};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{
     ChunkSender, FetchLane, ManifestReply, MulticastLane, PartReply, WantedChunks,
 };
-use foghorn_types::{ChunkId, SessionId, TaskId, chain};
+use foghorn_types::{ChunkId, TaskId, chain};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 use tracing::{error, warn};
 
@@ -18,7 +18,7 @@ use super::Sessions;
 use super::budget::{Hold, SessionBudget};
 use super::order::SessionOrder;
 use super::progress::Meter;
-use crate::multicast::MulticastTerms;
+use crate::multicast::{MulticastTerms, SessionLimit};
 use crate::served_image::ServedImage;
 
 /// Chunks of one lane that are read before they are needed. Four hide a disk's latency; more would
@@ -34,8 +34,8 @@ const REMEMBERED: usize = 16;
 pub(super) struct Deploy {
     sessions: Arc<Sessions>,
     task: TaskId,
-    /// Its multicast session, if it has one.
-    multicast: Option<SessionId>,
+    /// That of its multicast session, if it has one.
+    limit: Option<SessionLimit>,
     image: Arc<ServedImage>,
     meter: Arc<Meter>,
     budget: SessionBudget,
@@ -56,11 +56,10 @@ impl Deploy {
         meter: Arc<Meter>,
     ) -> Self {
         let budget = sessions.read_ahead.for_session();
-        let multicast = order.multicast.as_ref().map(|terms| terms.session);
         Self {
             sessions,
             task: order.task,
-            multicast,
+            limit: order.limit,
             image,
             meter,
             budget,
@@ -155,7 +154,11 @@ impl Deploy {
 
     async fn read(&self, id: ChunkId) -> Result<Reading, StreamError> {
         let hold = self.budget.hold(LARGEST_CHUNK).await;
-        let chunk = self.sessions.disk.run(move |store| store.read(id)).await;
+        let chunk = self
+            .sessions
+            .disk
+            .run(move |store| read_noted(store, id))
+            .await;
         Ok(Reading {
             id,
             chunk,
@@ -164,16 +167,14 @@ impl Deploy {
     }
 
     /// Sends it when its turn has come: those who are outside their multicast session leave the
-    /// line to those in it.
+    /// line to those in it, and all of a session keep to its limit.
     async fn send(&self, lane: &mut ChunkSender, reading: Reading) -> Result<(), StreamError> {
         match reading.chunk {
             Ok(chunk) => {
                 let bytes = chunk.compressed.len() as u64;
-                if let Some(session) = self.multicast {
-                    self.sessions
-                        .multicasts
-                        .give_way(session, self.task, bytes)
-                        .await;
+                if let Some(limit) = self.limit {
+                    let multicasts = &self.sessions.multicasts;
+                    multicasts.give_way(limit, self.task, bytes).await;
                 }
                 self.meter.add_wire(bytes);
                 lane.send(reading.id, chunk.plain_len, chunk.compressed)
@@ -195,6 +196,13 @@ impl Deploy {
             facts.unavailable.push(problem.to_owned());
         }
     }
+}
+
+/// What cannot be read of an image is known as damaged from then on.
+fn read_noted(store: &Store, id: ChunkId) -> Result<StoredChunk, ReadChunkError> {
+    store
+        .read(id)
+        .inspect_err(|error| store.note_failed_read(id, error))
 }
 
 /// The ids that come in on a lane, one by one.

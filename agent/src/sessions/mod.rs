@@ -35,7 +35,7 @@ use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
 use crate::disk::Disk;
 use crate::multicast::Multicasts;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Recorded};
 use crate::served_image::ServedImages;
 
 /// All sessions of the node and what they share: one store, one bound on memory.
@@ -107,7 +107,7 @@ impl Sessions {
             .filter_map(|order| TaskId::new(order.task_id))
             .collect();
         for task in self.table().keep_only(&wanted) {
-            warn!(%task, "the controller no longer wants this session; ending it");
+            info!(%task, "the controller no longer wants this session; ending it");
         }
         for order in orders {
             self.open(order);
@@ -205,22 +205,32 @@ impl Sessions {
 
     /// The controller has recorded the end of a session.
     pub(crate) fn recorded(&self, ended: EndedRecorded) {
+        let word = if ended.unknown {
+            Recorded::Unknown
+        } else {
+            Recorded::Yes
+        };
         if let Some(task) = TaskId::new(ended.task_id)
-            && self.outbox.recorded(task, ended.incarnation)
+            && self.outbox.recorded(task, ended.incarnation, word)
         {
-            debug!(%task, "the end of the session is recorded");
+            match word {
+                Recorded::Unknown => {
+                    warn!(%task, "the controller does not know the task of a session that has ended");
+                }
+                _ => debug!(%task, "the end of the session is recorded"),
+            }
         }
     }
 
     /// Ends an open session, closing its connection when `stop` says so, and reports it. `None`
-    /// when there is no open session of this task; otherwise a receiver that turns true when
-    /// the controller has recorded the end.
+    /// when there is no open session of this task; otherwise a receiver that says when the
+    /// controller has recorded the end.
     fn end(
         &self,
         task: TaskId,
         outcome: SessionOutcome,
         stop: Option<Stop>,
-    ) -> Option<watch::Receiver<bool>> {
+    ) -> Option<watch::Receiver<Recorded>> {
         let now = Timestamp::now();
         let mut table = self.table();
         let meter = table.meter(task).filter(|_| table.ended(task).is_none())?;
@@ -231,6 +241,7 @@ impl Sessions {
         );
         let ended = table::Ended {
             problem: outcome.problem(),
+            cancelled: matches!(outcome, SessionOutcome::Cancelled { .. }),
             recorded: recorded.clone(),
             at: now,
         };

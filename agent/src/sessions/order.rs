@@ -1,10 +1,12 @@
 //! What the controller orders, checked once when it arrives.
 
-use foghorn_proto::link::{MulticastOrder, OpenSession, SessionKind as WireKind};
-use foghorn_types::{HostId, ImageId, ManifestId, TaskId, Timestamp, chain};
+use foghorn_proto::link::{
+    MulticastOrder, OpenSession, SessionKind as WireKind, SessionLimit as WireLimit,
+};
+use foghorn_types::{BitRate, HostId, ImageId, ManifestId, SessionId, TaskId, Timestamp, chain};
 use tracing::warn;
 
-use crate::multicast::MulticastTerms;
+use crate::multicast::{MulticastTerms, SessionLimit};
 
 /// BLAKE3 of a certificate (DER): stands for the one client that may use a session.
 pub(super) type Fingerprint = [u8; 32];
@@ -40,6 +42,8 @@ pub(super) struct SessionOrder {
     pub incarnation: Incarnation,
     pub kind: OrderKind,
     pub host: HostId,
+    /// As it is called now; empty from a controller that does not say.
+    pub host_name: String,
     pub image: ImageId,
     pub deadline: Timestamp,
     /// W3C trace context of the request that began it all.
@@ -48,6 +52,8 @@ pub(super) struct SessionOrder {
     pub admitted: Option<Fingerprint>,
     /// A deploy that is part of a multicast session.
     pub multicast: Option<MulticastTerms>,
+    /// The limit of that session, which holds also where it has no stream.
+    pub limit: Option<SessionLimit>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -71,11 +77,23 @@ impl TryFrom<OpenSession> for SessionOrder {
             WireKind::Capture => OrderKind::Capture,
             WireKind::Unspecified => return Err(CheckOrderError::Kind),
         };
+        let multicast = wire
+            .multicast
+            .and_then(|order| multicast(order, wire.task_id));
+        let limit = match wire.session_limit {
+            Some(limit) => session_limit(&limit),
+            // A controller of an earlier version.
+            None => multicast.as_ref().map(|terms| SessionLimit {
+                session: terms.session,
+                max_rate: terms.max_rate,
+            }),
+        };
         Ok(Self {
             task: TaskId::new(wire.task_id).ok_or(CheckOrderError::NoId("task"))?,
             incarnation: Incarnation(wire.incarnation),
             kind,
             host: HostId::new(wire.host_id).ok_or(CheckOrderError::NoId("host"))?,
+            host_name: wire.host_name,
             image: ImageId::new(wire.image_id).ok_or(CheckOrderError::NoId("image"))?,
             deadline: Timestamp::from_millis(wire.deadline_unix_ms),
             traceparent: Some(wire.traceparent).filter(|text| !text.is_empty()),
@@ -83,11 +101,18 @@ impl TryFrom<OpenSession> for SessionOrder {
                 [] => None,
                 bytes => Some(fingerprint(bytes)?),
             },
-            multicast: wire
-                .multicast
-                .and_then(|order| multicast(order, wire.task_id)),
+            multicast,
+            limit,
         })
     }
+}
+
+fn session_limit(wire: &WireLimit) -> Option<SessionLimit> {
+    let rate = Some(wire.max_rate_bytes_per_second).filter(|rate| *rate > 0);
+    Some(SessionLimit {
+        session: SessionId::new(wire.session_id)?,
+        max_rate: rate.map(BitRate::from_bytes_per_second),
+    })
 }
 
 /// A deploy whose multicast part cannot be followed is done by unicast.
@@ -121,6 +146,40 @@ fn digest(what: &'static str, bytes: &[u8]) -> Result<[u8; 32], CheckOrderError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_a_session_is_known_with_and_without_a_stream() {
+        let wire = |session_limit, multicast| OpenSession {
+            task_id: 1,
+            kind: WireKind::Capture.into(),
+            host_id: 2,
+            image_id: 3,
+            session_limit,
+            multicast,
+            ..Default::default()
+        };
+        let limit = |wire| SessionOrder::try_from(wire).unwrap().limit;
+        let own = WireLimit {
+            session_id: 7,
+            max_rate_bytes_per_second: 1_000_000,
+        };
+        let stream = MulticastOrder {
+            session_id: 7,
+            group: "239.255.1.7:49152".to_owned(),
+            max_rate_bytes_per_second: 2_000_000,
+            ..Default::default()
+        };
+        let expected = |megabits| {
+            Some(SessionLimit {
+                session: SessionId::new(7).unwrap(),
+                max_rate: Some(BitRate::from_mbit(megabits)),
+            })
+        };
+        assert_eq!(limit(wire(None, None)), None);
+        assert_eq!(limit(wire(Some(own), None)), expected(8));
+        assert_eq!(limit(wire(Some(own), Some(stream.clone()))), expected(8));
+        assert_eq!(limit(wire(None, Some(stream))), expected(16));
+    }
 
     #[test]
     fn incomplete_orders_are_refused() {

@@ -8,7 +8,7 @@ use foghorn_transport::{
     ClientOutcome, ClientProgress, EndReason, Incoming, RefusalCode, Request, Session, Stage,
 };
 use foghorn_transport::{SessionKind, StreamError};
-use foghorn_types::chain;
+use foghorn_types::{ManifestId, chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::order::{OrderKind, SessionOrder};
 use super::outcome::SessionOutcome;
 use super::progress::{ClientReport, Meter};
 use super::table::{Admission, Stop};
+use crate::outbox::Recorded;
 
 /// Bulk streams that one client may have at a time; each holds at most one chunk beyond the budget.
 const LANES: usize = 8;
@@ -282,7 +283,8 @@ async fn answer(
     }
 }
 
-/// Takes the client's word for how it ended, and answers when the controller has recorded it.
+/// Takes the client's word for how it ended, and answers when the controller has recorded it, or when
+/// that has lasted too long.
 async fn finish(
     sessions: &Sessions,
     order: &SessionOrder,
@@ -295,14 +297,55 @@ async fn finish(
     };
     // Fails only when the outcome was replaced by another before it was sent; resetting the stream
     // makes the client ask again.
-    let known = recorded.wait_for(|recorded| *recorded).await.is_ok();
-    if !known {
-        return Ok(());
+    let spoken = recorded.wait_for(|word| *word != Recorded::NotYet);
+    let within = sessions.timing.confirm_within;
+    match tokio::time::timeout(within, spoken)
+        .await
+        .map(|word| word.map(|word| *word))
+    {
+        Ok(Ok(Recorded::Yes)) => reply.recorded().await,
+        Ok(Ok(_)) => {
+            let kept = sessions.kept(order);
+            reply
+                .refuse(&format!(
+                    "the controller does not know this task, as after an older backup of its store was restored{kept}"
+                ))
+                .await
+        }
+        Ok(Err(_)) => Ok(()),
+        Err(_) => {
+            let kept = sessions.kept(order);
+            reply
+                .refuse(&format!(
+                    "the controller has not answered storage node {} for {} s; the node tells it \
+                     when it is back, and then the task is complete{kept}",
+                    sessions.node,
+                    within.as_secs()
+                ))
+                .await
+        }
     }
-    reply.recorded().await
 }
 
 impl Sessions {
+    /// Where a captured image is that the controller may not know, and what to do with it; continues
+    /// a sentence.
+    fn kept(&self, order: &SessionOrder) -> String {
+        let mut table = self.table();
+        let captured = table
+            .facts(order.task)
+            .and_then(|facts| facts.captured.as_ref()?.manifest_id.clone().try_into().ok());
+        let Some(manifest) = captured.map(ManifestId::from_digest) else {
+            return String::new();
+        };
+        let (node, image) = (&self.node, order.image);
+        format!(
+            "; storage node {node} keeps the captured image as content {manifest:#} of image {image}. \
+             If the server does not have it: `foghorn image orphans` lists it, and \
+             `foghorn image orphans adopt {node} {manifest:#} --name NAME` makes it a new image"
+        )
+    }
+
     /// Ends the session as its client says.
     ///
     /// # Errors
@@ -311,7 +354,7 @@ impl Sessions {
         &self,
         order: &SessionOrder,
         said: ClientOutcome,
-    ) -> Result<watch::Receiver<bool>, String> {
+    ) -> Result<watch::Receiver<Recorded>, String> {
         let task = order.task;
         let (captured, unavailable) = {
             let mut table = self.table();

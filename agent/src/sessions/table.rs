@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use super::capture::PartsClaim;
 use super::order::{Fingerprint, Incarnation, SessionOrder};
 use super::progress::Meter;
-use crate::multicast::MulticastTerms;
+use crate::multicast::{MulticastTerms, SessionLimit};
+use crate::outbox::Recorded;
 
 /// Why the connection of a session must close.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +51,9 @@ pub(super) enum Refusal {
     Late { task: TaskId, deadline: Timestamp },
     #[error("task {task} has ended: {how}")]
     Ended { task: TaskId, how: String },
+    /// As people do it every day.
+    #[error("task {task} has ended: {how}")]
+    Cancelled { task: TaskId, how: String },
 }
 
 impl Refusal {
@@ -68,8 +72,10 @@ impl Refusal {
 pub(super) struct Ended {
     /// `None`: complete. Otherwise why not.
     pub problem: Option<String>,
-    /// Turns true when the controller has recorded the end.
-    pub recorded: watch::Receiver<bool>,
+    /// Somebody ordered its end.
+    pub cancelled: bool,
+    /// Says when the controller has recorded the end.
+    pub recorded: watch::Receiver<Recorded>,
     pub at: Timestamp,
 }
 
@@ -127,6 +133,7 @@ impl Table {
     /// the order. Returns whether the session is new.
     pub(super) fn open(&mut self, order: SessionOrder) -> bool {
         self.share(order.multicast.as_ref());
+        self.share_limit(order.limit);
         if let Some(entry) = self.entries.get_mut(&order.task) {
             let same = entry.order.incarnation.may_be(order.incarnation)
                 && entry.order.kind == order.kind
@@ -136,6 +143,7 @@ impl Table {
                 entry.order.incarnation.learn(order.incarnation);
                 entry.order.deadline = order.deadline;
                 entry.order.multicast = order.multicast;
+                entry.order.limit = order.limit;
                 if let Some(fingerprint) = order.admitted {
                     entry.admit(fingerprint);
                 }
@@ -166,6 +174,15 @@ impl Table {
         others
             .filter(|other| other.session == terms.session)
             .for_each(|other| other.clone_from(terms));
+    }
+
+    fn share_limit(&mut self, limit: Option<SessionLimit>) {
+        let Some(limit) = limit else { return };
+        let others = self.entries.values_mut();
+        let others = others.filter_map(|entry| entry.order.limit.as_mut());
+        others
+            .filter(|other| other.session == limit.session)
+            .for_each(|other| *other = limit);
     }
 
     /// From now on this certificate, and no other, is the task's client. Returns whether there is
@@ -249,12 +266,16 @@ impl Table {
             Some(_) => {}
         }
         if let Some(Ended {
-            problem: Some(how), ..
+            problem: Some(how),
+            cancelled,
+            ..
         }) = &entry.ended
         {
-            return Err(Refusal::Ended {
-                task,
-                how: how.clone(),
+            let how = how.clone();
+            return Err(if *cancelled {
+                Refusal::Cancelled { task, how }
+            } else {
+                Refusal::Ended { task, how }
             });
         }
         if now > entry.order.deadline {
@@ -295,7 +316,7 @@ impl Table {
     /// Forgets ended sessions that the controller recorded before `before`.
     pub(super) fn forget(&mut self, before: Timestamp) {
         self.entries.retain(|_, entry| match &entry.ended {
-            Some(ended) => !*ended.recorded.borrow() || ended.at > before,
+            Some(ended) => *ended.recorded.borrow() == Recorded::NotYet || ended.at > before,
             None => true,
         });
     }
@@ -386,6 +407,7 @@ mod tests {
 
     fn order(number: u32) -> SessionOrder {
         SessionOrder {
+            host_name: String::new(),
             task: task(number),
             incarnation: Incarnation(5),
             kind: OrderKind::Capture,
@@ -394,6 +416,7 @@ mod tests {
             deadline: Timestamp::from_millis(2_000),
             traceparent: None,
             admitted: Some([1; 32]),
+            limit: None,
             multicast: None,
         }
     }
@@ -557,11 +580,12 @@ mod tests {
     #[test]
     fn reconciling_drops_what_is_not_wanted_and_keeps_the_ended() {
         let mut table = table();
-        let (_recorded, receiver) = watch::channel(false);
+        let (_recorded, receiver) = watch::channel(Recorded::NotYet);
         table.end(
             task(2),
             Ended {
                 problem: None,
+                cancelled: false,
                 recorded: receiver,
                 at: NOW,
             },
@@ -574,11 +598,12 @@ mod tests {
     #[test]
     fn an_ended_session_is_forgotten_once_recorded_and_old() {
         let mut table = table();
-        let (recorded, receiver) = watch::channel(false);
+        let (recorded, receiver) = watch::channel(Recorded::NotYet);
         table.end(
             task(1),
             Ended {
                 problem: None,
+                cancelled: false,
                 recorded: receiver,
                 at: NOW,
             },
@@ -589,7 +614,7 @@ mod tests {
             table.connect(&client(7, 1), &[1; 32], task(1), NOW).is_ok(),
             "it may still ask for its answer"
         );
-        recorded.send(true).unwrap();
+        recorded.send(Recorded::Yes).unwrap();
         table.forget(Timestamp::from_millis(999));
         assert!(table.ended(task(1)).is_some());
         table.forget(NOW);

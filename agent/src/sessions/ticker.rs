@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Sessions;
 use super::outcome::SessionOutcome;
 use super::table::Stop;
-use crate::multicast::MulticastTerms;
+use crate::multicast::{MulticastTerms, SessionLimit};
 
 /// Runs until cancelled.
 pub(crate) async fn run(sessions: Arc<Sessions>, cancel: CancellationToken) {
@@ -38,7 +38,14 @@ impl Sessions {
             .open_orders()
             .filter_map(|order| order.multicast.clone())
             .collect();
-        for report in self.multicasts.tick(&ordered, &progress) {
+        let mut limits: Vec<SessionLimit> = self
+            .table()
+            .open_orders()
+            .filter_map(|order| order.limit)
+            .collect();
+        limits.sort_unstable_by_key(|limit| limit.session);
+        limits.dedup_by_key(|limit| limit.session);
+        for report in self.multicasts.tick(&ordered, &limits, &progress) {
             self.outbox.multicast(report);
         }
         let late = self.table().late(wall);

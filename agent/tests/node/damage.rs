@@ -8,9 +8,9 @@ use foghorn_proto::link::session_ended::Outcome;
 use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, Scrub, Sweep, VerifyImage};
 use foghorn_transport::ClientOutcome;
 
-use crate::support::Node;
 use crate::support::client::{capture_image, fetch_chunks, start_deploy};
 use crate::support::image::{Chunk, Image};
+use crate::support::{Node, eventually};
 
 /// Flips one bit in the middle of a chunk's bytes, wherever they lie.
 fn damage(state_dir: &Path, chunk: &Chunk) {
@@ -70,6 +70,66 @@ async fn a_damaged_chunk_is_named_to_the_client_and_to_the_controller() {
         failed.reason.contains(&name) && failed.node_at_fault,
         "{failed:?}"
     );
+    node.agent.shutdown().await;
+}
+
+/// What a status says is damaged: (manifest, chunks).
+fn damaged(message: &Message) -> Option<Vec<(Vec<u8>, u64)>> {
+    match message {
+        Message::Status(status) if !status.damaged.is_empty() => {
+            let damaged = status.damaged.iter();
+            Some(
+                damaged
+                    .map(|one| (one.manifest_id.clone(), one.chunks))
+                    .collect(),
+            )
+        }
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn damage_is_reported_after_a_restart_and_until_the_image_is_captured_again() {
+    let node = Node::start().await;
+    let image = Image::new(0..4);
+    capture_image(&node, 1, &image).await;
+    damage(node.folder.path(), &image.chunks[2]);
+    let found = job(&node, 1, Work::Scrub(Scrub {})).await;
+    let expected = vec![(image.manifest.as_bytes().to_vec(), 1)];
+    let listed = found.damage.expect("what is known afterwards").contents;
+    assert_eq!(
+        (&listed[0].manifest_id, listed[0].chunks),
+        (&expected[0].0, 1)
+    );
+    assert!(listed[0].found_unix_ms > 0 && !listed[0].problem.is_empty());
+    let told = node.controller.wait_for("its damage", damaged).await;
+    assert_eq!(told, expected);
+
+    let before = node.controller.received().len();
+    let node = node.restart().await;
+    eventually("its damage after the restart", async || {
+        let received = node.controller.received();
+        received[before..]
+            .iter()
+            .find_map(damaged)
+            .filter(|told| *told == expected)
+    })
+    .await;
+
+    capture_image(&node, 2, &image).await;
+    let before = node.controller.received().len();
+    eventually("no damage any more", async || {
+        let received = node.controller.received();
+        let mut statuses = received[before..]
+            .iter()
+            .rev()
+            .filter_map(|message| match message {
+                Message::Status(status) => Some(status.damaged.len()),
+                _ => None,
+            });
+        statuses.next().filter(|damaged| *damaged == 0)
+    })
+    .await;
     node.agent.shutdown().await;
 }
 

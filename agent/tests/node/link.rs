@@ -1,9 +1,16 @@
+use std::time::Duration;
+
+use foghorn_proto::link::EndedRecorded;
 use foghorn_proto::link::agent_message::Message;
+use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::session_ended::Outcome;
 use foghorn_transport::ClientOutcome;
 
 use crate::support::Node;
-use crate::support::client::{capture_image, connect_as, fetch_chunks, start_deploy};
+use crate::support::client::{
+    capture_image, connect_as, fetch_chunks, start_capture, start_deploy, store_chunks,
+};
+use crate::support::controller::Controller;
 use crate::support::image::Image;
 
 #[tokio::test]
@@ -76,6 +83,72 @@ async fn an_unrecorded_end_is_repeated_on_every_link_and_survives_the_client() {
     node.agent.shutdown().await;
 }
 
+/// As after an older backup of the controller's store was restored.
+#[tokio::test]
+async fn a_client_hears_that_the_controller_does_not_know_its_capture() {
+    let node = Node::start().await;
+    let image = Image::new(0..2);
+    let (connection, _) = start_capture(&node, 1).await;
+    store_chunks(&connection, &image.chunks).await.unwrap();
+    connection
+        .store_manifest(image.encoded.clone())
+        .await
+        .unwrap();
+    node.controller.answer_ended(false);
+    let finish = connection.finish(ClientOutcome::Complete);
+    let told = async {
+        node.controller.ended(1).await;
+        let unknown = EndedRecorded {
+            task_id: 1,
+            incarnation: 0,
+            unknown: true,
+        };
+        node.controller.send(ToAgent::EndedRecorded(unknown)).await;
+    };
+    let (finished, ()) = tokio::join!(finish, told);
+    let error = finished.expect_err("nothing was recorded").0;
+    assert!(!error.is_transient(), "{error:?}");
+    let text = error.to_string();
+    let content = format!("{:#}", image.manifest);
+    for part in [
+        "does not know this task",
+        "foghorn image orphans adopt",
+        &content,
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in {text:?}");
+    }
+    node.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_does_not_wait_for_ever_for_the_controller() {
+    let controller = Controller::start(Duration::from_secs(3600)).await;
+    let node = Node::start_with(controller, |config| {
+        config.timing.confirm_within = Duration::from_millis(100);
+    });
+    let node = node.await;
+    let image = Image::new(0..2);
+    let (connection, _) = start_capture(&node, 1).await;
+    store_chunks(&connection, &image.chunks).await.unwrap();
+    connection
+        .store_manifest(image.encoded.clone())
+        .await
+        .unwrap();
+    node.controller.go_away();
+    let error = connection.finish(ClientOutcome::Complete).await;
+    let text = error.expect_err("nobody has recorded it").0.to_string();
+    assert!(
+        text.contains("has not answered") && text.contains("orphans"),
+        "{text}"
+    );
+    node.controller.come_back();
+    assert!(matches!(
+        node.controller.ended(1).await,
+        Outcome::Completed(_)
+    ));
+    node.agent.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_status_names_the_images_that_are_here() {
     let node = Node::start().await;
@@ -90,6 +163,13 @@ async fn the_status_names_the_images_that_are_here() {
     let status = status.await;
     assert_eq!((status.manifests[0].image_id, status.chunks), (101, 2));
     assert_eq!(status.manifests[0].manifest_id, image.manifest.as_bytes());
+    // The order says whose disk it is.
+    let origin = &status.manifests[0];
+    assert_eq!((origin.host_id, &*origin.host_name), (11, "pc11"));
+    assert!(
+        origin.captured_unix_ms > 0 && origin.stored_bytes > 0,
+        "{origin:?}"
+    );
     assert!(status.disk_free_bytes > 0 && status.disk_total_bytes >= status.disk_free_bytes);
     node.agent.shutdown().await;
 }

@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_file_changed_on_a_real_disk_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = super::super::disk::make(folder.path(), 4 << 20).unwrap();
+        let disk = super::super::disk::make(folder.path(), 4 << 20, |_| {}).unwrap();
         let captured = survey(&disk, folder.path()).unwrap();
         assert_eq!(
             captured

@@ -41,8 +41,14 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Ma
 }
 
 /// Creates `folder/golden.img` with about `content` bytes of real files on its ext4 file system.
-pub(super) fn make(folder: &Path, content: u64) -> Result<PathBuf, MakeDiskError> {
+/// `tell` hears of every step, because some take seconds.
+pub(super) fn make(
+    folder: &Path,
+    content: u64,
+    tell: impl Fn(&str),
+) -> Result<PathBuf, MakeDiskError> {
     let stage = folder.join("files");
+    tell(&format!("copying about {} MiB of files", content / MIB));
     let taken = stage_files(Path::new("/usr"), &stage.join("ext4"), content, usize::MAX)?;
     stage_files(
         Path::new("/usr/share"),
@@ -53,9 +59,13 @@ pub(super) fn make(folder: &Path, content: u64) -> Result<PathBuf, MakeDiskError
     stage_files(Path::new("/usr/lib"), &stage.join("esp"), ESP_CONTENT, 40)?;
     let root = (taken * 3 / 2 + 64 * MIB).next_multiple_of(MIB);
 
+    tell("making an EFI system partition (FAT32)");
     let esp = make_esp(folder, &stage.join("esp"))?;
+    tell(&format!("making an ext4 file system of {} MiB", root / MIB));
     let ext4 = make_ext4(folder, &stage.join("ext4"), root)?;
+    tell("making an NTFS file system and copying 60 files to it, one by one");
     let ntfs = make_ntfs(folder, &stage.join("ntfs"))?;
+    tell("putting the three on one disk");
     let disk = folder.join("golden.img");
     // One MiB before the first partition for the table, as installers leave it, and space for the
     // backup table at the end.

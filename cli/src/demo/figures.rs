@@ -5,6 +5,7 @@ use std::time::Duration;
 use foghorn_rest_types::native::ImageContent;
 use foghorn_types::ByteCount;
 
+use crate::human;
 use crate::output::Table;
 
 /// One transfer, measured from the start of the client to its end.
@@ -24,21 +25,22 @@ pub(super) fn table(content: &ImageContent, transfers: &[Transfer]) -> String {
         content.stored_bytes.to_string(),
         format!("{ratio:.2}"),
     ]);
-    let mut speeds = Table::new(&["TRANSFER", "SECONDS", "MB/S"]);
+    let mut speeds = Table::new(&["TRANSFER", "SECONDS", "RATE"]);
     for transfer in transfers {
         let rate = rate(content.used_bytes, transfer.took);
         speeds.row([
             transfer.what.clone(),
             format!("{:.2}", transfer.took.as_secs_f64()),
-            format!("{rate:.1}"),
+            human::rate(rate),
         ]);
     }
     format!("{}\n{}", sizes.render(), speeds.render())
 }
 
-/// Millions of bytes per second.
-fn rate(bytes: ByteCount, took: Duration) -> f64 {
-    bytes.bytes() as f64 / 1e6 / took.as_secs_f64().max(1e-3)
+/// Bytes per second.
+fn rate(bytes: ByteCount, took: Duration) -> ByteCount {
+    let rate = bytes.bytes() as f64 / took.as_secs_f64().max(1e-3);
+    ByteCount::from_bytes(rate as u64)
 }
 
 #[cfg(test)]
@@ -63,6 +65,7 @@ mod tests {
             nodes: vec![],
             notes: vec![],
             more_notes: 0,
+            damaged: vec![],
         };
         let text = table(
             &content,
@@ -72,6 +75,6 @@ mod tests {
             }],
         );
         assert!(text.contains("1.00 GiB") && text.contains("2.00"), "{text}");
-        assert!(text.contains("268.4"), "{text}");
+        assert!(text.contains("256 MiB/s"), "{text}");
     }
 }

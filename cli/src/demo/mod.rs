@@ -29,6 +29,7 @@ use self::figures::Transfer;
 use self::site::{Site, broken};
 use self::transport::Transport;
 use crate::exit::{Exit, Failure};
+use crate::human::Zone;
 use crate::number::within;
 use crate::output::{Format, Output, print};
 use crate::verbs::order::order_one;
@@ -106,9 +107,10 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
             step(
                 "creating a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine",
             );
-            disk::make(work.path(), u64::from(args.content) << 20).map_err(broken)?
+            disk::make(work.path(), u64::from(args.content) << 20, detail).map_err(broken)?
         }
     };
+    detail("checking the disk and hashing its files, for the comparison at the end");
     let captured = survey(&golden, work.path()).map_err(broken)?;
     step("starting a site on loopback");
     let site = Site::start(work.path())?;
@@ -150,6 +152,11 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
 
 fn step(text: &str) {
     eprintln!("== {text}");
+}
+
+/// A part of a step that takes more than a moment.
+fn detail(text: &str) {
+    eprintln!("   {text}");
 }
 
 fn machine_address(number: usize) -> Result<foghorn_types::MacAddress, Failure> {
@@ -244,6 +251,7 @@ fn disk_size(disk: &Path) -> Result<u64, Failure> {
 /// Waits until every client has succeeded and the server reports the same for every task.
 fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(), Failure> {
     let mut display = Display::new(Output {
+        zone: Zone::Local,
         format: Format::Table,
         quiet: false,
     });

@@ -5,7 +5,7 @@ use foghorn_rest_types::accounts::{ApiSwitch, TokenMade};
 use serde_json::Value;
 
 use super::Session;
-use crate::confirm::confirm;
+use crate::confirm::{Consent, confirm};
 use crate::context::{Contexts, default_path};
 use crate::exit::{Exit, Failure};
 use crate::output::Table;
@@ -24,17 +24,15 @@ pub enum ApiCommand {
     /// routes
     #[command(after_help = "Example:\n  foghorn api off --yes")]
     Off {
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Replace the API token and print the new one; every program that has the old one is refused
     /// from now on
     #[command(after_help = "Example:\n  foghorn api token-reset --yes")]
     TokenReset {
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -46,20 +44,22 @@ pub fn run(command: ApiCommand, session: &Session) -> Result<Exit, Failure> {
     let now = match command {
         ApiCommand::Status => api.get::<ApiSwitch>(API)?,
         ApiCommand::On => switch(true)?,
-        ApiCommand::Off { yes } => {
+        ApiCommand::Off { consent } => {
             confirm(
-                yes,
+                consent,
                 &["every program that uses /fog is refused".to_owned()],
                 "Turn the API off?",
             )?;
-            switch(false)?
+            let api = api.rehearsing(consent.is_dry_run())?;
+            api.native("PUT", API, Some(&ApiSwitch { enabled: false }))?
         }
-        ApiCommand::TokenReset { yes } => {
+        ApiCommand::TokenReset { consent } => {
             confirm(
-                yes,
+                consent,
                 &["every program that has the API token is refused".to_owned()],
                 "Replace the API token?",
             )?;
+            let api = api.rehearsing(consent.is_dry_run())?;
             let made: TokenMade = api.native("POST", &format!("{API}/token"), None::<&Value>)?;
             let kept = keep(session, &made.token);
             output.say(match kept {

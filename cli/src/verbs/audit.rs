@@ -8,6 +8,7 @@ use foghorn_types::Timestamp;
 use super::Session;
 use super::wait::parse_duration;
 use crate::exit::{Exit, Failure};
+use crate::native::encoded;
 use crate::number::within;
 use crate::output::Table;
 
@@ -56,7 +57,7 @@ pub fn run(args: &AuditArgs, session: &Session) -> Result<Exit, Failure> {
         }
         let request = format!("{} {}", entry.method, entry.path);
         table.row([
-            entry.at.clone(),
+            session.output.time(&entry.at),
             entry.name.clone(),
             entry.from.clone(),
             request,
@@ -83,20 +84,6 @@ fn path(args: &AuditArgs, limit: usize, before: Option<&str>, now: Timestamp) ->
         }
     }
     path
-}
-
-/// Percent-encodes characters that are not allowed in a query.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }
 
 fn describe(change: &AuditChange) -> String {

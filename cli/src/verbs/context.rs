@@ -26,8 +26,10 @@ pub enum ContextCommand {
 pub fn run(command: ContextCommand, session: &Session) -> Result<Exit, Failure> {
     let path = default_path()?;
     let mut contexts = Contexts::load(&path)?;
-    let unknown =
-        |name: &str| Failure::new(Exit::NotFound, format!("there is no context {name:?}"));
+    let unknown = |name: &str| {
+        Failure::new(Exit::NotFound, format!("there is no context {name:?}"))
+            .advise("`foghorn context list` shows the existing ones")
+    };
     match command {
         ContextCommand::List => {
             let mut table = Table::new(&["NAME", "CURRENT", "SERVER"]);

@@ -7,14 +7,16 @@ use foghorn_rest_types::fog::{Group, Host, Image, Row};
 use foghorn_rest_types::tasks::{TaskKind, TaskRequest};
 use foghorn_types::{BitRate, TaskId, Timestamp};
 
-use super::order::{self, Ordered, by_host, order, table};
+use super::order::{self, Ordered, by_host, order, table, tell_left_out, with_left_out};
+use super::start::{StartArgs, as_arguments};
 use super::wait::{parse_duration, status_of, wait_for};
 use super::{Session, group, image};
 use crate::api::Api;
-use crate::confirm::confirm;
+use crate::confirm::{Consent, NOTHING_CHANGED, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
-use crate::number::within;
+use crate::number::{rate_limit, within};
+use crate::output::Output;
 
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["host", "group"])))]
@@ -33,20 +35,26 @@ pub struct DeployArgs {
     pub version: Option<u32>,
     #[command(flatten)]
     pub multicast: MulticastArgs,
+    #[command(flatten)]
+    pub start: StartArgs,
     /// Wait until all are done and show progress
     #[arg(long)]
     pub wait: bool,
     /// Stop waiting after this time, such as 90s, 30m, 2h
     #[arg(long, value_parser = parse_duration, requires = "wait")]
     pub timeout: Option<Duration>,
-    /// Do not ask for confirmation, although everything on the disks is replaced
+    /// Create no task when one of the hosts cannot have one, for instance because it is busy;
+    /// otherwise the others get theirs, and the exit code is 3
     #[arg(long)]
-    pub yes: bool,
+    pub all_or_nothing: bool,
+    #[command(flatten)]
+    pub consent: Consent,
 }
 
 /// # Errors
 /// As the server answers; [`Exit::Refused`] when the loss of data was not confirmed.
 pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
+    args.start.check()?;
     let (api, output) = (session.api()?, session.output);
     let image = find::<Image>(&api, &args.image)?;
     if image::content_of(&api, &image)?.content.is_none() {
@@ -59,19 +67,24 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
             image.view.name
         )));
     }
-    let hosts = targets(&api, &args)?;
+    let hosts = targets(&api, &args.host, &args.group)?;
+    let request = TaskRequest {
+        version: args.version,
+        all_or_nothing: args.all_or_nothing,
+        ..request(&image, &hosts, &args.multicast)
+    };
+    if args.consent.is_dry_run() {
+        return rehearse(&api, output, &request, &hosts, &image);
+    }
     let losses: Vec<String> = hosts
         .iter()
         .map(|host| loss(&host.view, image.view.only()))
         .collect();
     let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
-    confirm(args.yes, &losses, &question)?;
+    confirm(args.consent, &losses, &question)?;
 
-    let request = TaskRequest {
-        version: args.version,
-        ..request(&image, &hosts, &args.multicast)
-    };
     let created = order(&api, &request)?;
+    tell_left_out(&created);
     for session in &created.sessions {
         output.say(&format!(
             "multicast session {session}: follow it with `foghorn session watch {session}`"
@@ -79,6 +92,11 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     }
     let ordered = by_host(&created, &hosts);
     let tasks: Vec<TaskId> = ordered.iter().map(|ordered| ordered.task).collect();
+    let named = as_arguments(&args.host, &args.group);
+    let with_task = |host: &Row<Host>| created.tasks.iter().any(|made| made.host == host.view.id);
+    let mut hosts = hosts;
+    hosts.retain(with_task);
+    let started = args.start.start(&api, output, &hosts, &named)?;
     if args.wait {
         for Ordered { task, host } in &ordered {
             output.say(&format!(
@@ -86,10 +104,33 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
                 image.view.name
             ));
         }
-        return wait_for(&api, output, &tasks, args.timeout);
+        let exit = wait_for(&api, output, &tasks, args.timeout)?;
+        return Ok(with_left_out(&created, exit));
+    }
+    if let Some(exit) = started {
+        return Ok(with_left_out(&created, exit));
     }
     output.show(&table(&ordered, &image), &status_of(&api, &tasks)?)?;
-    Ok(Exit::Ok)
+    Ok(with_left_out(&created, Exit::Ok))
+}
+
+/// Says what would be done, as the server sees it.
+fn rehearse(
+    api: &Api,
+    output: Output,
+    request: &TaskRequest,
+    hosts: &[Row<Host>],
+    image: &Row<Image>,
+) -> Result<Exit, Failure> {
+    let created = order(&api.rehearsing(true)?, request)?;
+    for planned in &created.planned {
+        if let Some(host) = hosts.iter().find(|host| host.view.id == planned.host) {
+            eprintln!("{}", loss(&host.view, image.view.only()));
+        }
+    }
+    tell_left_out(&created);
+    output.say(NOTHING_CHANGED);
+    Ok(with_left_out(&created, Exit::Ok))
 }
 
 /// Options of a multicast deploy.
@@ -107,8 +148,9 @@ pub struct MulticastArgs {
     /// Start at the latest this long after the first host has checked in, such as 5m
     #[arg(long, requires = "multicast", value_parser = parse_duration)]
     pub max_wait: Option<Duration>,
-    /// Maximum rate in bits per second on the wire, such as 500m or 1g; 0 for no limit
-    #[arg(long, requires = "multicast")]
+    /// Maximum rate in bits per second on the wire, such as 500m or 1g, also for hosts that receive by
+    /// unicast; 0 for no limit
+    #[arg(long, requires = "multicast", value_parser = rate_limit)]
     pub max_rate: Option<BitRate>,
 }
 
@@ -131,13 +173,16 @@ fn request(image: &Row<Image>, hosts: &[Row<Host>], args: &MulticastArgs) -> Tas
 }
 
 /// Every host given directly or by a group, once, in the order of ids.
-fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
+///
+/// # Errors
+/// When there is no such host or group, or nothing in the group.
+pub fn targets(api: &Api, named: &[String], groups: &[String]) -> Result<Vec<Row<Host>>, Failure> {
     let mut hosts = BTreeMap::new();
-    for name in &args.host {
+    for name in named {
         let row = find::<Host>(api, name)?;
         hosts.insert(row.view.id, row);
     }
-    for name in &args.group {
+    for name in groups {
         let found = find::<Group>(api, name)?;
         let members = group::members(api, found.view.id)?;
         if members.is_empty() {

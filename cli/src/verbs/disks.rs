@@ -1,21 +1,20 @@
 //! Disks of an image of several, for people.
 
 use foghorn_rest_types::native::ImageDisk;
-use serde_json::{Map, Value, json};
 
-/// Puts a line for each disk in a table of fields.
-pub(super) fn add_to(fields: &mut Map<String, Value>, disks: &[ImageDisk]) {
-    for (number, disk) in (1..).zip(disks) {
-        let line = format!(
+/// A line for each disk.
+pub(super) fn lines(disks: &[ImageDisk]) -> Vec<String> {
+    let line = |disk: &ImageDisk| {
+        format!(
             "{}: {} ({} bytes), sectors of {}, needs at least {} bytes",
             disk.name,
             disk.size,
             disk.size.bytes(),
             disk.sector_size,
             disk.minimum_size.bytes()
-        );
-        fields.insert(format!("disk {number}"), json!(line));
-    }
+        )
+    };
+    disks.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -33,12 +32,11 @@ mod tests {
             minimum_size: ByteCount::from_mib(3),
             name: "/dev/sda".into(),
         };
-        let mut fields = Map::new();
-        add_to(&mut fields, &[disk.clone(), disk]);
+        let lines = lines(&[disk.clone(), disk]);
         assert_eq!(
-            fields["disk 2"],
+            lines[1],
             "/dev/sda: 4.00 MiB (4194304 bytes), sectors of 512, needs at least 3145728 bytes"
         );
-        assert_eq!(fields.len(), 2);
+        assert_eq!(lines.len(), 2);
     }
 }

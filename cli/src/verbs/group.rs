@@ -4,24 +4,36 @@ use std::collections::BTreeSet;
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{Group, GroupAssociation, GroupBody, Host, Row};
+use foghorn_rest_types::native::GroupStatus;
 use foghorn_types::{GroupId, HostId};
 use serde_json::json;
 
-use super::Session;
-use super::object::{delete_all, show_row, show_rows};
+use super::object::{delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
+use super::{Session, group_view};
 use crate::api::Api;
+use crate::confirm::{Consent, Rehearsal};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
-use crate::output::Format;
+use crate::native::{self, Native, Wanted};
+use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
 pub enum GroupCommand {
     /// List all groups
     #[command(after_help = "Example:\n  foghorn group list")]
-    List,
-    /// Show one group
+    List {
+        /// Show FOG's objects
+        #[arg(long)]
+        fog: bool,
+    },
+    /// Show one group with its members and their tasks
     #[command(after_help = "Example:\n  foghorn group show lab")]
-    Show { group: String },
+    Show {
+        group: String,
+        /// Show FOG's object
+        #[arg(long)]
+        fog: bool,
+    },
     /// Create a group
     #[command(after_help = "Example:\n  foghorn group create lab --host lab-pc01 --host lab-pc02")]
     Create {
@@ -31,6 +43,8 @@ pub enum GroupCommand {
         /// Member, by name or id; may be given several times
         #[arg(long)]
         host: Vec<String>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change a group; options that are not given stay as they are
     #[command(
@@ -48,15 +62,16 @@ pub enum GroupCommand {
         /// Member to remove; may be given several times
         #[arg(long, value_name = "HOST")]
         remove_host: Vec<String>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Delete groups; their hosts are kept
     #[command(after_help = "Example:\n  foghorn group delete lab --yes")]
     Delete {
         #[arg(required = true)]
         groups: Vec<String>,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -65,43 +80,36 @@ pub enum GroupCommand {
 pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
-        GroupCommand::List => {
-            show_rows(
-                output,
-                &api.list::<Group>()?,
-                &["ID", "NAME", "HOSTS", "DESCRIPTION"],
-                |group| {
-                    vec![
-                        group.id.to_string(),
-                        group.name.clone(),
-                        group.hosts.to_string(),
-                        group.description.clone(),
-                    ]
-                },
-            )?;
+        GroupCommand::List { fog: true } => return fog_list::<Group>(&api, output),
+        GroupCommand::List { fog: false } => {
+            let groups = native::list(&api, "groups", &Wanted::default())?;
+            show_natives(output, &group_view::table(&groups), &groups)?;
         }
-        GroupCommand::Show { group } => {
-            let mut row = find::<Group>(&api, &group)?;
-            // For people only: as JSON the object is printed as the API returns it.
-            if let (Format::Table, Some(fields)) = (output.format, row.raw.as_object_mut()) {
-                let members = members(&api, row.view.id)?;
-                let names: Vec<&str> = members.iter().map(|host| host.view.name.as_str()).collect();
-                fields.insert("hosts".into(), json!(names));
+        GroupCommand::Show { group, fog } => {
+            let row = find::<Group>(&api, &group)?;
+            if fog {
+                show_row(output, &row)?;
+            } else {
+                let group = status_of(&api, &row)?;
+                let sheet = group_view::sheet(output, &group.view);
+                output.show_sheet(row.view.id.get(), &sheet, &group.raw)?;
             }
-            show_row(output, &row)?;
         }
         GroupCommand::Create {
             name,
             description,
             host,
+            rehearsal,
         } => {
+            rehearsal.tell(&format!("create group {name} with {} hosts", host.len()));
             let hosts = ids(&api, &host)?.into_iter().collect();
             let body = GroupBody {
                 name: Some(name),
                 description,
                 hosts: Some(hosts),
             };
-            show_row(output, &api.create::<Group>(&body)?)?;
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            report(&api, output, "created", &api.create::<Group>(&body)?)?;
         }
         GroupCommand::Edit {
             group,
@@ -109,6 +117,7 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
             description,
             add_host,
             remove_host,
+            rehearsal,
         } => {
             let row = find::<Group>(&api, &group)?;
             let hosts = changed_members(&api, row.view.id, &add_host, &remove_host)?;
@@ -121,10 +130,13 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
                 return Err(Failure::usage("no change was given")
                     .advise("`foghorn help group edit` lists the options"));
             }
-            show_row(output, &api.edit::<Group>(row.view.id.get(), &body)?)?;
+            tell_changes(rehearsal, &row, &body)?;
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            let row = api.edit::<Group>(row.view.id.get(), &body)?;
+            report(&api, output, "changed", &row)?;
         }
-        GroupCommand::Delete { groups, yes } => {
-            return delete_all::<Group>(&api, output, &groups, yes, |row| {
+        GroupCommand::Delete { groups, consent } => {
+            return delete_all::<Group>(&api, output, &groups, consent, |row| {
                 Ok(format!(
                     "group {}: the grouping of {} hosts is lost, the hosts are kept",
                     row.view.name, row.view.hosts
@@ -133,6 +145,19 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The group in Foghorn's own words.
+fn status_of(api: &Api, row: &Row<Group>) -> Result<Native<GroupStatus>, Failure> {
+    native::one(api, "groups", row.view.id.get())
+        .map_err(|error| native::gone("group", &row.view.name, error))
+}
+
+fn report(api: &Api, output: Output, done: &str, row: &Row<Group>) -> Result<(), Failure> {
+    let group = status_of(api, row)?;
+    let next = group_view::next(&group.view);
+    let (id, name) = (row.view.id.get(), row.view.name.as_str());
+    show_done::<Group>(output, done, (id, name), &next, &group.raw)
 }
 
 /// The hosts of a group.

@@ -1,25 +1,46 @@
 //! `foghorn host`: the machines.
 
 use clap::Subcommand;
-use foghorn_rest_types::fog::{Host, HostBody, Image};
-use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
+use foghorn_rest_types::fog::{Group, Host, HostBody, Image, Row};
+use foghorn_rest_types::native::{HostStatus, ImageStatus};
 use foghorn_types::{DiskRules, MacAddress, ParseDiskRuleError};
 
-use super::Session;
-use super::object::{dash, delete_all, show_row, show_rows};
-use crate::api::ApiError;
+use super::boot_token::{self, BootTokenArgs};
+use super::host_csv::{ExportArgs, ImportArgs};
+use super::object::{dash, delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
+use super::{Session, host_csv, host_view};
+use crate::api::Api;
+use crate::confirm::{Consent, Rehearsal};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
-use crate::number::within;
+use crate::native::{self, Native, Wanted};
+use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
 pub enum HostCommand {
     /// List all hosts
-    #[command(after_help = "Example:\n  foghorn host list -o json")]
-    List,
+    #[command(
+        after_help = "Examples:\n  foghorn host list --group lab\n  foghorn host list --image win11 -o json"
+    )]
+    List {
+        /// Only hosts in this group, by name or id
+        #[arg(long, conflicts_with = "fog")]
+        group: Option<String>,
+        /// Only hosts with this image, by name or id
+        #[arg(long, conflicts_with = "fog")]
+        image: Option<String>,
+        /// Show FOG's objects
+        #[arg(long)]
+        fog: bool,
+    },
     /// Show one host
     #[command(after_help = "Example:\n  foghorn host show lab-pc01")]
-    Show { host: String },
+    Show {
+        host: String,
+        /// Show FOG's object
+        #[arg(long)]
+        fog: bool,
+    },
     /// Register a host
     #[command(
         after_help = "Example:\n  foghorn host create lab-pc01 --mac 00:1a:2b:3c:4d:01 --disk serial:S21NNSAG123456"
@@ -31,6 +52,8 @@ pub enum HostCommand {
         mac: Vec<MacAddress>,
         #[command(flatten)]
         settings: HostSettings,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change a host; options that are not given stay as they are
     #[command(
@@ -45,26 +68,33 @@ pub enum HostCommand {
         mac: Vec<MacAddress>,
         #[command(flatten)]
         settings: HostSettings,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Remove hosts from the server; their disks are not touched
     #[command(after_help = "Example:\n  foghorn host delete lab-pc01 lab-pc02 --yes")]
     Delete {
         #[arg(required = true)]
         hosts: Vec<String>,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
-    /// Print a token with which a client on this host can check in once, for the host's active task
+    /// Register the hosts of a CSV file: our own format, or the host export of a FOG server
     #[command(
-        after_help = "Example:\n  foghorn-client run --controller URL --token \"$(foghorn host boot-token lab-pc01)\""
+        after_help = "Examples:\n  foghorn host import hosts.csv --dry-run\n  foghorn host import fog-export.csv --create-groups --image-map 4=win11\n\nOur own format begins with the line name,macs,description,image,disk,groups; only name and macs are\nrequired, and several addresses or groups have | between them."
     )]
-    BootToken {
-        host: String,
-        /// Seconds until the token expires (1 to 86400)
-        #[arg(long, value_name = "SECONDS", value_parser = within(1..=86400))]
-        ttl: Option<u32>,
-    },
+    Import(ImportArgs),
+    /// Write all hosts as a CSV file that `host import` reads
+    #[command(
+        after_help = "Examples:\n  foghorn host export hosts.csv\n  foghorn host export --format fog > for-fog.csv"
+    )]
+    Export(ExportArgs),
+    /// Print tokens with which the clients on hosts can check in once, for the hosts' active tasks,
+    /// or a short code, or the commands with them
+    #[command(
+        after_help = "Examples:\n  foghorn-client run --controller URL --token \"$(foghorn host boot-token lab-pc01)\"\n  foghorn host boot-token --group lab --print-command --ttl 2h\n  foghorn host boot-token --group lab --code --print-command"
+    )]
+    BootToken(BootTokenArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -108,37 +138,47 @@ impl HostSettings {
 pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
-        HostCommand::List => {
-            let headings = ["ID", "NAME", "MAC", "IMAGE", "DISK", "DEPLOYED"];
-            show_rows(output, &api.list::<Host>()?, &headings, |host| {
-                vec![
-                    host.id.to_string(),
-                    host.name.clone(),
-                    dash(host.macs.first()),
-                    dash(host.image_name.as_ref()),
-                    dash(host.disk_rule.as_ref()),
-                    dash(host.deployed.as_ref()),
-                ]
-            })?;
+        HostCommand::List { fog: true, .. } => return fog_list::<Host>(&api, output),
+        HostCommand::List { group, image, .. } => {
+            let group = group.map(|name| find::<Group>(&api, &name)).transpose()?;
+            let image = image.map(|name| find::<Image>(&api, &name)).transpose()?;
+            let wanted = Wanted::default()
+                .only("group", group.map(|row| row.view.id))
+                .only("image", image.map(|row| row.view.id));
+            let hosts = native::list(&api, "hosts", &wanted)?;
+            show_natives(output, &host_view::table(output, &hosts), &hosts)?;
         }
-        HostCommand::Show { host } => show_row(output, &find::<Host>(&api, &host)?)?,
+        HostCommand::Show { host, fog } => {
+            let row = find::<Host>(&api, &host)?;
+            if fog {
+                show_row(output, &row)?;
+            } else {
+                let host = status_of(&api, &row)?;
+                let sheet = host_view::sheet(output, &host.view);
+                output.show_sheet(row.view.id.get(), &sheet, &host.raw)?;
+            }
+        }
         HostCommand::Create {
             name,
             mac,
             settings,
+            rehearsal,
         } => {
+            rehearsal.tell(&format!("create host {name}"));
             let body = HostBody {
                 name: Some(name),
                 macs: Some(mac),
                 ..settings.body(session)?
             };
-            show_row(output, &api.create::<Host>(&body)?)?;
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            report(&api, output, "created", &api.create::<Host>(&body)?)?;
         }
         HostCommand::Edit {
             host,
             name,
             mac,
             settings,
+            rehearsal,
         } => {
             let macs = (!mac.is_empty()).then_some(mac);
             let body = HostBody {
@@ -151,10 +191,13 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
                     .advise("`foghorn help host edit` lists the options"));
             }
             let row = find::<Host>(&api, &host)?;
-            show_row(output, &api.edit::<Host>(row.view.id.get(), &body)?)?;
+            tell_changes(rehearsal, &row, &body)?;
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            let row = api.edit::<Host>(row.view.id.get(), &body)?;
+            report(&api, output, "changed", &row)?;
         }
-        HostCommand::Delete { hosts, yes } => {
-            return delete_all::<Host>(&api, output, &hosts, yes, |row| {
+        HostCommand::Delete { hosts, consent } => {
+            return delete_all::<Host>(&api, output, &hosts, consent, |row| {
                 let disk = dash(row.view.disk_rule.as_ref());
                 Ok(format!(
                     "host {} (disk rule {disk}): its registration is lost, its disk is not touched",
@@ -162,22 +205,27 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
                 ))
             });
         }
-        HostCommand::BootToken { host, ttl } => {
-            let row = find::<Host>(&api, &host)?;
-            let path = format!("/foghorn/v1/hosts/{}/boot-token", row.view.id);
-            let request = BootTokenRequest { ttl_seconds: ttl };
-            let answer: BootTokenResponse =
-                api.native("POST", &path, Some(&request))
-                    .map_err(|error| {
-                        match error {
-                    conflict @ ApiError::Conflict(_) => Failure::from(conflict).advise(
-                        "create a task first: `foghorn image capture` or `foghorn image deploy`",
-                    ),
-                    error => error.into(),
-                }
-                    })?;
-            output.show_value(&answer.token, &answer)?;
-        }
+        HostCommand::Import(args) => return host_csv::import(&args, session),
+        HostCommand::Export(args) => return host_csv::export(&args, session),
+        HostCommand::BootToken(args) => return boot_token::run(&args, session),
     }
     Ok(Exit::Ok)
+}
+
+/// The host in Foghorn's own words.
+fn status_of(api: &Api, row: &Row<Host>) -> Result<Native<HostStatus>, Failure> {
+    native::one(api, "hosts", row.view.id.get())
+        .map_err(|error| native::gone("host", &row.view.name, error))
+}
+
+fn report(api: &Api, output: Output, done: &str, row: &Row<Host>) -> Result<(), Failure> {
+    let host = status_of(api, row)?;
+    let mut image = None;
+    if let (true, Some(named)) = (output.is_for_people(), &host.view.image) {
+        // Only for the advice: without it, the host was still created.
+        image = native::one::<ImageStatus>(api, "images", named.id.get()).ok();
+    }
+    let next = host_view::next(&host.view, image.as_ref().map(|image| &image.view));
+    let (id, name) = (row.view.id.get(), row.view.name.as_str());
+    show_done::<Host>(output, done, (id, name), &next, &host.raw)
 }

@@ -3,29 +3,40 @@
 use clap::Subcommand;
 use foghorn_rest_types::fog::{FogObject as _, Image, ImageBody, Row};
 use foghorn_rest_types::native::{ImageStatus, ImageVersions, JobCreated};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::capture::{self, CaptureArgs};
 use super::deploy::{self, DeployArgs};
 use super::job;
-use super::object::{dash, delete_all, show_row, show_rows};
+use super::object::{delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
 use super::orphans::{self, OrphanCommand};
 use super::wait::parse_duration;
-use super::{Session, disks, notes, object, versions};
+use super::{Session, image_view, versions};
 use crate::api::Api;
+use crate::confirm::{Consent, Rehearsal};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::native::{self, Native, Wanted};
 use crate::number;
-use crate::output::Format;
+use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
 pub enum ImageCommand {
     /// List all images
     #[command(after_help = "Example:\n  foghorn image list")]
-    List,
+    List {
+        /// Show FOG's objects
+        #[arg(long)]
+        fog: bool,
+    },
     /// Show one image and what it contains
     #[command(after_help = "Example:\n  foghorn image show win11 -o yaml")]
-    Show { image: String },
+    Show {
+        image: String,
+        /// Show FOG's object
+        #[arg(long)]
+        fog: bool,
+    },
     /// Create an image; it has no content until it is captured
     #[command(
         after_help = "Example:\n  foghorn image create win11 --description 'Windows 11 24H2, lab software'"
@@ -34,6 +45,8 @@ pub enum ImageCommand {
         name: String,
         #[command(flatten)]
         settings: ImageSettings,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change an image; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn image edit win11 --protected true")]
@@ -43,15 +56,16 @@ pub enum ImageCommand {
         name: Option<String>,
         #[command(flatten)]
         settings: ImageSettings,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Delete images with their content
     #[command(after_help = "Example:\n  foghorn image delete win10 --yes")]
     Delete {
         #[arg(required = true)]
         images: Vec<String>,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Capture the disk of a host into an image
     #[command(
@@ -67,9 +81,8 @@ pub enum ImageCommand {
         /// Delete this earlier version from the storage nodes
         #[arg(long, value_name = "NUMBER", value_parser = number::any)]
         drop: Option<u32>,
-        /// Do not ask for confirmation
-        #[arg(long, requires = "drop")]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Make an earlier version of an image the present one
     #[command(
@@ -80,9 +93,8 @@ pub enum ImageCommand {
         /// Its number; default: the version that was replaced last
         #[arg(long, value_name = "NUMBER", value_parser = number::any)]
         version: Option<u32>,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Write an image to the disks of hosts, replacing their contents
     #[command(
@@ -189,38 +201,36 @@ impl ImageSettings {
 pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
-        ImageCommand::List => {
-            let headings = [
-                "ID",
-                "NAME",
-                "ENABLED",
-                "PROTECTED",
-                "STORAGE GROUP",
-                "DEPLOYED",
-            ];
-            show_rows(output, &api.list::<Image>()?, &headings, |image| {
-                let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
-                vec![
-                    image.id.to_string(),
-                    image.name.clone(),
-                    flag(image.enabled),
-                    flag(image.protected),
-                    dash(image.storage_group.as_ref()),
-                    dash(image.deployed.as_ref()),
-                ]
-            })?;
+        ImageCommand::List { fog: true } => return fog_list::<Image>(&api, output),
+        ImageCommand::List { fog: false } => {
+            let images = native::list::<ImageStatus>(&api, "images", &Wanted::default())?;
+            show_natives(output, &image_view::table(output, &images), &images)?;
         }
-        ImageCommand::Show { image } => show(&api, session, &find(&api, &image)?)?,
-        ImageCommand::Create { name, settings } => {
-            show_row(
-                output,
-                &api.create::<Image>(&settings.over(ImageBody::new(&name)))?,
-            )?;
+        ImageCommand::Show { image, fog } => {
+            let row = find::<Image>(&api, &image)?;
+            if fog {
+                show_row(output, &row)?;
+            } else {
+                let image = status_of(&api, &row)?;
+                let sheet = image_view::sheet(output, &image.view);
+                output.show_sheet(row.view.number(), &sheet, &image.raw)?;
+            }
+        }
+        ImageCommand::Create {
+            name,
+            settings,
+            rehearsal,
+        } => {
+            rehearsal.tell(&format!("create image {name}"));
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            let row = api.create::<Image>(&settings.over(ImageBody::new(&name)))?;
+            report(&api, output, "created", &row)?;
         }
         ImageCommand::Edit {
             image,
             name,
             settings,
+            rehearsal,
         } => {
             let body = settings.over(ImageBody {
                 name,
@@ -231,30 +241,42 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
                     .advise("`foghorn help image edit` lists the options"));
             }
             let row = find::<Image>(&api, &image)?;
-            show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;
+            tell_changes(rehearsal, &row, &body)?;
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            let row = api.edit::<Image>(row.view.number(), &body)?;
+            report(&api, output, "changed", &row)?;
         }
-        ImageCommand::Delete { images, yes } => {
+        ImageCommand::Delete { images, consent } => {
             for image in &images {
                 refuse_protected(&find::<Image>(&api, image)?)?;
             }
-            return delete_all::<Image>(&api, output, &images, yes, |row| loss(&api, row));
+            return delete_all::<Image>(&api, output, &images, consent, |row| {
+                loss(&api, output, row)
+            });
         }
         ImageCommand::Orphans { command } => return orphans::run(command, session),
-        ImageCommand::Versions { image, drop, yes } => {
+        ImageCommand::Versions {
+            image,
+            drop,
+            consent,
+        } => {
+            if drop.is_none() && consent != Consent::default() {
+                return Err(Failure::usage("--yes and --dry-run are for --drop"));
+            }
             let row = find::<Image>(&api, &image)?;
             return match drop {
                 None => versions::list(&api, session, &row),
-                Some(number) => versions::drop(&api, session, &row, number, yes),
+                Some(number) => versions::drop(&api, session, &row, number, consent),
             };
         }
         ImageCommand::Undo {
             image,
             version,
-            yes,
+            consent,
         } => {
             let row = find::<Image>(&api, &image)?;
             refuse_protected(&row)?;
-            return versions::undo(&api, session, &row, version, yes);
+            return versions::undo(&api, session, &row, version, consent);
         }
         ImageCommand::Capture(args) => return capture::run(args, session),
         ImageCommand::Deploy(args) => return deploy::run(args, session),
@@ -301,56 +323,47 @@ pub fn refuse_protected(row: &Row<Image>) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As the server answers.
-pub fn replaced(api: &Api, row: &Row<Image>) -> Result<Option<String>, Failure> {
+pub fn replaced(api: &Api, output: Output, row: &Row<Image>) -> Result<Option<String>, Failure> {
     let Some(content) = content_of(api, row)?.content else {
         return Ok(None);
     };
     let keep: ImageVersions = api.get(&format!("/foghorn/v1/images/{}/versions", row.view.id))?;
-    Ok(Some(versions::replacement(&row.view.name, &content, &keep)))
+    Ok(Some(versions::replacement(
+        output,
+        &row.view.name,
+        &content,
+        &keep,
+    )))
 }
 
-fn loss(api: &Api, row: &Row<Image>) -> Result<String, Failure> {
+fn loss(api: &Api, output: Output, row: &Row<Image>) -> Result<String, Failure> {
     let name = &row.view.name;
     Ok(match content_of(api, row)?.content {
         Some(content) => format!(
             "image {name}: {} of data captured on {} are lost on every storage node",
-            content.used_bytes, content.captured
+            content.used_bytes,
+            output.time(&content.captured)
         ),
         None => format!("image {name}: no content yet"),
     })
 }
 
-fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
-    if session.output.format != Format::Table || session.output.quiet {
-        return object::show_row(session.output, row);
-    }
-    let mut shown = row.raw.clone();
-    if let (Some(content), Some(fields)) = (content_of(api, row)?.content, shown.as_object_mut()) {
-        let nodes: Vec<&str> = content
-            .nodes
-            .iter()
-            .map(|node| node.name.as_str())
-            .collect();
-        fields.insert("content".into(), json!(content.manifest.to_string()));
-        fields.insert("version".into(), json!(content.version));
-        fields.insert("captured".into(), json!(content.captured));
-        if let Some(host) = &content.captured_from {
-            fields.insert("captured from".into(), json!(host.name));
-        }
-        fields.insert("contains".into(), json!(content.part.to_string()));
-        if content.disks.is_empty() {
-            fields.insert(
-                "size of disk".into(),
-                json!(content.logical_bytes.to_string()),
-            );
-        }
-        disks::add_to(fields, &content.disks);
-        fields.insert("used".into(), json!(content.used_bytes.to_string()));
-        fields.insert("stored".into(), json!(content.stored_bytes.to_string()));
-        fields.insert("on nodes".into(), json!(nodes));
-        notes::add_to(fields, &content.notes, content.more_notes);
-    }
-    session.output.show_object(&row.view.id.to_string(), &shown)
+/// The image in Foghorn's own words.
+fn status_of(api: &Api, row: &Row<Image>) -> Result<Native<ImageStatus>, Failure> {
+    native::one(api, "images", row.view.number())
+        .map_err(|error| native::gone("image", &row.view.name, error))
+}
+
+fn report(api: &Api, output: Output, done: &str, row: &Row<Image>) -> Result<(), Failure> {
+    let image = status_of(api, row)?;
+    let next = image_view::next(&image.view);
+    show_done::<Image>(
+        output,
+        done,
+        (row.view.number(), &row.view.name),
+        &next,
+        &image.raw,
+    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use foghorn_rest_types::native::{JobCreated, JobStatus};
+use foghorn_rest_types::native::{JobCreated, JobStatus, Named};
+use foghorn_types::{ImageId, SnapinId};
 
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
@@ -74,34 +75,73 @@ fn conclude(output: Output, status: &JobStatus) -> Result<Exit, Failure> {
         output.show_value(&text, status)?;
         return Ok(Exit::Ok);
     }
-    let mut table = Table::new(&["CHUNK", "PROBLEM", "IMAGES"]);
-    for chunk in &status.damaged {
-        let images: Vec<&str> = chunk
-            .images
-            .iter()
-            .map(|image| image.name.as_str())
-            .collect();
-        table.row([
-            chunk.chunk.clone(),
-            chunk.problem.clone(),
-            images.join(", "),
-        ]);
-    }
+    let (chunks, records) = (status.damaged.len(), status.damaged_records.len());
     output.say(&format!(
-        "{} on {}: {} chunks read, {} damaged",
+        "{} on {}: {} chunks read, {chunks} damaged{}",
         status.work,
         status.node.name,
         status.chunks_checked,
-        status.damaged.len()
+        match records {
+            0 => String::new(),
+            count => format!(", and {count} lists of chunks"),
+        }
     ));
-    if status.damaged.is_empty() && output.format == crate::output::Format::Table {
+    let is_clean = chunks + records == 0;
+    if is_clean && output.format == crate::output::Format::Table {
         return Ok(Exit::Ok);
     }
-    output.show(&table, status)?;
-    if status.damaged.is_empty() {
+    output.show(&damage(status), status)?;
+    if is_clean {
         return Ok(Exit::Ok);
     }
-    Err(Failure::new(Exit::Failed, format!("{} chunks on {} are damaged", status.damaged.len(),
-        status.node.name))
-        .advise("capture the images again, or deploy them from another storage node; then check the node's disk"))
+    let what = match (chunks, records) {
+        (0, _) => format!("{records} lists of chunks"),
+        (_, 0) => format!("{chunks} chunks"),
+        _ => format!("{chunks} chunks and {records} lists of chunks"),
+    };
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{what} on {} are damaged", status.node.name),
+    )
+    .advise("check the node's disk; `foghorn doctor` says for each image and snapin what to do"))
+}
+
+fn damage(status: &JobStatus) -> Table {
+    let mut table = Table::new(&["DAMAGED", "PROBLEM", "NEEDED BY"]);
+    for chunk in &status.damaged {
+        table.row([
+            format!("chunk {}", chunk.chunk),
+            chunk.problem.clone(),
+            needed_by(&chunk.images, &chunk.snapins),
+        ]);
+    }
+    for record in &status.damaged_records {
+        let name = match (record.manifest, record.file, &record.path) {
+            (Some(manifest), ..) => format!("manifest {manifest}"),
+            (None, Some(file), _) => format!("list of file {file}"),
+            (None, None, path) => format!("name {}", path.clone().unwrap_or_default()),
+        };
+        table.row([
+            name,
+            record.problem.clone(),
+            needed_by(&record.images, &record.snapins),
+        ]);
+    }
+    table
+}
+
+fn needed_by(images: &[Named<ImageId>], snapins: &[Named<SnapinId>]) -> String {
+    let images = images.iter().map(|image| match &*image.name {
+        "" => format!("image {}", image.id),
+        name => format!("image {name}"),
+    });
+    let snapins = snapins
+        .iter()
+        .map(|snapin| format!("snapin {}", snapin.name));
+    let all: Vec<String> = images.chain(snapins).collect();
+    if all.is_empty() {
+        "-".to_owned()
+    } else {
+        all.join(", ")
+    }
 }

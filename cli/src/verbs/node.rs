@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use foghorn_rest_types::fog::{StorageNode, StorageNodeBody};
+use foghorn_rest_types::fog::{Row, StorageNode, StorageNodeBody};
 use foghorn_rest_types::native::{
-    JobCreated, JoinTokenRequest, JoinTokenResponse, NodeList, SweepRequest,
+    JobCreated, JoinTokenRequest, JoinTokenResponse, NodeStatus, SweepRequest,
 };
-use foghorn_types::{ByteCount, NodeName, StorageGroupId, StorageNodeId};
+use foghorn_types::{NodeName, StorageGroupId};
 use serde_json::Value;
 
-use super::object::{dash, delete_all, show_row, show_rows};
+use super::object::{delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
 use super::wait::parse_duration;
-use super::{Session, job};
+use super::{Session, job, node_view};
 use crate::api::Api;
-use crate::confirm::confirm;
+use crate::confirm::{Consent, Rehearsal, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::native::{self, Native, Wanted};
 use crate::number::{self, within};
 use crate::output::Output;
 
@@ -24,10 +25,19 @@ use crate::output::Output;
 pub enum NodeCommand {
     /// List all storage nodes
     #[command(after_help = "Example:\n  foghorn node list")]
-    List,
-    /// Show one storage node
+    List {
+        /// Show FOG's objects
+        #[arg(long)]
+        fog: bool,
+    },
+    /// Show one storage node: address, room, version, certificate, images
     #[command(after_help = "Example:\n  foghorn node show defaultmember")]
-    Show { node: String },
+    Show {
+        node: String,
+        /// Show FOG's object
+        #[arg(long)]
+        fog: bool,
+    },
     /// Create a storage node; `foghorn node join-token` also creates one
     #[command(after_help = "Example:\n  foghorn node create north --ip 10.0.0.5 --storage-group 1")]
     Create {
@@ -38,6 +48,8 @@ pub enum NodeCommand {
         /// Id of the storage group
         #[arg(long, value_name = "ID", default_value = "1")]
         storage_group: StorageGroupId,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change a storage node; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn node edit north --max-clients 20 --enabled false")]
@@ -54,15 +66,16 @@ pub enum NodeCommand {
         /// Whether it receives the captures of its storage group
         #[arg(long, value_name = "true|false")]
         master: Option<bool>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Delete storage nodes from the server
     #[command(after_help = "Example:\n  foghorn node delete north --yes")]
     Delete {
         #[arg(required = true)]
         nodes: Vec<String>,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Print a token with which one agent can enrol under this name
     #[command(
@@ -81,9 +94,8 @@ pub enum NodeCommand {
     #[command(after_help = "Example:\n  foghorn node revoke north --yes")]
     Revoke {
         node: String,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Remove what no image on a node needs, and report the bytes freed
     #[command(after_help = "Example:\n  foghorn node sweep north --now --wait")]
@@ -117,15 +129,31 @@ pub enum NodeCommand {
 pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
-        NodeCommand::List => list(session)?,
-        NodeCommand::Show { node } => show_row(output, &find::<StorageNode>(&api, &node)?)?,
+        NodeCommand::List { fog: true } => return fog_list::<StorageNode>(&api, output),
+        NodeCommand::List { fog: false } => {
+            let nodes = native::list(&api, "nodes", &Wanted::default())?;
+            show_natives(output, &node_view::table(&nodes), &nodes)?;
+        }
+        NodeCommand::Show { node, fog } => {
+            let row = find::<StorageNode>(&api, &node)?;
+            if fog {
+                show_row(output, &row)?;
+            } else {
+                let node = status_of(&api, &row)?;
+                let sheet = node_view::sheet(output, &node.view);
+                output.show_sheet(row.view.id.get(), &sheet, &node.raw)?;
+            }
+        }
         NodeCommand::Create {
             name,
             ip,
             storage_group,
+            rehearsal,
         } => {
+            rehearsal.tell(&format!("create storage node {name}"));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             let body = StorageNodeBody::new(name.as_str(), &ip.to_string(), storage_group);
-            show_row(output, &api.create::<StorageNode>(&body)?)?;
+            report(&api, output, "created", &api.create::<StorageNode>(&body)?)?;
         }
         NodeCommand::Edit {
             node,
@@ -133,6 +161,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
             max_clients,
             enabled,
             master,
+            rehearsal,
         } => {
             let body = StorageNodeBody {
                 description,
@@ -146,10 +175,13 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                     .advise("`foghorn help node edit` lists the options"));
             }
             let row = find::<StorageNode>(&api, &node)?;
-            show_row(output, &api.edit::<StorageNode>(row.view.id.get(), &body)?)?;
+            tell_changes(rehearsal, &row, &body)?;
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            let row = api.edit::<StorageNode>(row.view.id.get(), &body)?;
+            report(&api, output, "changed", &row)?;
         }
-        NodeCommand::Delete { nodes, yes } => {
-            return delete_all::<StorageNode>(&api, output, &nodes, yes, |row| {
+        NodeCommand::Delete { nodes, consent } => {
+            return delete_all::<StorageNode>(&api, output, &nodes, consent, |row| {
                 Ok(format!(
                     "storage node {}: images that are only on this node can no longer be deployed",
                     row.view.name
@@ -170,7 +202,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                 api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
             output.show_value(&answer.token, &answer)?;
         }
-        NodeCommand::Revoke { node, yes } => revoke(&api, output, &node, yes)?,
+        NodeCommand::Revoke { node, consent } => revoke(&api, output, &node, consent)?,
         NodeCommand::Sweep {
             node,
             now,
@@ -196,14 +228,15 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn revoke(api: &Api, output: Output, node: &str, yes: bool) -> Result<(), Failure> {
+fn revoke(api: &Api, output: Output, node: &str, consent: Consent) -> Result<(), Failure> {
     let row = find::<StorageNode>(api, node)?;
     let name = &row.view.name;
     let loss = format!(
         "storage node {name}: its transfers end, it must enrol again, \
          and until then images that only it holds cannot be deployed"
     );
-    confirm(yes, &[loss], "Revoke?")?;
+    confirm(consent, &[loss], "Revoke?")?;
+    let api = api.rehearsing(consent.is_dry_run())?;
     api.text(
         "POST",
         &format!("/foghorn/v1/nodes/{}/revoke", row.view.id),
@@ -215,49 +248,15 @@ fn revoke(api: &Api, output: Output, node: &str, yes: bool) -> Result<(), Failur
     Ok(())
 }
 
-fn list(session: &Session) -> Result<(), Failure> {
-    let api = session.api()?;
-    let rows = api.list::<StorageNode>()?;
-    // The objects of the API do not contain the free space; the table does.
-    let live = if session.output.is_for_people() {
-        api.get::<NodeList>("/foghorn/v1/nodes")?.nodes
-    } else {
-        Vec::new()
-    };
-    let room = |id: StorageNodeId| {
-        let node = live
-            .iter()
-            .find(|node| node.id == id)
-            .filter(|node| node.disk_total_bytes.bytes() > 0);
-        node.map(|node| {
-            format!(
-                "{} of {}",
-                gib(node.disk_free_bytes),
-                gib(node.disk_total_bytes)
-            )
-        })
-    };
-    let headings = [
-        "ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "FREE", "CLIENTS", "IP",
-    ];
-    show_rows(session.output, &rows, &headings, |node| {
-        let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
-        vec![
-            node.id.to_string(),
-            node.name.clone(),
-            dash(node.storage_group),
-            flag(node.master),
-            flag(node.enabled),
-            flag(node.online),
-            dash(room(node.id)),
-            node.max_clients.to_string(),
-            dash(node.ip.as_ref()),
-        ]
-    })
+/// The node in Foghorn's own words.
+fn status_of(api: &Api, row: &Row<StorageNode>) -> Result<Native<NodeStatus>, Failure> {
+    native::one(api, "nodes", row.view.id.get())
+        .map_err(|error| native::gone("storage node", &row.view.name, error))
 }
 
-/// A size for people.
-#[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
-fn gib(size: ByteCount) -> String {
-    format!("{:.1} GiB", size.bytes() as f64 / f64::from(1 << 30))
+fn report(api: &Api, output: Output, done: &str, row: &Row<StorageNode>) -> Result<(), Failure> {
+    let node = status_of(api, row)?;
+    let next = node_view::next(&node.view);
+    let (id, name) = (row.view.id.get(), row.view.name.as_str());
+    show_done::<StorageNode>(output, done, (id, name), &next, &node.raw)
 }

@@ -1,7 +1,6 @@
 //! Notes about images, for people.
 
 use foghorn_rest_types::native::{ImageNote, ImageNoteKind};
-use serde_json::{Map, Value, json};
 
 /// A note as one line: kind, place, text.
 fn line(note: &ImageNote) -> String {
@@ -35,13 +34,6 @@ fn line(note: &ImageNote) -> String {
 pub(super) fn lines(notes: &[ImageNote], more: u32) -> Vec<String> {
     let more = (more > 0).then(|| format!("… and {more} more"));
     notes.iter().map(line).chain(more).collect()
-}
-
-/// Puts the lines in a table of fields.
-pub(super) fn add_to(fields: &mut Map<String, Value>, notes: &[ImageNote], more: u32) {
-    for (number, line) in (1..).zip(lines(notes, more)) {
-        fields.insert(format!("note {number}"), json!(line));
-    }
 }
 
 #[cfg(test)]

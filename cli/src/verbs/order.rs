@@ -1,11 +1,11 @@
-//! Creates imaging tasks: one request for all hosts, which get a task each or none at all.
+//! Creates imaging tasks: one request for all hosts. Hosts that cannot have a task are left out.
 
 use foghorn_rest_types::fog::{Host, Image, Row};
 use foghorn_rest_types::tasks::{TaskKind, TaskRequest, TasksCreated};
 use foghorn_types::TaskId;
 
 use crate::api::{Api, ApiError};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::Table;
 
 /// Name of this kind of task.
@@ -31,17 +31,58 @@ pub fn request(kind: TaskKind, image: &Row<Image>) -> TaskRequest {
 /// Creates the tasks.
 ///
 /// # Errors
-/// As the server answers: [`crate::exit::Exit::Conflict`] when a host already has a task; then no
-/// task was created.
+/// As the server answers: [`crate::exit::Exit::Conflict`] when no host can have a task because they
+/// have some already; then no task was created. In a dry run, the answer contains what would be
+/// created.
 pub fn order(api: &Api, request: &TaskRequest) -> Result<TasksCreated, Failure> {
     let created: Result<TasksCreated, ApiError> =
         api.native("POST", "/foghorn/v1/tasks", Some(request));
-    created.map_err(|error| match error {
-        busy @ ApiError::Conflict(_) => Failure::from(busy).advise(
+    created.or_else(|error| match error {
+        ApiError::Rehearsed { answer } => serde_json::from_str(&answer).map_err(|error| {
+            Failure::new(Exit::Failed, "could not read the answer of the server").caused_by(error)
+        }),
+        error => Err(refused(error)),
+    })
+}
+
+fn refused(error: ApiError) -> Failure {
+    match error {
+        ApiError::Conflict(said) if said.message.contains("active task") => Failure::from(ApiError::Conflict(said)).advise(
             "no task was created for any host; wait for the existing task, or cancel it with `foghorn task cancel`",
         ),
         error => error.into(),
-    })
+    }
+}
+
+/// Says which hosts got no task and why.
+pub fn tell_left_out(created: &TasksCreated) {
+    for host in &created.left_out {
+        eprintln!("error: host {} got no task: {}", host.name, host.reason);
+    }
+    if !created.left_out.is_empty() {
+        eprintln!(
+            "  to do: `foghorn task list --active` shows the tasks in the way; wait for them or \
+             cancel them, then order these hosts again"
+        );
+    }
+}
+
+/// The result of an order that was for some of the hosts only, when the rest went as `exit` says.
+#[must_use]
+pub fn with_left_out(created: &TasksCreated, exit: Exit) -> Exit {
+    match exit {
+        Exit::Ok if !created.left_out.is_empty() => Exit::Partly,
+        exit => exit,
+    }
+}
+
+/// A request for the task of one host.
+#[must_use]
+pub fn for_one(host: &Row<Host>, image: &Row<Image>, kind: TaskKind) -> TaskRequest {
+    TaskRequest {
+        host: Some(host.view.id),
+        ..request(kind, image)
+    }
 }
 
 /// Creates the task of one host.
@@ -54,14 +95,10 @@ pub fn order_one(
     image: &Row<Image>,
     kind: TaskKind,
 ) -> Result<Ordered, Failure> {
-    let request = TaskRequest {
-        host: Some(host.view.id),
-        ..request(kind, image)
-    };
-    let created = order(api, &request)?;
+    let created = order(api, &for_one(host, image, kind))?;
     let [ordered] = &by_host(&created, std::slice::from_ref(host))[..] else {
         return Err(Failure::new(
-            crate::exit::Exit::Failed,
+            Exit::Failed,
             "the answer of the server does not contain the created task",
         ));
     };

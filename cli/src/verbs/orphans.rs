@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::StorageNode;
-use foghorn_rest_types::native::{AdoptRequest, DropRequest, JobCreated, Orphan, OrphanList};
-use foghorn_types::StorageNodeId;
+use foghorn_rest_types::native::{
+    AdoptRequest, DropRequest, JobCreated, Named, Orphan, OrphanList,
+};
+use foghorn_types::{ImageId, StorageNodeId};
 
+use super::object::dash;
 use super::wait::parse_duration;
 use super::{Session, job};
-use crate::api::Api;
-use crate::confirm::confirm;
+use crate::api::{Api, ApiError};
+use crate::confirm::{Consent, Rehearsal, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
 use crate::output::Table;
@@ -33,12 +36,17 @@ pub enum OrphanCommand {
         /// Name of a new image; without it, the image with this number must exist and be empty
         #[arg(long)]
         name: Option<String>,
+        /// Do not ask for confirmation, which is asked for without --name
+        #[arg(long)]
+        yes: bool,
         /// Wait for the result
         #[arg(long)]
         wait: bool,
         /// Stop waiting after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration, requires = "wait")]
         timeout: Option<Duration>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Delete the content from every storage node that holds it
     #[command(after_help = "Example:\n  foghorn image orphans drop north 7 --yes")]
@@ -48,9 +56,8 @@ pub enum OrphanCommand {
         /// Number in the column IMAGE of the list, or for a file its hash; if several have it, what
         /// is in the column CONTENT
         content: String,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
 }
 
@@ -64,26 +71,42 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
             node,
             content,
             name,
+            yes,
             wait,
             timeout,
+            rehearsal,
         } => {
             let orphan = pick(&api, &node, |orphan| {
                 orphan.image.is_some() && is_called(orphan, &content)
             })?;
-            let (Some(image), Some(manifest)) = (orphan.image, orphan.manifest) else {
+            let (Some(image), Some(manifest)) = (orphan.image.clone(), orphan.manifest) else {
                 return Err(unknown(&node));
             };
+            if name.is_none() && !image.name.is_empty() {
+                confirm(
+                    Consent { yes, rehearsal },
+                    &[merger(&orphan, &image)],
+                    "Make it the content of this image?",
+                )?;
+            }
             let request = AdoptRequest {
                 node: orphan.node.id,
                 image: image.id,
                 manifest,
                 name,
             };
-            let created: JobCreated =
-                api.native("POST", "/foghorn/v1/orphans/adopt", Some(&request))?;
+            rehearsal.tell(&format!("adopt {} on {}", what(&orphan), orphan.node.name));
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            let created: Result<JobCreated, ApiError> =
+                api.native("POST", "/foghorn/v1/orphans/adopt", Some(&request));
+            let created = created.map_err(not_adopted)?;
             job::follow(&api, output, &created, wait, timeout)
         }
-        OrphanCommand::Drop { node, content, yes } => {
+        OrphanCommand::Drop {
+            node,
+            content,
+            consent,
+        } => {
             let orphan = pick(&api, &node, |orphan| is_called(orphan, &content))?;
             let loss = format!(
                 "{} on {} is lost, there and on every other storage node that holds it; images that \
@@ -91,13 +114,14 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
                 what(&orphan),
                 orphan.node.name
             );
-            confirm(yes, &[loss], "Delete it?")?;
+            confirm(consent, &[loss], "Delete it?")?;
             let request = DropRequest {
                 node: orphan.node.id,
                 image: orphan.image.map(|image| image.id),
                 manifest: orphan.manifest,
                 file: orphan.file,
             };
+            let api = api.rehearsing(consent.is_dry_run())?;
             api.value("POST", "/foghorn/v1/orphans/drop", Some(&request))?;
             output.say("its removal is ordered");
             Ok(Exit::Ok)
@@ -105,9 +129,21 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
     }
 }
 
+/// What the server asks for is an option here.
+fn not_adopted(error: ApiError) -> Failure {
+    let failure = Failure::from(error);
+    if failure.in_one_line().contains("give a name") {
+        failure.advise("add --name NAME: it becomes the content of a new image")
+    } else {
+        failure
+    }
+}
+
 fn list(api: &Api, session: &Session) -> Result<Exit, Failure> {
     let list: OrphanList = api.get("/foghorn/v1/orphans")?;
-    let mut table = Table::new(&["IMAGE", "NODE", "NAME", "CONTENT", "NOTE"]);
+    let mut table = Table::new(&[
+        "IMAGE", "NODE", "NAME", "CONTENT", "CAPTURED", "FROM", "USED", "STORED", "NOTE",
+    ]);
     for orphan in &list.orphans {
         let image = orphan.image.as_ref();
         let content = orphan.manifest.map(|manifest| format!("{manifest:#}"));
@@ -120,6 +156,10 @@ fn list(api: &Api, session: &Session) -> Result<Exit, Failure> {
             orphan.node.name.clone(),
             image.map_or_else(|| "-".to_owned(), |image| name_of(&image.name)),
             content.unwrap_or_else(|| "-".to_owned()),
+            dash(orphan.captured.as_ref()),
+            dash(orphan.captured_from.as_ref().map(|host| &host.name)),
+            dash(orphan.used_bytes),
+            dash(orphan.stored_bytes),
             note(orphan).to_owned(),
         ]);
     }
@@ -129,6 +169,30 @@ fn list(api: &Api, session: &Session) -> Result<Exit, Failure> {
 
 fn name_of(name: &str) -> String {
     if name.is_empty() { "-" } else { name }.to_owned()
+}
+
+/// The number alone says little: the store may have been put back to a time before the content, and
+/// have given its number to another image since.
+fn merger(orphan: &Orphan, image: &Named<ImageId>) -> String {
+    let from = match &orphan.captured_from {
+        Some(host) => format!("of host {}", host.name),
+        None => "of a host that is not known".to_owned(),
+    };
+    let captured = match &orphan.captured {
+        Some(time) => format!("captured on {time}"),
+        None => "captured at a time that is not known".to_owned(),
+    };
+    format!(
+        "content {} on storage node {}, a disk {from}, {captured}, becomes the content of image {} ({}), which has none; \
+         it may be of another image that had this number before",
+        orphan
+            .manifest
+            .map(|manifest| format!("{manifest:#}"))
+            .unwrap_or_default(),
+        orphan.node.name,
+        image.name,
+        image.id
+    )
 }
 
 fn note(orphan: &Orphan) -> &'static str {

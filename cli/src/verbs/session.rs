@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 use super::Session;
 use super::object::dash;
 use super::session_watch;
-use super::wait::{clock, parse_duration};
+use super::wait::parse_duration;
 use crate::api::{Api, ApiError};
+use crate::confirm::Rehearsal;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::human;
+use crate::number::rate_limit;
 use crate::output::{Table, print};
 
 const SESSIONS: &str = "/foghorn/v1/multicast-sessions";
@@ -45,13 +48,20 @@ pub enum SessionCommand {
     },
     /// Start a waiting session with the hosts that have checked in; others can join while it runs
     #[command(after_help = "Example:\n  foghorn session start 7")]
-    Start { session: SessionId },
+    Start {
+        session: SessionId,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
     /// Change the maximum rate of a session
     #[command(after_help = "Example:\n  foghorn session rate 7 500m")]
     Rate {
         session: SessionId,
         /// Maximum rate in bits per second on the wire, such as 500m or 1g; 0 for no limit
+        #[arg(value_parser = rate_limit)]
         rate: BitRate,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Add hosts to a session, also while it is being sent
     #[command(after_help = "Example:\n  foghorn session join 7 lab-pc09")]
@@ -62,7 +72,11 @@ pub enum SessionCommand {
     },
     /// Cancel a session and its tasks
     #[command(after_help = "Example:\n  foghorn session cancel 7")]
-    Cancel { session: SessionId },
+    Cancel {
+        session: SessionId,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
 }
 
 /// # Errors
@@ -87,7 +101,14 @@ pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> 
             session: id,
             timeout,
         } => return session_watch::watch(&api, output, id, timeout),
-        SessionCommand::Start { session: id } => {
+        SessionCommand::Start {
+            session: id,
+            rehearsal,
+        } => {
+            rehearsal.tell(&format!(
+                "start session {id} with the hosts that have checked in"
+            ));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             edit(
                 &api,
                 id,
@@ -100,7 +121,14 @@ pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> 
                 "session {id} starts with the hosts that have checked in"
             ));
         }
-        SessionCommand::Rate { session: id, rate } => {
+        SessionCommand::Rate {
+            session: id,
+            rate,
+            rehearsal,
+        } => {
+            let most = limit(rate.bytes_per_second());
+            rehearsal.tell(&format!("set the maximum rate of session {id}: {most}"));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             let max_rate_bytes_per_second = Some(rate.bytes_per_second());
             edit(
                 &api,
@@ -111,12 +139,16 @@ pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> 
                 },
             )?;
             output.say(&format!(
-                "the maximum rate of session {id} is {}",
-                limit(rate.bytes_per_second())
+                "the maximum rate of session {id} is {most}, also for hosts that receive by unicast"
             ));
         }
         SessionCommand::Join { session: id, hosts } => join(&api, session, id, &hosts)?,
-        SessionCommand::Cancel { session: id } => {
+        SessionCommand::Cancel {
+            session: id,
+            rehearsal,
+        } => {
+            rehearsal.tell(&format!("cancel session {id} and its tasks"));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             api.text("DELETE", &format!("{SESSIONS}/{id}"), None::<&Value>)
                 .map_err(|error| known(id, error))?;
             output.say(&format!("cancelled session {id}"));
@@ -161,7 +193,7 @@ fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
         "HOSTS",
         "DONE",
         "UNICAST",
-        "MB/S",
+        "RATE",
         "WAITING FOR",
     ]);
     for one in &list.sessions {
@@ -173,7 +205,7 @@ fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
             format!("{} of {}", one.joined, one.receivers),
             format!("{} %", one.percent),
             one.by_unicast.to_string(),
-            megabytes(one.rate_bytes_per_second),
+            wire(one.rate_bytes_per_second),
             dash(one.waiting_for.as_ref()),
         ]);
     }
@@ -215,13 +247,13 @@ fn join(api: &Api, session: &Session, id: SessionId, names: &[String]) -> Result
 pub(super) fn heading(status: &MulticastStatus) -> String {
     let mut text = format!("{}\n", summary_line(&status.summary));
     for sender in &status.senders {
-        let parity = share(sender.parity_bytes.bytes(), sender.wire_bytes.bytes());
+        let parity = human::percent(sender.parity_bytes.bytes(), sender.wire_bytes.bytes());
         text.push_str(&format!(
-            "{} to {}: {}, {} MB/s, {} sent, {parity:.1} % of it parity\n",
+            "{} to {}: {}, {}, {} sent, {parity:.1} % of it parity\n",
             sender.node.name,
             sender.group,
             sender.phase.as_deref().unwrap_or("not started"),
-            megabytes(sender.rate_bytes_per_second),
+            wire(sender.rate_bytes_per_second),
             sender.wire_bytes,
         ));
     }
@@ -255,7 +287,7 @@ const COLUMNS: [&str; 10] = [
     "HOST",
     "STAGE",
     "DONE",
-    "MB/S",
+    "RATE",
     "LOSS",
     "PARITY",
     "LIMITED BY",
@@ -283,11 +315,11 @@ fn cells(receiver: &MulticastReceiver) -> [String; 10] {
         receiver.host.name.clone(),
         receiver.path.as_str().to_owned(),
         format!("{} %", receiver.percent),
-        megabytes(receiver.rate_bytes_per_second),
+        human::rate(receiver.rate_bytes_per_second),
         format!("{:.1} %", f64::from(receiver.loss_ppm) / 1e4),
         receiver.parity_used.to_string(),
         dash(receiver.limiting_stage.as_ref()),
-        dash(receiver.eta_seconds.map(clock)),
+        dash(receiver.eta_seconds.map(human::duration)),
         remark,
     ]
 }
@@ -302,8 +334,8 @@ pub(super) fn receiver_line(receiver: &MulticastReceiver) -> String {
     );
     if receiver.bytes_total.bytes() > 0 {
         text.push_str(&format!(
-            ", {} MB/s, loss {:.1} %, parity {}",
-            megabytes(receiver.rate_bytes_per_second),
+            ", {}, loss {:.1} %, parity {}",
+            human::rate(receiver.rate_bytes_per_second),
             f64::from(receiver.loss_ppm) / 1e4,
             receiver.parity_used
         ));
@@ -311,7 +343,7 @@ pub(super) fn receiver_line(receiver: &MulticastReceiver) -> String {
             text.push_str(&format!(", limited by {stage}"));
         }
         if let Some(seconds) = receiver.eta_seconds {
-            text.push_str(&format!(", {} left", clock(seconds)));
+            text.push_str(&format!(", {} left", human::duration(seconds)));
         }
     }
     if receiver.next_unicast {
@@ -323,16 +355,9 @@ pub(super) fn receiver_line(receiver: &MulticastReceiver) -> String {
     text
 }
 
-fn megabytes(rate: ByteCount) -> String {
-    format!("{:.1}", rate.bytes() as f64 / 1e6)
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 * 100.0 / whole as f64
-    }
+/// A rate on the wire.
+fn wire(rate: ByteCount) -> String {
+    BitRate::from_bytes_per_second(rate.bytes()).to_string()
 }
 
 /// A rate as text; 0 is no limit.
@@ -364,7 +389,7 @@ mod tests {
             percent: 50,
             bytes_done: ByteCount::from_mib(512),
             bytes_total: ByteCount::from_mib(1024),
-            rate_bytes_per_second: ByteCount::from_bytes(110_000_000),
+            rate_bytes_per_second: ByteCount::from_mib(110),
             loss_ppm: 12_000,
             parity_used: 44,
             forged: 0,
@@ -378,7 +403,7 @@ mod tests {
     fn a_receiver_is_one_line() {
         assert_eq!(
             receiver_line(&receiver()),
-            "pc1: multicast 50 %, 110.0 MB/s, loss 1.2 %, parity 44, limited by disk, 1:15 min left, next to be moved to \
+            "pc1: multicast 50 %, 110 MiB/s, loss 1.2 %, parity 44, limited by disk, 1:15 min left, next to be moved to \
              unicast"
         );
         let reason = Some("the group was not heard within 2 s".to_owned());
@@ -400,7 +425,7 @@ mod tests {
                 "pc1",
                 "unicast",
                 "50 %",
-                "110.0",
+                "110 MiB/s",
                 "1.2 %",
                 "44",
                 "disk",

@@ -1,38 +1,43 @@
 //! `foghorn task`: what is being done.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use clap::Subcommand;
-use foghorn_rest_types::fog::{FogObject as _, Row, Task};
-use foghorn_rest_types::native::{TaskPhase, TaskStatus};
-use foghorn_types::TaskId;
-use serde_json::Value;
+use foghorn_rest_types::fog::{Group, Host, Image, Task};
+use foghorn_rest_types::native::TaskStatus;
+use foghorn_types::{TaskId, Timestamp};
 
-use super::object::{dash, show_row, show_rows};
+use super::object::{show_fog, show_natives, show_row};
+use super::task_cancel::{self, CancelArgs, unknown};
 use super::wait::{self, parse_duration};
-use super::{Session, disks, notes};
+use super::{Session, task_view};
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
+use crate::find::find;
+use crate::native::{self, Wanted};
+use crate::number::within;
+use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
 pub enum TaskCommand {
-    /// List tasks
-    #[command(after_help = "Example:\n  foghorn task list --active")]
-    List {
-        /// Only tasks that have not ended
-        #[arg(long)]
-        active: bool,
-    },
+    /// List tasks, the newest last
+    #[command(
+        after_help = "Examples:\n  foghorn task list --active\n  foghorn task list --group lab --state failed --since 24h\n  foghorn task list --limit 20"
+    )]
+    List(TaskFilter),
     /// Show one task, with its progress and the reason for its end
     #[command(after_help = "Example:\n  foghorn task show 42")]
-    Show { task: TaskId },
-    /// Cancel tasks that have not ended
-    #[command(after_help = "Example:\n  foghorn task cancel 42 43")]
-    Cancel {
-        #[arg(required = true)]
-        tasks: Vec<TaskId>,
+    Show {
+        task: TaskId,
+        /// Show FOG's object
+        #[arg(long)]
+        fog: bool,
     },
+    /// Cancel tasks that have not ended
+    #[command(
+        after_help = "Examples:\n  foghorn task cancel 42 43\n  foghorn task cancel --group lab --yes\n  foghorn task cancel --all --dry-run"
+    )]
+    Cancel(CancelArgs),
     /// Wait until tasks have ended and show their progress
     #[command(after_help = "Example:\n  foghorn task wait 42 43 --timeout 30m")]
     Wait {
@@ -44,127 +49,162 @@ pub enum TaskCommand {
     },
 }
 
+#[derive(clap::Args, Debug)]
+pub struct TaskFilter {
+    /// Only tasks that have not ended
+    #[arg(long)]
+    active: bool,
+    /// Only tasks in this state
+    #[arg(long, value_enum, conflicts_with = "active")]
+    state: Option<StateFilter>,
+    /// Only tasks of this host, by name or id
+    #[arg(long)]
+    host: Option<String>,
+    /// Only tasks of hosts that are in this group now, by name or id
+    #[arg(long)]
+    group: Option<String>,
+    /// Only tasks with this image, by name or id
+    #[arg(long)]
+    image: Option<String>,
+    /// Only tasks that were created within this time, such as 30m, 48h, or since a time in the form
+    /// of RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
+    since: Option<Timestamp>,
+    /// Only the newest ones, so many
+    #[arg(long, value_name = "NUMBER", value_parser = within(1..=1_000_000))]
+    limit: Option<u32>,
+    /// Show FOG's objects
+    #[arg(long, conflicts_with_all = ["state", "host", "group", "image", "since", "limit"])]
+    fog: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum StateFilter {
+    Active,
+    Ended,
+    Queued,
+    Assigned,
+    CheckedIn,
+    Running,
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+impl StateFilter {
+    /// As the server calls it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Ended => "ended",
+            Self::Queued => "queued",
+            Self::Assigned => "assigned",
+            Self::CheckedIn => "checked_in",
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A time, or how long ago.
+fn parse_since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let ago = parse_duration(text).map_err(|_| {
+        format!(
+            "{text:?} is neither a duration, such as 48h, nor a time, such as 2026-01-31T08:00:00Z"
+        )
+    })?;
+    Ok(Timestamp::now() - ago)
+}
+
 /// # Errors
 /// As the server answers.
 pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
-        TaskCommand::List { active } => {
-            let path = if active {
-                "/fog/task/active"
-            } else {
-                "/fog/task"
-            };
-            let mut rows = api.list_at::<Task>(path, None)?;
-            let mut phases = HashMap::new();
-            if output.is_for_people() {
-                // FOG orders by name; a person looks for the newest.
-                rows.sort_by_key(|row| row.view.id);
-                phases = phases_of(&api, &rows)?;
-            }
-            show_rows(
-                output,
-                &rows,
-                &["ID", "TYPE", "HOST", "STATE", "DONE", "CREATED"],
-                |task| {
-                    vec![
-                        task.id.to_string(),
-                        task.type_name()
-                            .map_or_else(|| task.kind.to_string(), str::to_owned),
-                        dash(task.host_name()),
-                        phases
-                            .get(&task.id)
-                            .map_or(task.state.as_str(), |phase| wait::phase(*phase))
-                            .to_owned(),
-                        task.percent
-                            .as_ref()
-                            .map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
-                        task.created.clone(),
-                    ]
-                },
-            )?;
+        TaskCommand::List(filter) => list(&api, output, filter),
+        TaskCommand::Show { task, fog: true } => {
+            let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(task))?;
+            show_row(output, &row)?;
             Ok(Exit::Ok)
         }
-        TaskCommand::Show { task } => show(&api, session, task),
-        TaskCommand::Cancel { tasks } => cancel(&api, session, &tasks),
+        TaskCommand::Show { task, fog: false } => show(&api, output, task),
+        TaskCommand::Cancel(args) => task_cancel::run(&api, output, &args),
         TaskCommand::Wait { tasks, timeout } => wait::wait_for(&api, output, &tasks, timeout),
     }
 }
 
-/// State of imaging tasks. FOG has no states "failed" and "assigned": there a failed task is a
-/// cancelled one.
-fn phases_of(api: &Api, rows: &[Row<Task>]) -> Result<HashMap<TaskId, TaskPhase>, Failure> {
-    let imaging: Vec<TaskId> = rows
-        .iter()
-        .filter(|row| row.view.is_imaging())
-        .map(|row| row.view.id)
-        .collect();
-    match wait::status_of(api, &imaging) {
-        Ok(statuses) => Ok(statuses
-            .into_iter()
-            .map(|status| (status.task, status.state))
-            .collect()),
-        // A server of FOG's own kind has no such route.
-        Err(ApiError::NotFound(_)) => Ok(HashMap::new()),
-        Err(error) => Err(error.into()),
+fn list(api: &Api, output: Output, filter: TaskFilter) -> Result<Exit, Failure> {
+    if filter.fog {
+        let path = if filter.active {
+            "/fog/task/active"
+        } else {
+            "/fog/task"
+        };
+        show_fog(output, &api.list_at::<Task>(path, None)?)?;
+        return Ok(Exit::Ok);
     }
-}
-
-fn unknown(task: TaskId) -> Failure {
-    Failure::new(Exit::NotFound, format!("there is no task {task}"))
-        .advise("`foghorn task list` shows the existing ones")
-}
-
-/// Imaging tasks have properties without a field in FOG; other tasks are shown as in FOG.
-fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
-    let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(task))?;
-    if session.output.is_for_people() && row.view.is_imaging() {
-        match api.get::<TaskStatus>(&format!("/foghorn/v1/tasks/{task}")) {
-            Ok(status) => {
-                let mut value = serde_json::to_value(&status).map_err(|error| {
-                    Failure::new(Exit::Failed, "could not show the task").caused_by(error)
-                })?;
-                if let Some(fields) = value.as_object_mut() {
-                    fields.remove("notes");
-                    fields.remove("more_notes");
-                    fields.remove("disks");
-                    disks::add_to(fields, &status.disks);
-                    notes::add_to(fields, &status.notes, status.more_notes);
-                }
-                session.output.show_object(&task.to_string(), &value)?;
-                session.output.say(&wait::line(&status));
-                return Ok(Exit::Ok);
-            }
-            // A server of FOG's own kind has no such route.
-            Err(ApiError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    show_row(session.output, &row)?;
+    let host = filter
+        .host
+        .map(|name| find::<Host>(api, &name))
+        .transpose()?;
+    let group = filter
+        .group
+        .map(|name| find::<Group>(api, &name))
+        .transpose()?;
+    let image = filter
+        .image
+        .map(|name| find::<Image>(api, &name))
+        .transpose()?;
+    let state = if filter.active {
+        "active"
+    } else {
+        filter.state.map_or("all", StateFilter::as_str)
+    };
+    let mut wanted = Wanted::default()
+        .only("work", Some("all"))
+        .only("order", Some("newest"))
+        .only("state", Some(state))
+        .only("host", host.map(|row| row.view.id))
+        .only("group", group.map(|row| row.view.id))
+        .only("image", image.map(|row| row.view.id))
+        .only("since", filter.since);
+    wanted.limit = filter.limit.map(|limit| limit as usize);
+    let mut tasks = native::list(api, "tasks", &wanted)?;
+    // The newest is what people look for, and above the prompt they find it.
+    tasks.reverse();
+    show_natives(output, &task_view::table(output, &tasks), &tasks)?;
     Ok(Exit::Ok)
 }
 
-fn cancel(api: &Api, session: &Session, tasks: &[TaskId]) -> Result<Exit, Failure> {
-    // Looked up first: FOG's cancel of an unknown id is no error, and nobody is served by a silent
-    // nothing.
-    for task in tasks {
-        let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(*task))?;
-        if !row.view.state.is_active() {
-            let what = format!(
-                "task {} has already ended as {}",
-                row.view.number(),
-                row.view.state.as_str()
-            );
-            return Err(Failure::new(Exit::Conflict, what));
-        }
-    }
-    for task in tasks {
-        api.text(
-            "DELETE",
-            &format!("/fog/task/{task}/cancel"),
-            None::<&Value>,
-        )?;
-        session.output.say(&format!("cancelled task {task}"));
-    }
+fn show(api: &Api, output: Output, task: TaskId) -> Result<Exit, Failure> {
+    let found = native::one::<TaskStatus>(api, "tasks", task.get());
+    let found = found.map_err(|error| match error {
+        ApiError::NotFound(_) => unknown(task),
+        error => error.into(),
+    })?;
+    output.show_sheet(
+        task.get(),
+        &task_view::sheet(output, &found.view),
+        &found.raw,
+    )?;
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_a_duration() {
+        let time = parse_since("2026-01-31T08:00:00Z").unwrap();
+        assert_eq!(time.to_string(), "2026-01-31T08:00:00Z");
+        let hour = Timestamp::now().since(parse_since("1h").unwrap());
+        assert!((3599..=3601).contains(&hour.as_secs()), "{hour:?}");
+        assert!(parse_since("yesterday").unwrap_err().contains("neither"));
+    }
 }

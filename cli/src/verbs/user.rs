@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Session;
 use crate::api::Api;
-use crate::confirm::confirm;
+use crate::confirm::{Consent, Rehearsal, confirm};
 use crate::exit::{Exit, Failure, of_many};
 use crate::output::{Output, Table};
 use crate::password::PasswordArgs;
@@ -41,6 +41,8 @@ pub enum UserCommand {
         no_api: bool,
         #[command(flatten)]
         password: PasswordArgs,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change a user; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn user edit anna --role read-only --api false")]
@@ -52,6 +54,8 @@ pub enum UserCommand {
         /// Whether the user's token is accepted
         #[arg(long, value_name = "true|false")]
         api: Option<bool>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Set a new password
     #[command(after_help = "Example:\n  foghorn user password anna")]
@@ -68,9 +72,8 @@ pub enum UserCommand {
     Remove {
         #[arg(required = true)]
         users: Vec<String>,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Add users of a FOG server with their bcrypt hashes: one NAME:HASH per line, `-` for standard
     /// input
@@ -80,6 +83,8 @@ pub enum UserCommand {
         /// Role of all imported users
         #[arg(long, default_value_t = Role::Operator)]
         role: Role,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
 }
 
@@ -96,7 +101,10 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
             no_password,
             no_api,
             password,
+            rehearsal,
         } => {
+            rehearsal.tell(&format!("add user {name} as {role}"));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             let password = if no_password {
                 None
             } else {
@@ -120,12 +128,15 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
             user,
             role,
             api: switch,
+            rehearsal,
         } => {
             let request = UserEdit { role, api: switch };
             if request == UserEdit::default() {
                 return Err(Failure::usage("no change was given").advise("use --role or --api"));
             }
             let path = format!("{USERS}/{}", find(&api, &user)?.id);
+            rehearsal.tell(&format!("change user {user}"));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             show(output, &api.native("PATCH", &path, Some(&request))?)?;
         }
         UserCommand::Password { user, password } => {
@@ -143,8 +154,15 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
             output.say("the old token is refused from now on; if it was yours, log in again with this one:");
             output.show_value(&made.token, &made)?;
         }
-        UserCommand::Remove { users, yes } => return remove(&api, output, &users, yes),
-        UserCommand::Import { file, role } => return import(&api, output, &file, role),
+        UserCommand::Remove { users, consent } => return remove(&api, output, &users, consent),
+        UserCommand::Import {
+            file,
+            role,
+            rehearsal,
+        } => {
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            return import(&api, output, &file, role);
+        }
     }
     Ok(Exit::Ok)
 }
@@ -201,7 +219,7 @@ fn find(api: &Api, text: &str) -> Result<UserView, Failure> {
     }
 }
 
-fn remove(api: &Api, output: Output, names: &[String], yes: bool) -> Result<Exit, Failure> {
+fn remove(api: &Api, output: Output, names: &[String], consent: Consent) -> Result<Exit, Failure> {
     let users = names
         .iter()
         .map(|name| find(api, name))
@@ -215,7 +233,8 @@ fn remove(api: &Api, output: Output, names: &[String], yes: bool) -> Result<Exit
             )
         })
         .collect();
-    confirm(yes, &losses, "Remove?")?;
+    confirm(consent, &losses, "Remove?")?;
+    let api = api.rehearsing(consent.is_dry_run())?;
     each(&users, |user| {
         api.text("DELETE", &format!("{USERS}/{}", user.id), None::<&Value>)?;
         output.say(&format!("removed user {}", user.name));
@@ -271,10 +290,13 @@ fn parse_import(text: &str) -> Result<Vec<(String, String)>, Failure> {
 
 /// Does `work` for each, prints what failed, and returns the combined result.
 fn each<T>(things: &[T], work: impl Fn(&T) -> Result<(), Failure>) -> Result<Exit, Failure> {
-    let mut failures: Vec<Failure> = things
+    let (rehearsed, mut failures): (Vec<Failure>, Vec<Failure>) = things
         .iter()
         .filter_map(|thing| work(thing).err())
-        .collect();
+        .partition(|end| end.exit() == Exit::Ok);
+    if let Some(end) = rehearsed.first() {
+        eprintln!("{end}");
+    }
     if things.len() == 1 && failures.len() == 1 {
         return Err(failures.remove(0));
     }

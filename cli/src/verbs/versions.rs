@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::Session;
 use crate::api::Api;
-use crate::confirm::confirm;
+use crate::confirm::{Consent, confirm};
 use crate::exit::{Exit, Failure};
-use crate::output::Table;
+use crate::output::{Output, Table};
 
 /// # Errors
 /// As the server answers.
@@ -28,7 +28,7 @@ pub(super) fn undo(
     session: &Session,
     row: &Row<Image>,
     version: Option<u32>,
-    yes: bool,
+    consent: Consent,
 ) -> Result<Exit, Failure> {
     let (name, found) = (&row.view.name, of(api, row)?);
     let wanted = match version {
@@ -38,13 +38,16 @@ pub(super) fn undo(
     if let (Some(present), Some(wanted)) = (found.versions.first(), wanted) {
         let loss = format!(
             "image {name} becomes {}, instead of {}",
-            described(wanted),
-            described(present)
+            described(session.output, wanted),
+            described(session.output, present)
         );
-        confirm(yes, &[loss], &format!("Change {name}?"))?;
+        confirm(consent, &[loss], &format!("Change {name}?"))?;
     }
-    // What is not there is refused by the server, in its words.
+    if wanted.is_none() {
+        return Err(missing(row, version));
+    }
     let path = format!("/foghorn/v1/images/{}/undo", row.view.id);
+    let api = api.rehearsing(consent.is_dry_run())?;
     let now: ImageVersions = api.native("POST", &path, Some(&UndoRequest { version }))?;
     show(session, &now)?;
     Ok(Exit::Ok)
@@ -57,22 +60,37 @@ pub(super) fn drop(
     session: &Session,
     row: &Row<Image>,
     number: u32,
-    yes: bool,
+    consent: Consent,
 ) -> Result<Exit, Failure> {
     let name = &row.view.name;
     let found = of(api, row)?;
-    if let Some(version) = found.versions.iter().find(|one| one.version == number) {
-        let loss = format!("{} of image {name} is lost", described(version));
-        confirm(yes, &[loss], "Delete it?")?;
+    let version = found.versions.iter().find(|one| one.version == number);
+    let version = version.ok_or_else(|| missing(row, Some(number)))?;
+    if version.state == VersionState::Present {
+        let what = format!("version {number} of image {name} is the present one");
+        return Err(Failure::new(Exit::Refused, what).advise(format!(
+            "make another one the present one first: `foghorn image undo {name}`"
+        )));
     }
+    let loss = format!(
+        "{} of image {name} is lost",
+        described(session.output, version)
+    );
+    confirm(consent, &[loss], "Delete it?")?;
     let path = format!("/foghorn/v1/images/{}/versions/{number}", row.view.id);
-    api.value("DELETE", &path, None::<&Value>)?;
+    api.rehearsing(consent.is_dry_run())?
+        .value("DELETE", &path, None::<&Value>)?;
     session.output.say("its removal is ordered");
     Ok(Exit::Ok)
 }
 
 /// What a capture into an image with this content replaces.
-pub(super) fn replacement(name: &str, content: &ImageContent, keep: &ImageVersions) -> String {
+pub(super) fn replacement(
+    output: Output,
+    name: &str,
+    content: &ImageContent,
+    keep: &ImageVersions,
+) -> String {
     let from = content
         .captured_from
         .as_ref()
@@ -87,7 +105,8 @@ pub(super) fn replacement(name: &str, content: &ImageContent, keep: &ImageVersio
     };
     format!(
         "image {name}: {} of data captured on {}{from} are replaced; {after}",
-        content.used_bytes, content.captured
+        content.used_bytes,
+        output.time(&content.captured)
     )
 }
 
@@ -95,10 +114,28 @@ fn of(api: &Api, row: &Row<Image>) -> Result<ImageVersions, Failure> {
     Ok(api.get(&format!("/foghorn/v1/images/{}/versions", row.view.id))?)
 }
 
-fn described(version: &ImageVersion) -> String {
+/// There is no such version, or none to go back to.
+fn missing(row: &Row<Image>, version: Option<u32>) -> Failure {
+    let name = &row.view.name;
+    let (what, todo) = match version {
+        Some(number) => (
+            format!("image {name} ({}) has no version {number}", row.view.id),
+            format!("`foghorn image versions {name}` lists those that are kept"),
+        ),
+        None => (
+            format!("image {name} ({}) has no earlier version", row.view.id),
+            format!("nothing can be undone; `foghorn image versions {name}` lists what is kept"),
+        ),
+    };
+    Failure::new(Exit::NotFound, what).advise(todo)
+}
+
+fn described(output: Output, version: &ImageVersion) -> String {
     format!(
         "version {} ({} captured on {})",
-        version.version, version.used_bytes, version.captured
+        version.version,
+        version.used_bytes,
+        output.time(&version.captured)
     )
 }
 
@@ -112,8 +149,8 @@ fn show(session: &Session, found: &ImageVersions) -> Result<(), Failure> {
         let from = version.captured_from.as_ref().map(|host| host.name.clone());
         table.row([
             version.version.to_string(),
-            state(version),
-            version.captured.clone(),
+            state(session.output, version),
+            session.output.time(&version.captured),
             from.unwrap_or_else(|| "-".to_owned()),
             version.used_bytes.to_string(),
             version.stored_bytes.to_string(),
@@ -129,11 +166,20 @@ fn listed(text: &str) -> String {
     if text.is_empty() { "-" } else { text }.to_owned()
 }
 
-fn state(version: &ImageVersion) -> String {
+fn state(output: Output, version: &ImageVersion) -> String {
+    let state = state_alone(output, version);
+    if version.damaged.is_empty() {
+        return state;
+    }
+    let nodes: Vec<&str> = version.damaged.iter().map(|one| &*one.node.name).collect();
+    format!("{state}, damaged on {}", nodes.join(", "))
+}
+
+fn state_alone(output: Output, version: &ImageVersion) -> String {
     match (version.state, &version.kept_until) {
         (VersionState::Present, _) => "present".to_owned(),
         (VersionState::Lost, _) => "lost".to_owned(),
-        (VersionState::Kept, Some(until)) => format!("kept until {until}"),
+        (VersionState::Kept, Some(until)) => format!("kept until {}", output.time(until)),
         (VersionState::Kept, None) => "kept".to_owned(),
     }
 }

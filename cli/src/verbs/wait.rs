@@ -10,8 +10,11 @@ use foghorn_types::TaskId;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::notes;
+use super::object::dash;
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure, of_many};
+use crate::human;
+pub use crate::number::parse_duration;
 use crate::output::{Format, Output, Table, is_decorated};
 
 /// The server receives reports once a second; asking more often shows nothing new.
@@ -19,27 +22,6 @@ const ROUND: Duration = Duration::from_secs(1);
 /// A controller that restarts or hands over is available again within seconds; a longer outage is
 /// reported.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Reads `90`, `90s`, `30m` or `2h`.
-///
-/// # Errors
-/// When the text does not have this form.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (digits, seconds) = match text.trim().char_indices().last() {
-        Some((at, 's')) => (&text[..at], 1),
-        Some((at, 'm')) => (&text[..at], 60),
-        Some((at, 'h')) => (&text[..at], 3600),
-        _ => (text, 1),
-    };
-    let number: u64 = digits
-        .trim()
-        .parse()
-        .map_err(|_| format!("{text:?} is not a duration: use 90s, 30m or 2h"))?;
-    number
-        .checked_mul(seconds)
-        .map(Duration::from_secs)
-        .ok_or_else(|| format!("{text:?} is too long"))
-}
 
 /// The current state of each of `tasks`, in their order.
 ///
@@ -117,7 +99,7 @@ fn conclude(output: Output, statuses: &[TaskStatus]) -> Result<Exit, Failure> {
         table.row([
             status.task.to_string(),
             status.host.name.clone(),
-            status.image.name.clone(),
+            dash(status.image.as_ref().map(|image| &image.name)),
             phase(status.state).to_owned(),
             status.reason.clone().unwrap_or_default(),
         ]);
@@ -161,16 +143,16 @@ pub fn line(status: &TaskStatus) -> String {
     {
         let (done, total) = (progress.bytes_done.bytes(), progress.bytes_total.bytes());
         text.push_str(&format!(
-            " {:.1} %, {} of {}, {:.1} MB/s",
-            share(done, total),
+            " {:.1} %, {} of {}, {}",
+            human::percent(done, total),
             progress.bytes_done,
             progress.bytes_total,
-            progress.rate_bytes_per_second.bytes() as f64 / 1e6
+            human::rate(progress.rate_bytes_per_second)
         ));
         if let Some(stage) = &progress.limiting_stage {
             text.push_str(&format!(", limited by {stage}"));
         }
-        text.push_str(&format!(", {} left", clock(progress.eta_seconds)));
+        text.push_str(&format!(", {} left", human::duration(progress.eta_seconds)));
     }
     if let Some(multicast) = status
         .multicast
@@ -186,23 +168,6 @@ pub fn line(status: &TaskStatus) -> String {
         text.push_str(&format!(" ({reason})"));
     }
     text
-}
-
-fn share(done: u64, total: u64) -> f64 {
-    if total == 0 {
-        0.0
-    } else {
-        (done as f64 * 100.0 / total as f64).min(100.0)
-    }
-}
-
-/// A remaining time as text.
-pub(super) fn clock(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
-        _ => format!("{}:{:02} h", seconds / 3600, seconds % 3600 / 60),
-    }
 }
 
 /// Where progress is shown. Always standard error, so that standard output contains only results.
@@ -254,7 +219,7 @@ impl Display {
                     }
                     bar.set_message(line(status));
                     if status.state.is_finished() && !bar.is_finished() {
-                        bar.abandon();
+                        end(bar, status.state);
                     }
                 }
             }
@@ -280,6 +245,16 @@ impl Display {
     }
 }
 
+/// The bar of a task that is complete is full, whatever its last report was; that of another stays
+/// where it was.
+fn end(bar: &ProgressBar, state: TaskPhase) {
+    if state == TaskPhase::Complete {
+        bar.finish();
+    } else {
+        bar.abandon();
+    }
+}
+
 fn new_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:20} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -288,35 +263,41 @@ fn new_bar() -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use foghorn_rest_types::native::{Named, TaskMulticast, TaskProgress};
+    use foghorn_rest_types::native::{Named, TaskMulticast, TaskProgress, TaskWork};
     use foghorn_types::{ByteCount, DiskPart, HostId, ImageId};
 
     use super::*;
 
     fn status(state: TaskPhase, progress: Option<TaskProgress>) -> TaskStatus {
         TaskStatus {
+            id: TaskId::new(4).unwrap(),
             task: TaskId::new(4).unwrap(),
+            name: String::new(),
+            work: TaskWork::Deploy,
+            task_type: None,
             state,
             reason: None,
             host: Named {
                 id: HostId::new(1).unwrap(),
                 name: "pc1".into(),
             },
-            image: Named {
+            image: Some(Named {
                 id: ImageId::new(2).unwrap(),
                 name: "win11".into(),
-            },
+            }),
             image_version: None,
             version_is_fixed: false,
-            part: DiskPart::Everything,
+            part: Some(DiskPart::Everything),
             disks: Vec::new(),
             node: None,
             progress,
             multicast: None,
+            created_by: String::new(),
             created: String::new(),
             started: None,
             finished: None,
-            deadline: String::new(),
+            duration_seconds: None,
+            deadline: None,
             notes: Vec::new(),
             more_notes: 0,
         }
@@ -328,14 +309,14 @@ mod tests {
             bytes_done: ByteCount::from_mib(512),
             bytes_total: ByteCount::from_mib(1024),
             bytes_wire: ByteCount::from_mib(200),
-            rate_bytes_per_second: ByteCount::from_bytes(110_000_000),
+            rate_bytes_per_second: ByteCount::from_mib(110),
             eta_seconds: 75,
             limiting_stage: Some("network".into()),
             bytes_reused: ByteCount::from_bytes(0),
         };
         assert_eq!(
             line(&status(TaskPhase::Running, Some(progress))),
-            "pc1: running 50.0 %, 512 MiB of 1.00 GiB, 110.0 MB/s, limited by network, 1:15 min left"
+            "pc1: running 50.0 %, 512 MiB of 1.00 GiB, 110 MiB/s, limited by network, 1:15 min left"
         );
         let failed = TaskStatus {
             reason: Some("disk full".into()),
@@ -355,7 +336,6 @@ mod tests {
             line(&deaf),
             "pc1: running, by unicast: the group was not heard"
         );
-        assert_eq!(share(0, 0), 0.0);
     }
 
     #[test]

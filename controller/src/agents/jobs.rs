@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use foghorn_types::{ByteCount, ChunkId, ImageId, StorageNodeId, Timestamp};
+use foghorn_types::{ByteCount, ChunkId, FileId, ImageId, ManifestId, StorageNodeId, Timestamp};
 
 /// Maximum number of finished jobs; the oldest are removed first.
 const REMEMBERED: usize = 1000;
@@ -24,6 +24,7 @@ pub struct JobState {
     pub chunks_checked: u64,
     pub chunks_total: u64,
     pub damaged: Vec<Damage>,
+    pub records: Vec<RecordDamage>,
     /// By a sweep.
     pub freed: ByteCount,
 }
@@ -48,6 +49,18 @@ pub enum JobWork {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
     pub chunk: ChunkId,
+    pub problem: String,
+    pub images: Vec<ImageId>,
+    pub files: Vec<FileId>,
+}
+
+/// A manifest, the record of a file or the name of an image that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordDamage {
+    pub manifest: Option<ManifestId>,
+    pub file: Option<FileId>,
+    /// Of a name.
+    pub path: String,
     pub problem: String,
     pub images: Vec<ImageId>,
 }
@@ -94,6 +107,7 @@ impl Jobs {
             chunks_checked: 0,
             chunks_total: 0,
             damaged: vec![],
+            records: vec![],
             freed: ByteCount::ZERO,
         };
         inner.jobs.insert(job, state);

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
+use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskId, Timestamp};
 use tokio::sync::watch;
 
+use super::contents::{ContentDamage, Origin};
 use super::session_reports::SessionReports;
 
 /// A storage node as last reported by its agent.
@@ -15,9 +16,15 @@ use super::session_reports::SessionReports;
 pub struct NodeLive {
     /// Whether its link is up now.
     pub online: bool,
+    /// Whether it has said what it holds since its link is up. Until then nobody knows.
+    pub reported: bool,
     /// `host:port`, UDP.
     pub quic_address: String,
+    /// All that clients may try, the one above first; empty with an agent that names only one.
+    pub quic_addresses: Vec<String>,
     pub software: String,
+    /// When the certificate of its agent ends; unknown for a link that is just being opened.
+    pub certificate_ends: Option<Timestamp>,
     pub disk_total: ByteCount,
     pub disk_free: ByteCount,
     /// Captures are refused when less than this would stay free.
@@ -30,8 +37,13 @@ pub struct NodeLive {
     pub chunks: u64,
     pub active_transfers: u32,
     pub manifests: HashSet<(ImageId, ManifestId)>,
+    /// Where they come from, as far as the node knows.
+    pub origins: HashMap<ManifestId, Origin>,
     /// Files other than images.
     pub files: HashSet<FileId>,
+    /// What it cannot give out whole.
+    pub damaged: HashMap<ManifestId, ContentDamage>,
+    pub damaged_files: HashMap<FileId, ContentDamage>,
     /// When the link was lost; `None` while it is up.
     pub down_since: Option<Instant>,
 }
@@ -79,6 +91,8 @@ impl Stage {
 pub struct Live {
     nodes: RwLock<HashMap<StorageNodeId, NodeLive>>,
     transfers: RwLock<HashMap<TaskId, TransferProgress>>,
+    /// Why the client of a task does not reach its node, as it says itself.
+    unreached: RwLock<HashMap<TaskId, String>>,
     session_reports: SessionReports,
     changed: watch::Sender<u64>,
 }
@@ -88,6 +102,7 @@ impl Default for Live {
         Self {
             nodes: RwLock::default(),
             transfers: RwLock::default(),
+            unreached: RwLock::default(),
             session_reports: SessionReports::default(),
             changed: watch::Sender::new(0),
         }
@@ -169,6 +184,32 @@ impl Live {
         self.touch();
     }
 
+    /// Remembers why the client of a task does not reach its node.
+    pub(crate) fn set_unreached(&self, task: TaskId, reason: String) {
+        self.unreached
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(task, reason);
+        self.touch();
+    }
+
+    /// Why the client of a task does not reach its node; `None` once it did.
+    #[must_use]
+    pub fn unreached(&self, task: TaskId) -> Option<String> {
+        self.unreached
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&task)
+            .cloned()
+    }
+
+    fn forget_unreached(&self, task: TaskId) {
+        self.unreached
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task);
+    }
+
     /// Stores a report; returns whether it is the first of this transfer on this node.
     pub(crate) fn set_progress(&self, task: TaskId, mut progress: TransferProgress) -> bool {
         let mut transfers = self
@@ -190,6 +231,8 @@ impl Live {
             progress.moved_at = before.moved_at;
         }
         transfers.insert(task, progress);
+        drop(transfers);
+        self.forget_unreached(task);
         first
     }
 
@@ -203,6 +246,7 @@ impl Live {
     }
 
     pub(crate) fn forget_transfer(&self, task: TaskId) {
+        self.forget_unreached(task);
         self.transfers
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -7,6 +7,7 @@ pub mod events;
 pub mod fog;
 pub mod native;
 pub mod openapi;
+mod rehearsal;
 mod routes;
 
 use std::sync::Arc;

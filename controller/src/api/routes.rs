@@ -10,11 +10,13 @@
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
+use axum::middleware::from_fn;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use foghorn_types::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::access::Need;
+use super::rehearsal;
 
 /// Routes that share a state.
 pub(super) struct Routes<S = ()> {
@@ -32,7 +34,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds a route.
     pub(super) fn add(mut self, route: Route<S>) -> Self {
-        self.router = self.router.route(route.declared.path, route.serve);
+        let serve = match (&route.declared.method, route.declared.rehearses) {
+            (&Method::GET, _) => route.serve,
+            (_, true) => route.serve.layer(from_fn(rehearsal::may_rehearse)),
+            (_, false) => route.serve.layer(from_fn(rehearsal::never_rehearse)),
+        };
+        self.router = self.router.route(route.declared.path, serve);
         self.declared.push(route.declared);
         self
     }
@@ -67,6 +74,8 @@ pub(super) struct Declared {
     /// As axum spells it, which is as OpenAPI spells it.
     pub(super) path: &'static str,
     pub(super) need: Need,
+    /// Whether `dry_run=true` is taken: nothing but the store is changed, or the handler looks.
+    pub(super) rehearses: bool,
     /// Absent for pages for people and for the description itself.
     pub(super) operation: Option<Described>,
 }
@@ -210,6 +219,7 @@ impl<S> Unnamed<S> {
                 method,
                 path,
                 need,
+                rehearses: false,
                 operation,
             },
         }
@@ -260,6 +270,13 @@ impl<S> Route<S> {
     /// One of the description's shared parameters.
     pub(super) fn shared_parameter(self, name: &'static str) -> Self {
         self.with(|operation| operation.parameters.push(Parameter::Shared(name)))
+    }
+
+    /// Takes `dry_run=true`: all that can be refused is checked and nothing is stored. Only for
+    /// handlers that do nothing before their first transaction.
+    pub(super) fn rehearses(mut self) -> Self {
+        self.declared.rehearses = true;
+        self.shared_parameter("DryRun").refuses(&[400])
     }
 
     /// A JSON body.

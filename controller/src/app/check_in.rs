@@ -11,8 +11,11 @@ use foghorn_proto::http::{
 use foghorn_types::{Digest, HostId, ImageId, MacAddress, NodeName, TaskId, Timestamp, chain};
 use tracing::{debug, info};
 
+use super::claim::{self, Claim};
 use super::one_time::{self, TokenError};
 use super::{inventory, orders, versions};
+use crate::agents::health::Health;
+use crate::agents::live::NodeLive;
 use crate::app::moves::{self, MoveError, apply_event_with};
 use crate::ctx::Ctx;
 use crate::state::classes::mac_address_association::mac_key;
@@ -117,9 +120,9 @@ pub async fn boot_token(
 /// # Errors
 /// As [`check_in`] for the same token.
 pub fn look(ctx: &Ctx, request: &LookRequest) -> Result<LookResponse, CheckInError> {
-    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, None)?;
+    let claim = claim::find(ctx, &request.boot_token, request.mac, None)?;
     ctx.state.read(|tables| {
-        let run = run_for(tables, &token, request.mac, request.options_for)?;
+        let run = run_for(tables, &claim.token, request.mac, request.options_for)?;
         Ok(LookResponse {
             task: run.task,
             host_name: host_name(tables, run.host),
@@ -159,9 +162,9 @@ pub async fn check_in(
     match first_check_in(ctx, request, &key).await {
         // Also of two requests at once with the same key.
         Err(CheckInError::Token(TokenError::Used)) => {
-            let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
+            let claim = claim::find(ctx, &request.boot_token, request.mac, Some(&key))?;
             let (answer, node) = ctx.state.read(|tables| {
-                let answer = answer_again(ctx, tables, &token, request)?;
+                let answer = answer_again(ctx, tables, &claim, request)?;
                 let run = tables.runs().get(&answer.task);
                 Ok::<_, CheckInError>((answer, run.and_then(|run| run.node())))
             })?;
@@ -182,13 +185,12 @@ pub async fn check_in(
 fn answer_again(
     ctx: &Ctx,
     tables: &Tables,
-    token: &OneTimeToken,
+    claim: &Claim,
     request: &CheckInRequest,
 ) -> Result<CheckInResponse, CheckInError> {
-    let run = run_for(tables, token, request.mac, request.options_for)?;
-    let secret = one_time::secret_of(BOOT_PREFIX, &request.boot_token).map_err(TokenError::Form)?;
-    let answer = token.answer.as_ref().ok_or(TokenError::Used)?;
-    let session = answer.session(&secret);
+    let run = run_for(tables, &claim.token, request.mac, request.options_for)?;
+    let answer = claim.token.answer.as_ref().ok_or(TokenError::Used)?;
+    let session = answer.session(&claim.secret);
     if run.client_session != Some(hash_of(&session)) {
         return Err(TokenError::Used.into());
     }
@@ -218,7 +220,7 @@ async fn first_check_in(
     request: &CheckInRequest,
     key: &str,
 ) -> Result<CheckInResponse, CheckInError> {
-    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, None)?;
+    let Claim { token, secret } = claim::find(ctx, &request.boot_token, request.mac, None)?;
     let run = ctx
         .state
         .read(|tables| run_for(tables, &token, request.mac, request.options_for))?;
@@ -243,7 +245,6 @@ async fn first_check_in(
         salt: one_time::secret(),
         chain_pem: issued.chain_pem.clone(),
     };
-    let secret = one_time::secret_of(BOOT_PREFIX, &request.boot_token).map_err(TokenError::Form)?;
     let session = answer.session(&secret);
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
         left = settle_image(ctx, draft, run).map_err(CheckInError::Image)?;
@@ -310,6 +311,7 @@ fn kind(run: &Run) -> OptionsFor {
 fn settle_image(ctx: &Ctx, draft: &mut Draft<'_>, run: &mut Run) -> Result<Vec<Effect>, Refusal> {
     versions::refuse_protected(draft, run)?;
     versions::fix(draft, run)?;
+    versions::refuse_damaged_run(draft.tables(), &Health::now(&ctx.live), run)?;
     let lacking = run
         .node()
         .filter(|node| !versions::holds(draft.tables(), &ctx.live, *node, run));
@@ -381,11 +383,25 @@ pub fn ended_because(run: &Run) -> Option<String> {
     }
 }
 
+/// A source for every address of the node, best first.
+fn sources(live: NodeLive, name: &NodeName) -> Vec<Source> {
+    let addresses = if live.quic_addresses.is_empty() {
+        vec![live.quic_address]
+    } else {
+        live.quic_addresses
+    };
+    let source = |address| Source {
+        address,
+        server_name: name.tls_name(),
+    };
+    addresses.into_iter().map(source).collect()
+}
+
 /// The order of a client that has checked in; `None` while no storage node is assigned.
 #[must_use]
 pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
-    let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
+    let live = ctx.live.node(node).filter(|live| live.online)?;
     let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
     Some(Order {
         task: run.task,
@@ -396,10 +412,7 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
         },
         image: run.image,
         image_name: image_name(tables, run.image),
-        sources: vec![Source {
-            address,
-            server_name: name.tls_name(),
-        }],
+        sources: sources(live, name),
         disk_rule: disk_rule(tables, run.host),
         traceparent: run.traceparent.clone(),
     })

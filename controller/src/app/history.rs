@@ -4,10 +4,10 @@
 use foghorn_lifecycle::{Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, Timestamp};
 
-use crate::state::classes::{History, Host, Image, PowerManagement, ScheduledTask, StorageNode};
+use crate::state::classes::{History, Host, PowerManagement, ScheduledTask, StorageNode};
 use crate::state::run::Run;
 use crate::state::schedule::Owner;
-use crate::state::{Draft, Refusal, State};
+use crate::state::{Draft, Refusal, State, Tables};
 
 /// The name stored as creator of a line.
 const SYSTEM: &str = "foghorn";
@@ -56,24 +56,38 @@ pub(crate) async fn write(
 /// # Errors
 /// As [`note`].
 pub(super) fn ended(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<(), Refusal> {
-    let TaskState::Finished { outcome, .. } = run.life.state() else {
-        return Ok(());
-    };
-    let tables = draft.tables();
-    let host = tables
-        .of::<Host>()
-        .get(run.host.get())
-        .map_or("a deleted host", |row| row.name.as_str());
-    let image = tables
-        .of::<Image>()
-        .get(run.image.get())
-        .map_or("a deleted image", |row| row.name.as_str());
-    let (kind, task) = (run.life.kind(), run.task);
-    let what = match kind {
+    match how_it_ended(draft.tables(), run) {
+        Some(line) => note(draft, &line, "", now),
+        None => Ok(()),
+    }
+}
+
+/// Image and host of a task.
+fn names<'t>(tables: &'t Tables, run: &Run) -> (&'t str, &'t str) {
+    let image = tables.images().get(run.image.get());
+    let host = tables.hosts().get(run.host.get());
+    (
+        image.map_or("a deleted image", |row| row.name.as_str()),
+        host.map_or("a deleted host", |row| row.name.as_str()),
+    )
+}
+
+/// What a task is, such as "deploy of win11 to pc1".
+pub(crate) fn what(tables: &Tables, run: &Run) -> String {
+    let (image, host) = names(tables, run);
+    match run.life.kind() {
         TaskKind::Deploy => format!("deploy of {image} to {host}"),
         TaskKind::Capture => format!("capture of {image} from {host}"),
+    }
+}
+
+/// A sentence about the end of a task; `None` while it has not ended.
+pub(super) fn how_it_ended(tables: &Tables, run: &Run) -> Option<String> {
+    let TaskState::Finished { outcome, .. } = run.life.state() else {
+        return None;
     };
-    let line = match (outcome, kind) {
+    let (task, what, (image, host)) = (run.task, what(tables, run), names(tables, run));
+    Some(match (outcome, run.life.kind()) {
         (Outcome::Complete, TaskKind::Deploy) => {
             format!("Task {task}: {image} was deployed to {host}")
         }
@@ -84,8 +98,7 @@ pub(super) fn ended(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<
         (Outcome::Cancelled { reason }, _) => {
             format!("Task {task}: {what} was cancelled: {reason}")
         }
-    };
-    note(draft, &line, "", now)
+    })
 }
 
 /// Records that a schedule did not run when it was due.

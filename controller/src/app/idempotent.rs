@@ -5,12 +5,24 @@
 //! the key as well ([`Ticket::mark`]): after a crash it is known whether it was stored. The answer
 //! is added afterwards. A refused request releases its key: it has changed nothing and may be sent
 //! again.
+//!
+//! Whoever has claimed a key writes it again every second as long as it works on the request. Who
+//! waits for it takes the key over when nothing was written for a few seconds *by its own monotonic
+//! time*: neither the clocks of two controllers nor a leap of one count. Taking over too early does
+//! no harm: the transaction of whoever lost the key finds it in other hands and is not stored
+//! ([`Ticket::mark`]); an order for many hosts finds them busy.
+//!
+//! A key holds as long as its record is there. What removes records by age is
+//! [`crate::upkeep`](mod@crate::upkeep) alone, which does not trust a clock that leaps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::state::keyed::{KeptAnswer, Keyed, Phase, answer_in};
 use crate::state::{Draft, Refusal, State};
@@ -18,8 +30,12 @@ use crate::store::{Revision, StoreError};
 
 /// How long a key is stored.
 pub const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A claim that is older than this belongs to a process that no longer runs.
+/// For controllers of earlier versions beside this one, which go by the time in the claim.
 const CLAIM: Duration = Duration::from_secs(30);
+/// A claim is written again this often while its request is being carried out …
+const BEAT: Duration = Duration::from_secs(1);
+/// … and belongs to nobody any more when it has not been for this long.
+const LEASE: Duration = Duration::from_secs(3);
 /// How long a second request waits for the first one's answer while that is being carried out …
 const PATIENCE: Duration = Duration::from_secs(10);
 /// … and once its change has been stored: then it can be answered without.
@@ -42,11 +58,22 @@ pub enum Begun {
     Applied { made: Option<u32> },
 }
 
-/// The claim to carry out a request.
+/// The claim to carry out a request, held until the last copy is dropped.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     place: String,
     attempt: String,
+    beat: Option<Arc<Beat>>,
+}
+
+/// Writes the claim again and again.
+#[derive(Debug)]
+struct Beat(JoinHandle<()>);
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Why a request with a key was neither carried out nor answered.
@@ -75,8 +102,8 @@ pub enum KeyError {
 enum Seen {
     Mine,
     Done,
-    /// Being carried out by another request.
-    Busy,
+    /// Being carried out by another request, which wrote this last.
+    Busy(Revision),
     /// Stored and not answered; the id of the created object.
     Stored(Option<u32>),
 }
@@ -87,30 +114,43 @@ enum Seen {
 /// # Errors
 /// [`KeyError`]; then the request must not be carried out.
 pub async fn begin(
-    state: &State,
+    state: &Arc<State>,
     user: u32,
     name: &str,
     fingerprint: &str,
 ) -> Result<Begun, KeyError> {
     let mut random = [0; 12];
     getrandom::fill(&mut random).map_err(KeyError::Randomness)?;
-    let ticket = Ticket {
+    let mut ticket = Ticket {
         place: Keyed::place(user, name),
         attempt: data_encoding::HEXLOWER.encode(&random),
+        beat: None,
     };
     let begun = Instant::now();
     let mut changed = state.changed();
+    let mut other: Option<(Revision, Instant)> = None;
     loop {
         changed.mark_unchanged();
-        match claim(state, &ticket, fingerprint).await? {
-            Seen::Mine => return Ok(Begun::Go(ticket)),
+        let lapsed = other.filter(|(_, since)| since.elapsed() >= LEASE);
+        let lapsed = lapsed.map(|(written, _)| written);
+        match claim(state, &ticket, fingerprint, lapsed).await? {
+            Seen::Mine => {
+                ticket.beat = Some(Arc::new(ticket.beat(state.clone())));
+                return Ok(Begun::Go(ticket));
+            }
             Seen::Done => {
                 if let Some(begun) = kept(state, &ticket.place).await? {
                     return Ok(begun);
                 }
             }
-            Seen::Busy => {
-                if !changes_until(&mut changed, begun + PATIENCE).await {
+            Seen::Busy(written) => {
+                let since = match other {
+                    Some((last, since)) if last == written => since,
+                    _ => Instant::now(),
+                };
+                other = Some((written, since));
+                let until = (begun + PATIENCE).min(since + LEASE);
+                if !changes_until(&mut changed, until).await && begun.elapsed() >= PATIENCE {
                     return Err(KeyError::Busy);
                 }
             }
@@ -128,14 +168,18 @@ async fn changes_until(changed: &mut watch::Receiver<Revision>, deadline: Instan
     matches!(change, Ok(Ok(())))
 }
 
-async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen, KeyError> {
+/// `lapsed`: a claim that was written last at this revision belongs to nobody any more.
+async fn claim(
+    state: &State,
+    ticket: &Ticket,
+    fingerprint: &str,
+    lapsed: Option<Revision>,
+) -> Result<Seen, KeyError> {
     state
         .write(|draft| {
             let now = Timestamp::now();
             let keyed = draft.tables().keyed();
-            let known = keyed
-                .get(&ticket.place)
-                .filter(|known| now.since(known.at) < MEMORY);
+            let known = keyed.get(&ticket.place);
             if let Some(known) = known {
                 if known.fingerprint != fingerprint {
                     return Err(KeyError::OtherRequest);
@@ -143,8 +187,8 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
                 match known.phase {
                     Phase::Done => return Ok(Seen::Done),
                     Phase::Applied { made, .. } => return Ok(Seen::Stored(made)),
-                    Phase::Claimed { until } if now < until => return Ok(Seen::Busy),
-                    Phase::Claimed { .. } => {}
+                    Phase::Claimed { .. } if lapsed == Some(known.modified) => {}
+                    Phase::Claimed { .. } => return Ok(Seen::Busy(known.modified)),
                 }
             } else if keyed.len() >= MOST_KEYS {
                 return Err(KeyError::TooMany);
@@ -159,7 +203,7 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
                 phase: Phase::Claimed { until: now + CLAIM },
                 kept: 0,
                 answer: None,
-                modified: keyed.get(&ticket.place).map_or(0, |old| old.modified),
+                modified: known.map_or(0, |known| known.modified),
             };
             draft.replace(&mine);
             Ok(Seen::Mine)
@@ -182,6 +226,42 @@ async fn kept(state: &State, place: &str) -> Result<Option<Begun>, KeyError> {
 }
 
 impl Ticket {
+    fn beat(&self, state: Arc<State>) -> Beat {
+        let mine = self.clone();
+        Beat(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(BEAT).await;
+                match mine.renew(&state).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        debug!(error = %chain(&error), "could not renew the claim of a request");
+                    }
+                }
+            }
+        }))
+    }
+
+    /// Returns whether the key is still claimed, and by us.
+    async fn renew(&self, state: &State) -> Result<bool, Refusal> {
+        state
+            .write(|draft| {
+                let claimed = self
+                    .record(draft)
+                    .filter(|mine| matches!(mine.phase, Phase::Claimed { .. }));
+                let Some(mine) = claimed else {
+                    return Ok(false);
+                };
+                let until = Timestamp::now() + CLAIM;
+                draft.replace(&Keyed {
+                    phase: Phase::Claimed { until },
+                    ..mine.clone()
+                });
+                Ok(true)
+            })
+            .await
+    }
+
     fn record<'t>(&self, draft: &Draft<'t>) -> Option<&'t Keyed> {
         draft
             .tables()

@@ -8,7 +8,7 @@ use crate::state::class::{Body, Clash, Class};
 use crate::state::dynamic::{self, Declared};
 use crate::state::rules::{Rules, Write};
 use crate::state::value::{fold, is_falsy, scalar};
-use crate::state::{Draft, Refusal, Row, State, Tables};
+use crate::state::{Draft, Refusal, Row, State, Tables, rehearsal};
 
 /// Decides whether a row has the version that a change is meant for. Called with the tables that
 /// the change starts from; the row must still be as it was when the change is stored.
@@ -47,7 +47,7 @@ pub async fn create<C: Rules>(
             Ok(id)
         })
         .await;
-    if let Err(Refusal::Unusable { .. }) = &result {
+    if matches!(result, Err(Refusal::Unusable { .. })) && !rehearsal::is_on() {
         burn_id::<C>(state).await?;
     }
     result

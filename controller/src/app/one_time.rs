@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use foghorn_proto::http::{ParseTokenError, TokenText};
-use foghorn_types::Timestamp;
+use foghorn_types::{MacAddress, Timestamp};
 
 use crate::ctx::Ctx;
 use crate::state::Draft;
@@ -26,6 +26,12 @@ pub enum TokenError {
     Used,
     #[error("the token has expired")]
     Expired,
+    #[error("no host has the MAC address {mac}")]
+    NoHost { mac: MacAddress },
+    #[error(
+        "the token is for other hosts, not for {host}, or {host} used it more than an hour ago"
+    )]
+    OtherHosts { host: String },
 }
 
 /// 256 random bits as text.
@@ -105,7 +111,11 @@ pub(crate) fn spend(
     Ok(())
 }
 
-fn check(token: &OneTimeToken, now: Timestamp, key: Option<&str>) -> Result<(), TokenError> {
+pub(super) fn check(
+    token: &OneTimeToken,
+    now: Timestamp,
+    key: Option<&str>,
+) -> Result<(), TokenError> {
     if let Some(used) = token.used {
         let again =
             key.is_some() && token.used_by.as_deref() == key && now.since(used) <= REPEAT_WITHIN;

@@ -3,7 +3,8 @@
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{
-    AdmitClient, CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, StoredManifest,
+    AdmitClient, CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, SessionLimit,
+    StoredManifest,
 };
 use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId, chain};
 use tracing::debug;
@@ -25,7 +26,9 @@ pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run)
     let manifest_id = versions::of_run(tables, run)
         .map(|fixed| fixed.manifest.as_bytes().to_vec())
         .unwrap_or_default();
+    let host = tables.hosts().get(run.host.get());
     OpenSession {
+        host_name: host.map(|host| host.name.clone()).unwrap_or_default(),
         task_id: run.task.get(),
         kind: kind.into(),
         host_id: run.host.get(),
@@ -39,7 +42,17 @@ pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run)
             .unwrap_or_default(),
         multicast: multicast_order(tables, config, run),
         incarnation: run.incarnation,
+        session_limit: session_limit(tables, config, run),
     }
+}
+
+/// What limits the session of a deploy on its node, also where that has no multicast group.
+fn session_limit(tables: &Tables, config: &MulticastConfig, run: &Run) -> Option<SessionLimit> {
+    let node = run
+        .node()
+        .filter(|_| matches!(run.kind, RunKind::Deploy { .. }))?;
+    let session = multicast::session_of(tables, run.task)?;
+    multicast::limit(tables, config, session, node)
 }
 
 /// The terms of a deploy that belongs to an active session.
@@ -88,6 +101,7 @@ pub(crate) fn reconcile(
         .map(|(image, id)| StoredManifest {
             image_id: image.get(),
             manifest_id: id.as_bytes().to_vec(),
+            ..StoredManifest::default()
         })
         .collect();
     Reconcile { sessions, keep }

@@ -21,7 +21,7 @@ use crate::state::classes::{Image, ImagePartitionType, ImageType};
 use crate::state::content::ImageContent;
 use crate::state::removal::{Removal, Stored};
 use crate::state::run::{Run, RunKind};
-use crate::state::{Refusal, Tables};
+use crate::state::{Refusal, Tables, rehearsal};
 
 /// Something on a node that the store does not know.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -156,6 +156,9 @@ pub async fn adopt(
             from
         }
     };
+    if rehearsal::is_on() {
+        return Err(Refusal::Rehearsed.into());
+    }
     let job = ctx
         .jobs
         .create(node, JobWork::Adopt { from, to }, Timestamp::now());

@@ -7,7 +7,7 @@
 use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
-use super::history;
+use super::{history, notices};
 use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task, TaskLog};
 use crate::state::rules::task::end_snapins;
 use crate::state::run::Run;
@@ -53,6 +53,7 @@ pub(crate) fn follow(
     log_state(draft, before, after, now)?;
     if after.is_finished() && !before.is_finished() {
         history::ended(draft, after, now)?;
+        notices::ended(draft, after, now);
     }
     for effect in effects {
         if let Effect::RecordNodeFailure { node, .. } = effect {

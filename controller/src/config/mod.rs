@@ -1,11 +1,14 @@
 //! The configuration: turns a TOML file and a few flags into a checked [`Config`]. Nothing is read
 //! after the start.
 
+mod backup;
 mod group_range;
 mod images;
 mod limits;
 mod login;
+mod machines;
 mod multicast;
+mod notifications;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,16 +17,21 @@ use std::time::Duration;
 use foghorn_types::ByteCount;
 use serde::Deserialize;
 
+pub use self::backup::BackupConfig;
 pub use self::group_range::{GroupRange, GroupRangeError};
 pub use self::limits::Limits;
 pub use self::login::{Allowance, LoginConfig};
+pub(crate) use self::machines::machines_url;
 pub use self::multicast::MulticastConfig;
+pub use self::notifications::NotificationConfig;
 
+use self::backup::RawBackup;
 use self::images::RawImages;
 pub use self::images::VersionConfig;
 use self::limits::RawLimits;
 use self::login::RawLogin;
 use self::multicast::RawMulticast;
+use self::notifications::RawNotifications;
 
 use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
 use crate::trust::Lifetimes;
@@ -45,7 +53,9 @@ pub struct Config {
     pub snapins: SnapinConfig,
     /// Versions of images that were replaced.
     pub versions: VersionConfig,
+    pub backup: BackupConfig,
     pub multicast: MulticastConfig,
+    pub notifications: NotificationConfig,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
     /// Whether the certificate authority may be another than the store knows. Only on the command
@@ -53,6 +63,8 @@ pub struct Config {
     pub new_authority: bool,
     /// Folder of plugins; default: `plugins` in the data directory.
     pub plugins_dir: Option<PathBuf>,
+    /// Folder of the clients for download; default: that of the installation of this program.
+    pub clients_dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -184,10 +196,13 @@ impl Config {
             audit_keep: DAY * AUDIT_DAYS,
             snapins: SnapinConfig::default(),
             versions: VersionConfig::default(),
+            backup: BackupConfig::default(),
             multicast: MulticastConfig::default(),
+            notifications: NotificationConfig::default(),
             first_run_file: None,
             new_authority: false,
             plugins_dir: None,
+            clients_dir: None,
         }
     }
 
@@ -199,11 +214,16 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse {
+        let file: ConfigFile = toml::from_str(&text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),
             source,
         })?;
-        raw.check()
+        let missing = || ConfigError::Value {
+            key: "data_dir",
+            why: "is required".to_owned(),
+        };
+        let data_dir = file.data_dir.clone().ok_or_else(missing)?;
+        file.check(data_dir)
     }
 
     /// The plugin folder.
@@ -212,6 +232,29 @@ impl Config {
         self.plugins_dir
             .clone()
             .unwrap_or_else(|| self.data_dir.join("plugins"))
+    }
+
+    /// The folder of backups.
+    #[must_use]
+    pub fn backups_folder(&self) -> PathBuf {
+        self.backup
+            .folder
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("backups"))
+    }
+
+    /// The folder of the clients for download. An installation has programs in `PREFIX/bin` and the
+    /// clients in `PREFIX/lib/foghorn/clients`.
+    #[must_use]
+    pub fn clients_folder(&self) -> PathBuf {
+        let beside = || {
+            let program = std::env::current_exe().ok()?;
+            Some(program.parent()?.parent()?.join("lib/foghorn/clients"))
+        };
+        let usual = || PathBuf::from("/usr/lib/foghorn/clients");
+        self.clients_dir
+            .clone()
+            .unwrap_or_else(|| beside().unwrap_or_else(usual))
     }
 
     /// Whether others on the network can read what callers send: tokens, passwords, everything.
@@ -230,10 +273,11 @@ impl Default for TokenConfig {
     }
 }
 
-#[derive(Deserialize)]
+/// The settings as a file has them: all of it, or a section of the file of `foghorn serve`.
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Raw {
-    data_dir: PathBuf,
+pub struct ConfigFile {
+    data_dir: Option<PathBuf>,
     #[serde(default)]
     store: RawStore,
     #[serde(default)]
@@ -255,15 +299,27 @@ struct Raw {
     #[serde(default)]
     images: RawImages,
     #[serde(default)]
+    backup: RawBackup,
+    #[serde(default)]
     multicast: RawMulticast,
     #[serde(default)]
+    notifications: RawNotifications,
+    #[serde(default)]
     plugins: RawPlugins,
+    #[serde(default)]
+    clients: RawClients,
     first_run_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawPlugins {
+    dir: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawClients {
     dir: Option<PathBuf>,
 }
 
@@ -378,13 +434,33 @@ const MAX_CONNECTIONS: usize = 16_384;
 /// More than the machines of a site that are imaged at once, since they may share an address.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
 
-impl Raw {
-    fn check(self) -> Result<Config, ConfigError> {
+impl ConfigFile {
+    /// The settings of a controller that is a part of `foghorn serve`, which chooses where data is.
+    ///
+    /// # Errors
+    /// When a value is invalid, or chosen by `foghorn serve`. The message names the key.
+    pub fn for_site(self, data_dir: PathBuf) -> Result<Config, ConfigError> {
+        let chosen = [
+            ("data_dir", self.data_dir.is_some(), "state_dir"),
+            (
+                "first_run_file",
+                self.first_run_file.is_some(),
+                "first_run_file",
+            ),
+        ];
+        if let Some((key, _, instead)) = chosen.into_iter().find(|(_, is_set, _)| *is_set) {
+            let why = format!("`foghorn serve` has {instead} at the beginning of the file instead");
+            return Err(ConfigError::Value { key, why });
+        }
+        self.check(data_dir)
+    }
+
+    fn check(self, data_dir: PathBuf) -> Result<Config, ConfigError> {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let (tokens, lifetimes) = (TokenConfig::default(), Lifetimes::default());
         let patience = Patience::default();
         Ok(Config {
-            data_dir: self.data_dir,
+            data_dir,
             store: self.store.check()?,
             rest: RestConfig {
                 listen: self.rest.listen.unwrap_or(any(REST_PORT)),
@@ -442,10 +518,13 @@ impl Raw {
             audit_keep: self.audit.check()?,
             snapins: self.snapins.check()?,
             versions: self.images.check()?,
+            backup: self.backup.check()?,
             multicast: self.multicast.check()?,
+            notifications: self.notifications.check()?,
             first_run_file: self.first_run_file,
             new_authority: false,
             plugins_dir: self.plugins.dir,
+            clients_dir: self.clients.dir,
         })
     }
 }

@@ -71,7 +71,7 @@ impl RawMulticast {
             range_v6: range("multicast.range_v6", self.range_v6, default.range_v6)?,
             ttl: self.ttl.unwrap_or(default.ttl),
             source_specific: self.source_specific,
-            max_rate: rate("multicast.max_rate", self.max_rate)?,
+            max_rate: limit("multicast.max_rate", self.max_rate)?,
             floor: rate("multicast.floor", self.floor)?,
         })
     }
@@ -95,6 +95,14 @@ fn range(
             why: format!("{text:?} is a range of the other IP version"),
         })
     }
+}
+
+fn limit(key: &'static str, text: Option<String>) -> Result<Option<BitRate>, ConfigError> {
+    let limit = rate(key, text)?.map(BitRate::as_limit).transpose();
+    limit.map_err(|error| ConfigError::Value {
+        key,
+        why: error.to_string(),
+    })
 }
 
 fn rate(key: &'static str, text: Option<String>) -> Result<Option<BitRate>, ConfigError> {

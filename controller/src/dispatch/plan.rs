@@ -47,6 +47,11 @@ fn next_event(
             if willing.peek().is_none() && !run.life.parts().faults.is_empty() {
                 return Some(TaskEvent::NoNodeLeft);
             }
+            // Until a node has said what it holds, nobody knows what a capture would replace.
+            let known = |(_, view): &(StorageNodeId, &NodeView)| {
+                run.kind != RunKind::Capture || view.reported
+            };
+            let willing = willing.filter(known);
             let node = load.place(run, willing, *client, limits.node_grace)?;
             Some(TaskEvent::Assigned { node })
         }
@@ -149,10 +154,12 @@ fn stalled(
         .get(&node)
         .is_some_and(|view| view.link == LinkState::Up);
     (up && run.quiet >= limits.stall).then(|| TaskEvent::Stalled {
-        reason: format!(
-            "no data was transferred for {} seconds",
-            run.quiet.as_secs()
-        ),
+        reason: run.trouble.clone().unwrap_or_else(|| {
+            format!(
+                "no data was transferred for {} seconds",
+                run.quiet.as_secs()
+            )
+        }),
     })
 }
 

@@ -44,6 +44,7 @@ fn node(words: &[&str]) -> NodeView {
         } else {
             LinkState::Up
         },
+        reported: !has("silent"),
         unknown: if has("unknown") {
             HashSet::from([ImageId::new(1).unwrap()])
         } else {
@@ -113,6 +114,7 @@ fn run(words: &[&str]) -> RunView {
         session,
         life,
         quiet,
+        trouble: has("trouble").then(|| "the machine cannot reach the node".to_owned()),
     }
 }
 
@@ -224,6 +226,9 @@ fn a_capture_goes_to_the_master_and_waits_for_it() {
     check("node 1 up; node 2 down 99s master; capture 1 queued", "");
     check("node 1 up; node 2 up; capture 1 queued", "1 to 1");
     check("node 1 up; node 2 up master unknown; capture 1 queued", "");
+    // Nobody knows what it holds before it has said so; a deploy does not replace anything.
+    check("node 1 up; node 2 up master silent; capture 1 queued", "");
+    check("node 2 up master silent holds; deploy 1 queued", "1 to 2");
     check(
         "node 1 up; node 2 down 99s master; capture 1 running on 2 quiet 9999s",
         "",
@@ -275,6 +280,32 @@ fn a_transfer_in_which_nothing_moves_ends_and_so_does_a_late_one() {
     check(
         "node 1 up holds; deploy 1 queued late; capture 2 running on 1 late",
         "1 late; 2 late",
+    );
+}
+
+#[test]
+fn a_client_that_said_why_nothing_moves_is_believed() {
+    let node = node(&["node", "1", "up", "holds"]);
+    let reason = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let snapshot = Snapshot {
+            runs: vec![run(&words)],
+            nodes: BTreeMap::from([(StorageNodeId::new(1).unwrap(), node.clone())]),
+            multicast: MulticastView::default(),
+        };
+        let moves = plan(&snapshot, Limits::default(), NOW);
+        match &moves[0].event {
+            TaskEvent::Stalled { reason } => reason.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        reason("deploy 1 running on 1 quiet 600s trouble"),
+        "the machine cannot reach the node"
+    );
+    assert_eq!(
+        reason("deploy 1 running on 1 quiet 600s"),
+        "no data was transferred for 600 seconds"
     );
 }
 

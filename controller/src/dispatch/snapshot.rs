@@ -49,6 +49,8 @@ pub struct RunView {
     pub life: Task,
     /// Time since the last progress.
     pub quiet: Duration,
+    /// What hinders its client, as it says itself.
+    pub trouble: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,8 +66,10 @@ pub struct NodeView {
     pub link: LinkState,
     /// Clients reach it by IPv6.
     pub ipv6: bool,
-    /// Images that it holds completely, as stored and as reported.
+    /// Images that it holds completely, as stored and as reported, and not damaged.
     pub holds: HashSet<(ImageId, ManifestId)>,
+    /// It has said what it holds since its link is up.
+    pub reported: bool,
     /// Images of which it has content that the store does not know: a capture would replace it.
     pub unknown: HashSet<ImageId>,
 }
@@ -146,6 +150,7 @@ impl Movement {
             .iter()
             .map(|(run, session, needs)| RunView {
                 kind: *needs,
+                trouble: live.unreached(run.task),
                 ..self.view(run, *session, moved(run, *session), now)
             })
             .collect();
@@ -184,6 +189,7 @@ impl Movement {
             session,
             life: run.life.clone(),
             quiet: now.saturating_duration_since(last),
+            trouble: None,
         }
     }
 }
@@ -229,7 +235,14 @@ fn node(
         max_clients: u32::try_from(row.max_clients).unwrap_or(0),
         link,
         ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
-        holds: stored.chain(reported()).collect(),
+        holds: stored
+            .chain(reported())
+            .filter(|(_, manifest)| {
+                // A deploy that cannot be complete does not start.
+                seen.is_none_or(|node| !node.damaged.contains_key(manifest))
+            })
+            .collect(),
+        reported: seen.is_some_and(|node| node.reported),
         unknown: unknown.collect(),
     })
 }

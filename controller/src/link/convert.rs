@@ -1,16 +1,19 @@
 //! Converts messages of the link to domain types. Everything that an agent sends is checked here
 //! first.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use foghorn_image::{ByteRange, ImageDisk, MAX_DISKS, Note, NoteKind};
 use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
 use foghorn_types::{
-    ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId,
+    ByteCount, ChunkId, Digest, FileId, HostId, ImageId, ManifestId, StorageNodeId, TaskId,
+    Timestamp,
 };
 
-use crate::agents::jobs::Damage;
+use crate::agents::contents::{ContentDamage, Origin};
+use crate::agents::jobs::{Damage, RecordDamage};
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
 use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
 use crate::state::content::ContentDisk;
@@ -63,6 +66,9 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<ManifestId, BadMessage> {
 }
 
 /// Stores a status in the state of the node.
+/// Of one node; a client tries them one after the other.
+const MOST_ADDRESSES: usize = 16;
+
 pub(super) fn apply_status(
     live: &mut NodeLive,
     status: &link::NodeStatus,
@@ -78,18 +84,15 @@ pub(super) fn apply_status(
         .iter()
         .map(|stored| Ok((image(stored.image_id)?, manifest(&stored.manifest_id)?)));
     live.manifests = manifests.collect::<Result<_, BadMessage>>()?;
-    let file = |bytes: &Vec<u8>| {
-        let digest = Digest::try_from(&bytes[..]).map_err(|_| BadMessage {
-            field: "files",
-            why: "must have 32 bytes each",
-        });
-        digest.map(FileId::from_digest)
-    };
-    live.files = status
-        .files
+    live.origins = status
+        .manifests
         .iter()
-        .map(file)
-        .collect::<Result<_, BadMessage>>()?;
+        .filter_map(|stored| Some((manifest(&stored.manifest_id).ok()?, origin(stored)?)))
+        .collect();
+    set_damage(live, &status.damaged)?;
+    live.reported = true;
+    let files = status.files.iter().map(|bytes| file(bytes));
+    live.files = files.collect::<Result<_, BadMessage>>()?;
     live.disk_total = ByteCount::from_bytes(status.disk_total_bytes);
     live.disk_free = ByteCount::from_bytes(status.disk_free_bytes);
     live.stored_bytes = ByteCount::from_bytes(status.stored_bytes);
@@ -98,7 +101,58 @@ pub(super) fn apply_status(
     live.chunks_path.clone_from(&status.chunks_path);
     live.problem.clone_from(&status.problem);
     live.active_transfers = status.active_transfers;
+    if status.certificate_ends_ms > 0 {
+        live.certificate_ends = Some(Timestamp::from_millis(status.certificate_ends_ms));
+    }
+    if let Some(first) = status.quic_addresses.first() {
+        live.quic_address.clone_from(first);
+        let addresses = status.quic_addresses.iter().take(MOST_ADDRESSES);
+        live.quic_addresses = addresses.cloned().collect();
+    }
     Ok(())
+}
+
+/// Content from before this was kept has none.
+fn origin(stored: &link::StoredManifest) -> Option<Origin> {
+    let captured = Some(stored.captured_unix_ms).filter(|time| *time > 0)?;
+    let name = stored.host_name.chars().take(NAME).collect();
+    Some(Origin {
+        captured: Timestamp::from_millis(captured),
+        host: HostId::new(stored.host_id).map(|host| (host, name)),
+        used: ByteCount::from_bytes(stored.used_bytes),
+        stored: ByteCount::from_bytes(stored.stored_bytes),
+    })
+}
+
+/// Stores what a node cannot give out whole.
+pub(super) fn set_damage(
+    live: &mut NodeLive,
+    contents: &[link::DamagedContent],
+) -> Result<(), BadMessage> {
+    let (mut manifests, mut files) = (HashMap::new(), HashMap::new());
+    for content in contents {
+        let damage = ContentDamage {
+            chunks: content.chunks,
+            record: content.record,
+            found: Timestamp::from_millis(content.found_unix_ms),
+            problem: content.problem.chars().take(REASON).collect(),
+        };
+        if content.file_id.is_empty() {
+            manifests.insert(manifest(&content.manifest_id)?, damage);
+        } else {
+            files.insert(file(&content.file_id)?, damage);
+        }
+    }
+    (live.damaged, live.damaged_files) = (manifests, files);
+    Ok(())
+}
+
+fn file(bytes: &[u8]) -> Result<FileId, BadMessage> {
+    let digest = Digest::try_from(bytes).map_err(|_| BadMessage {
+        field: "file_id",
+        why: "must have 32 bytes",
+    })?;
+    Ok(FileId::from_digest(digest))
 }
 
 pub(super) fn progress(
@@ -124,6 +178,8 @@ pub(super) fn progress(
     }
 }
 
+/// Maximum length of the name of a host, in characters; FOG allows less.
+const NAME: usize = 255;
 /// Maximum length of a stored reason, in characters.
 const REASON: usize = 500;
 
@@ -269,9 +325,29 @@ pub(super) fn damage(chunk: link::DamagedChunk) -> Result<Damage, BadMessage> {
         why: "must have 32 bytes",
     })?;
     let images = chunk.images.into_iter().filter_map(ImageId::new).collect();
+    let files = chunk.files.iter().map(|bytes| file(bytes));
     Ok(Damage {
         chunk: ChunkId::from_digest(digest),
         problem: chunk.problem,
+        images,
+        files: files.collect::<Result<_, BadMessage>>()?,
+    })
+}
+
+pub(super) fn record_damage(record: link::DamagedRecord) -> Result<RecordDamage, BadMessage> {
+    let images = record.images.into_iter().filter_map(ImageId::new).collect();
+    let not_empty = |bytes: &Vec<u8>| !bytes.is_empty();
+    Ok(RecordDamage {
+        manifest: Some(&record.manifest_id)
+            .filter(|bytes| not_empty(bytes))
+            .map(|bytes| manifest(bytes))
+            .transpose()?,
+        file: Some(&record.file_id)
+            .filter(|bytes| not_empty(bytes))
+            .map(|bytes| file(bytes))
+            .transpose()?,
+        path: record.path,
+        problem: record.problem,
         images,
     })
 }
@@ -296,8 +372,7 @@ mod tests {
         );
         let short = link::DamagedChunk {
             chunk_id: vec![0; 5],
-            problem: String::new(),
-            images: vec![],
+            ..link::DamagedChunk::default()
         };
         assert!(damage(short).is_err());
     }

@@ -8,7 +8,7 @@ use foghorn_proto::link::{
     AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse,
     file_part,
 };
-use foghorn_types::{CertificateName, NodeName, chain};
+use foghorn_types::{CertificateName, NodeName, Timestamp, chain};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +102,13 @@ fn is_older_than_enrolment(leaf: &[u8], node: &EnrolledNode) -> bool {
     issued + 2 < at.as_millis() / 1000
 }
 
+/// When a certificate ends.
+fn ends(leaf: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Some(Timestamp::from_millis(seconds.saturating_mul(1000)))
+}
+
 fn refuse(peer: &str, why: &str) -> Status {
     warn!(peer, why, "refused a connection on the link");
     Status::permission_denied(why)
@@ -117,11 +124,14 @@ impl AgentLink for LinkService {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let node = self.caller(&request)?;
+        let certificate_ends = request
+            .peer_certs()
+            .and_then(|certificates| ends(certificates.first()?));
         let (outgoing, orders) = mpsc::channel(QUEUE);
         let span = info_span!("link", node = %node.name, node_id = %node.node);
         let session = session::run(
             self.ctx.clone(),
-            node,
+            (node, certificate_ends),
             request.into_inner(),
             outgoing,
             self.cancel.child_token(),
@@ -173,6 +183,9 @@ impl AgentLink for LinkService {
                 }
             })?;
         info!(node = %node.name, not_after = %issued.not_after, "renewed a certificate");
+        self.ctx.live.update_node(node.node, |live| {
+            live.certificate_ends = Some(issued.not_after);
+        });
         Ok(Response::new(RenewCertificateResponse {
             chain_der: vec![issued.der.to_vec()],
         }))

@@ -1,5 +1,6 @@
 //! One agent's link from its hello to its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,10 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::convert::{self, BadMessage, Captured, Ended};
-use crate::agents::jobs::JobWork;
+use crate::agents::jobs::{Damage, JobWork};
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
+use crate::app::notices::states;
 use crate::app::{orders, orphans, versions};
 use crate::config::VersionConfig;
 use crate::ctx::Ctx;
@@ -48,7 +50,7 @@ enum LinkError {
 /// Serves the link until either side ends it.
 pub(super) async fn run(
     ctx: Arc<Ctx>,
-    node: Arc<EnrolledNode>,
+    (node, certificate_ends): (Arc<EnrolledNode>, Option<Timestamp>),
     mut inbound: Streaming<AgentMessage>,
     outgoing: mpsc::Sender<Result<ControllerMessage, Status>>,
     cancel: CancellationToken,
@@ -60,7 +62,10 @@ pub(super) async fn run(
     };
     let id = node.node;
     let live = match describe(&hello) {
-        Ok(live) => live,
+        Ok(live) => NodeLive {
+            certificate_ends,
+            ..live
+        },
         Err(error) => return warn!(error = %chain(&error), "could not establish a link"),
     };
     let first = || {
@@ -78,6 +83,7 @@ pub(super) async fn run(
         sessions = hello.sessions.len(),
         "agent connected"
     );
+    note_held(&ctx, &live);
     ctx.live.set_node(id, live);
 
     let ended = cancel
@@ -110,7 +116,9 @@ fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
         software: hello.software.clone(),
         ..NodeLive::default()
     };
-    if let Some(status) = &hello.status {
+    // Agents of earlier versions send an empty one while they are still gathering it.
+    let gathered = hello.status.as_ref();
+    if let Some(status) = gathered.filter(|status| **status != link::NodeStatus::default()) {
         convert::apply_status(&mut live, status)?;
     }
     Ok(live)
@@ -132,10 +140,17 @@ async fn serve(
                 .into());
             }
             Some(Message::Status(status)) => {
-                let mut result = Ok(());
-                ctx.live
-                    .update_node(node, |live| result = convert::apply_status(live, &status));
+                let (mut result, mut is_first) = (Ok(()), false);
+                ctx.live.update_node(node, |live| {
+                    is_first = !live.reported;
+                    result = convert::apply_status(live, &status);
+                    note_held(ctx, live);
+                });
                 result?;
+                if is_first {
+                    // Captures wait for it.
+                    ctx.live.touch();
+                }
             }
             Some(Message::Progress(report)) => progressed(ctx, node, &report).await?,
             Some(Message::Ended(message)) => {
@@ -147,6 +162,12 @@ async fn serve(
         }
     }
     Ok(())
+}
+
+/// The numbers of what a node holds are not given to new images.
+fn note_held(ctx: &Ctx, live: &NodeLive) {
+    let held = live.manifests.iter().map(|(image, _)| image.get());
+    ctx.state.avoid_ids::<Image>(held);
 }
 
 async fn progressed(
@@ -225,10 +246,19 @@ async fn ended(
     task: TaskId,
     ended: Ended,
 ) -> Result<(), LinkError> {
-    let incarnation = ended.incarnation;
+    let (incarnation, mut unknown) = (ended.incarnation, false);
+    let captured = ended.captured.as_ref().map(|captured| captured.manifest);
     match record_end(ctx, node, task, ended).await {
-        Ok(()) => {}
-        Err(MoveError::NoSuchTask(_)) => debug!(%task, "received the end of an unknown session"),
+        // The node has checked that every chunk is there; its next status says so, too.
+        Ok(()) => ctx.live.update_node(node, |live| {
+            if let Some(manifest) = captured {
+                live.damaged.remove(&manifest);
+            }
+        }),
+        Err(MoveError::NoSuchTask(_)) => {
+            warn!(%task, "received the end of a session that is not known here");
+            unknown = true;
+        }
         Err(MoveError::Transition(refused)) => {
             debug!(
                 %task,
@@ -244,6 +274,7 @@ async fn ended(
         Order::EndedRecorded(EndedRecorded {
             task_id: task.get(),
             incarnation,
+            unknown,
         }),
     ) {
         debug!(%task, error = %chain(&refused), "the agent will report the end again");
@@ -391,6 +422,18 @@ async fn reported(
         .into_iter()
         .map(convert::damage)
         .collect::<Result<Vec<_>, _>>()?;
+    let records = report
+        .records
+        .into_iter()
+        .map(convert::record_damage)
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(damage) = report.damage {
+        let mut result = Ok(());
+        ctx.live.update_node(node, |live| {
+            result = convert::set_damage(live, &damage.contents);
+        });
+        result?;
+    }
     let mut error = Some(report.error).filter(|error| !error.is_empty());
     if let Some(stored) = report.adopted.filter(|_| report.done && error.is_none()) {
         let stored = convert::captured(stored)?;
@@ -405,6 +448,9 @@ async fn reported(
             "job done"
         );
     }
+    if report.done && error.is_none() {
+        tell_damage(ctx, node, report.job_id, &damaged).await;
+    }
     ctx.jobs.update(node, report.job_id, |state| {
         state.reported = Timestamp::now();
         state.done = report.done;
@@ -412,9 +458,29 @@ async fn reported(
         state.chunks_checked = report.chunks_checked;
         state.chunks_total = report.chunks_total;
         state.damaged = damaged;
+        state.records = records;
         state.freed = ByteCount::from_bytes(report.freed_bytes);
     });
     Ok(())
+}
+
+/// Tells of what a scrub or verification has found. What cannot be told is still in the job.
+async fn tell_damage(ctx: &Ctx, node: StorageNodeId, job: u64, damaged: &[Damage]) {
+    let job = ctx.jobs.get(job).filter(|job| job.node == node);
+    // That an image is whole says nothing of the others.
+    let looked_at_all = job.is_some_and(|job| job.work == JobWork::Scrub);
+    if damaged.is_empty() && !looked_at_all {
+        return;
+    }
+    let images: BTreeSet<ImageId> = damaged
+        .iter()
+        .flat_map(|damage| damage.images.iter().copied())
+        .collect();
+    let images: Vec<ImageId> = images.into_iter().collect();
+    let told = states::damage(&ctx.state, node, damaged.len(), &images, Timestamp::now());
+    if let Err(error) = told.await {
+        warn!(%node, error = %chain(&error), "could not tell of damage");
+    }
 }
 
 /// Records what a node has adopted, if this controller has ordered it. An error is a text for the
@@ -427,7 +493,16 @@ async fn adopted(ctx: &Ctx, node: StorageNodeId, job: u64, stored: Captured) -> 
         );
     };
     let part = stored.notes.part();
-    orphans::adopted(ctx, from, &content(stored, to, part, node))
+    let origin = ctx
+        .live
+        .node(node)
+        .and_then(|live| live.origins.get(&stored.manifest).cloned());
+    let mut content = content(stored, to, part, node);
+    if let Some(origin) = origin {
+        content.captured_at = origin.captured;
+        content.from = origin.host.map(|(host, name)| CapturedFrom { host, name });
+    }
+    orphans::adopted(ctx, from, &content)
         .await
         .map_err(|error| chain(&error).to_string())
 }

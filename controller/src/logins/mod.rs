@@ -1,5 +1,6 @@
 //! Recent failed log-ins.
 
+mod codes;
 mod peer;
 mod throttle;
 
@@ -9,8 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
+use foghorn_types::HostId;
 use tracing::warn;
 
+use self::codes::Codes;
 use self::throttle::Buckets;
 use crate::config::LoginConfig;
 use crate::shares::source;
@@ -25,6 +28,7 @@ pub struct Doors {
     proxies: Vec<IpAddr>,
     /// Names whose refusal was written to the history, and when.
     told: Mutex<HashMap<[u8; 32], Instant>>,
+    codes: Mutex<Codes>,
 }
 
 /// Minimum time between two history entries for the same name.
@@ -59,7 +63,25 @@ impl Doors {
                 .map(IpAddr::to_canonical)
                 .collect(),
             told: Mutex::default(),
+            codes: Mutex::new(Codes::new()),
         }
+    }
+
+    /// How long a short code from this address has to wait.
+    pub(crate) fn wait_of_codes(&self, from: IpAddr) -> Option<Duration> {
+        lock(&self.codes).wait(source(from), Instant::now())
+    }
+
+    /// Counts a short code that was tried.
+    pub(crate) fn tried_code(&self, from: IpAddr) {
+        if lock(&self.codes).tried(source(from), Instant::now()) {
+            warn!(%from, "too many short codes were tried, further ones are refused for a while");
+        }
+    }
+
+    /// Counts a try of the code of this room for this host. Returns whether it is allowed.
+    pub(crate) fn may_try_code_of(&self, room: [u8; 32], host: HostId) -> bool {
+        lock(&self.codes).may_try((room, host.get()), Instant::now())
     }
 
     /// The address that a request comes from: that of its connection, or what a trusted proxy says

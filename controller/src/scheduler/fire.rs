@@ -1,12 +1,14 @@
 //! Runs what is due: the tasks and the mark of the schedule are stored in one transaction, so that
 //! each run happens once however many controllers try, also after a restart of all of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_types::{GroupId, HostId, Timestamp};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
+use crate::agents::health::Health;
 use crate::app::due::{self, Due};
 use crate::app::tasks::{self, Brought, Chosen, For, HOSTS_AT_ONCE, Origin, Pending, Request};
 use crate::app::{history, wake};
@@ -21,6 +23,8 @@ use crate::state::{Draft, Refusal, Row, State, zone};
 pub(crate) struct Parts<'a> {
     pub(crate) state: &'a State,
     pub(crate) glance: &'a dyn Glance,
+    /// What is damaged on storage nodes.
+    pub(crate) health: Arc<Health>,
     /// Time within which an imaging task must end.
     pub(crate) deadline: Duration,
 }
@@ -102,7 +106,10 @@ fn task_step(
         return Ok(Step::Overtaken);
     }
     let request = request(row)?;
-    let origin = origin(row, parts.deadline, now);
+    let mut origin = origin(row, parts, now);
+    if matches!(row.target(), Target::Group(_)) {
+        origin.order = order_of(id, due.at);
+    }
     let mut firing = mark.firing.clone().unwrap_or_else(|| Firing::begin(due.at));
     let more = match row.target() {
         Target::Host(host) => {
@@ -160,7 +167,7 @@ fn group_step(
     let Chosen {
         mut hosts,
         left_out,
-    } = match tasks::free_hosts(draft.tables(), group, request) {
+    } = match tasks::free_hosts(draft.tables(), &origin.health, group, request) {
         Ok(chosen) => chosen,
         // The remaining hosts have got other tasks in the meantime.
         Err(Refusal::Task(_)) if begun => return Ok(false),
@@ -218,7 +225,7 @@ fn request(row: &ScheduledTask) -> Result<Request, Refusal> {
     Request::read(&body)
 }
 
-fn origin(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Origin {
+fn origin(row: &ScheduledTask, parts: &Parts<'_>, now: Timestamp) -> Origin {
     let by = if row.other3.is_empty() {
         "fog".to_owned()
     } else {
@@ -227,10 +234,21 @@ fn origin(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Origin {
     Origin {
         by,
         traceparent: None,
-        deadline,
+        deadline: parts.deadline,
         now,
+        health: parts.health.clone(),
         ticket: None,
+        order: 0,
     }
+}
+
+/// The same in every step of one firing, whichever controllers make them.
+fn order_of(id: u32, due: Timestamp) -> u64 {
+    let hash = blake3::hash(format!("schedule {id} {}", due.as_millis()).as_bytes());
+    let (first, _) = hash.as_bytes().split_at(8);
+    first
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Wakes a host; an immediate one-time rule is deleted with that.

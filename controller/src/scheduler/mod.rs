@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::fire::Parts;
+use crate::agents::health::Health;
 use crate::app::due::Agenda;
 use crate::app::sessions::{self, Settle};
 use crate::background::{Report, Rhythm, Why, Work};
@@ -81,6 +82,7 @@ impl Scheduler {
         let parts = Parts {
             state: &ctx.state,
             glance: &*ctx.live,
+            health: Arc::new(Health::now(&ctx.live)),
             deadline: ctx.settings.task_deadline,
         };
         for due in due {

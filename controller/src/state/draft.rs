@@ -109,7 +109,7 @@ impl<'t> Draft<'t> {
     }
 
     /// See [`Draft::next_id`].
-    pub(super) fn next_id_of(&mut self, class: &'static str) -> u32 {
+    pub fn next_id_of(&mut self, class: &'static str) -> u32 {
         match self.ids.next(class, self.tables) {
             Given::FromMemory(id) => id,
             Given::FromBlock { id, end } => {

@@ -23,8 +23,21 @@ const NODE_PREFIX: &str = "/foghorn/v1/node/";
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "for")]
 pub enum Purpose {
-    Join { node: StorageNodeId, name: NodeName },
-    Boot { host: HostId, task: TaskId },
+    Join {
+        node: StorageNodeId,
+        name: NodeName,
+    },
+    Boot {
+        host: HostId,
+        task: TaskId,
+    },
+    /// For several hosts. Each has a token of its own, whose secret follows from this one's; this
+    /// one is never used up.
+    Room {
+        /// A short code and the secret of this token, encrypted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -100,7 +113,7 @@ impl Record for OneTimeToken {
     fn id(&self) -> TokenId {
         match self.purpose {
             Purpose::Join { .. } => TokenId::Join(self.hash),
-            Purpose::Boot { .. } => TokenId::Boot(self.hash),
+            Purpose::Boot { .. } | Purpose::Room { .. } => TokenId::Boot(self.hash),
         }
     }
 

@@ -11,8 +11,8 @@
 //! middle of a large import loses the rest of one block. An id goes back only when it is certain
 //! that it was not stored.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::tables::Tables;
@@ -26,6 +26,8 @@ const SOON: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct IdPools {
     pools: Mutex<HashMap<&'static str, Pool>>,
+    /// Ids that are not given out, because something outside the store has them.
+    avoided: RwLock<HashMap<&'static str, HashSet<u32>>>,
 }
 
 struct Pool {
@@ -83,6 +85,25 @@ impl IdPools {
         act(&mut self.pools.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// These ids are not given out any more, by this controller and until it ends.
+    pub(crate) fn avoid(&self, class: &'static str, ids: impl IntoIterator<Item = u32>) {
+        let ids: Vec<u32> = {
+            let known = self.avoided.read().unwrap_or_else(PoisonError::into_inner);
+            let known = known.get(class);
+            let new = |id: &u32| known.is_none_or(|known| !known.contains(id));
+            ids.into_iter().filter(new).collect()
+        };
+        if !ids.is_empty() {
+            let mut known = self.avoided.write().unwrap_or_else(PoisonError::into_inner);
+            known.entry(class).or_default().extend(ids);
+        }
+    }
+
+    fn is_avoided(&self, class: &'static str, id: u32) -> bool {
+        let known = self.avoided.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(class).is_some_and(|ids| ids.contains(&id))
+    }
+
     /// `last` is the store's number: a store that was put back to an older state has forgotten our
     /// blocks, and so must we.
     fn take(&self, class: &'static str, last: u32, tables: &Tables) -> Option<u32> {
@@ -95,7 +116,7 @@ impl IdPools {
             // A client may have stored an object under an id of ours that was still free
             // (`IdLoan::skip`).
             while let Some(id) = pool.free.pop_first() {
-                if !tables.contains(class, id) {
+                if !tables.contains(class, id) && !self.is_avoided(class, id) {
                     return Some(id);
                 }
             }
@@ -148,6 +169,9 @@ impl IdLoan {
                 skipped: 0,
             }
         });
+        while pools.is_avoided(class, block.next) {
+            block.next += 1;
+        }
         let id = block.next;
         block.next += 1;
         // A draft that wants more takes just these: default rows, which come by the hundred, leave

@@ -27,8 +27,10 @@ pub mod keyed;
 pub mod multicast;
 pub mod needle;
 pub mod notes;
+pub mod notify;
 mod record;
 pub mod refusal;
+pub mod rehearsal;
 pub mod removal;
 pub mod render;
 pub mod row;
@@ -74,9 +76,13 @@ use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
 /// Time in which the cache has to show a change that was committed. It usually takes under a
 /// millisecond.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
-/// Times that a change is made again after it was overtaken. Each round of a race has a winner, so
-/// this bounds how many writers may want the same thing at once.
+/// Times that a change is made again after it was overtaken. Each round of a race has a winner, and
+/// of each controller only one writer races that has lost a few times already.
 const ATTEMPTS: u32 = 64;
+/// Of these, those before a writer queues up with the others of this controller.
+const ALONE: u32 = 4;
+/// How long a writer stands in that queue.
+const QUEUED_WITHIN: Duration = Duration::from_secs(20);
 /// Steps of a large change beyond what it needed at its beginning, for what others add meanwhile.
 const STEPS_TO_SPARE: usize = 16;
 
@@ -87,6 +93,8 @@ pub struct State {
     cache: Arc<WatchCache<Tables>>,
     declared: ArcSwap<Declared>,
     ids: Arc<IdPools>,
+    /// Held by the one of this controller's writers that has met others too often.
+    queue: tokio::sync::Mutex<()>,
 }
 
 /// Why a transaction did not do what it should.
@@ -98,6 +106,8 @@ pub enum CommitError {
         "the transaction was stored at revision {0}, but the cache of this controller did not reach it in time"
     )]
     Lagging(Revision),
+    #[error("this is a dry run, nothing was stored")]
+    Rehearsed,
 }
 
 impl From<CommitError> for Refusal {
@@ -105,11 +115,17 @@ impl From<CommitError> for Refusal {
         match error {
             CommitError::Store(error) => Self::Store(error),
             CommitError::Lagging(_) => Self::Lagging,
+            CommitError::Rehearsed => Self::Rehearsed,
         }
     }
 }
 
 impl State {
+    /// Ids that something outside the store has, and that no new object of the class gets.
+    pub(crate) fn avoid_ids<C: class::Class>(&self, ids: impl IntoIterator<Item = u32>) {
+        self.ids.avoid(C::NAME, ids);
+    }
+
     /// Loads the state and follows it until `cancel`. Adds the default rows to a store that has
     /// none.
     ///
@@ -125,6 +141,7 @@ impl State {
             store,
             cache,
             ids: Arc::default(),
+            queue: tokio::sync::Mutex::default(),
             declared: ArcSwap::default(),
         });
         for step in seed::steps() {
@@ -147,8 +164,11 @@ impl State {
     /// Commits and waits until the tables show it.
     ///
     /// # Errors
-    /// When the engine fails, or the cache does not follow.
+    /// When the engine fails, or the cache does not follow; [`CommitError::Rehearsed`] in a dry run.
     pub async fn commit(&self, txn: Txn) -> Result<TxnOutcome, CommitError> {
+        if rehearsal::is_on() {
+            return Err(CommitError::Rehearsed);
+        }
         let outcome = self.store.commit(txn).await?;
         if let TxnOutcome::Committed(revision) = outcome {
             let deadline = Instant::now() + SHOWN_WITHIN;
@@ -212,7 +232,14 @@ impl State {
     ) -> Result<(R, usize), E> {
         let mut changed = self.changed();
         let actor = actor::current();
-        for _ in 0..ATTEMPTS {
+        let mut turn = None;
+        for attempt in 0..ATTEMPTS {
+            // Of hundreds that want the same at once one wins each round, so the last would run out
+            // of attempts. From here on they come one after the other.
+            if attempt >= ALONE && turn.is_none() {
+                let queued = tokio::time::timeout(QUEUED_WITHIN, self.queue.lock()).await;
+                turn = Some(queued.map_err(|_| Refusal::Contended)?);
+            }
             changed.mark_unchanged();
             let (result, postponed, txn, ids) =
                 self.read(|tables| self.draft(tables, step, actor.as_deref(), &mut change))?;
@@ -230,6 +257,10 @@ impl State {
                     // drafting.
                     let _either_is_fine =
                         tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
+                }
+                Err(error @ CommitError::Rehearsed) => {
+                    ids.give_back();
+                    return Err(Refusal::from(error).into());
                 }
                 // It may have been stored: its ids must not come again.
                 Err(error) => return Err(Refusal::from(error).into()),

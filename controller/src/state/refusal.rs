@@ -69,6 +69,9 @@ pub enum Refusal {
     Store(#[from] StoreError),
     #[error("the change was stored, but the cache of this controller did not reach it in time")]
     Lagging,
+    /// Everything was checked, and nothing was to be stored.
+    #[error("this is a dry run, nothing was stored")]
+    Rehearsed,
 }
 
 /// Why a task cannot be created or served. Where FOG has words for it, they are FOG's.
@@ -133,6 +136,15 @@ pub enum TaskRefusal {
         "Storage node {node} holds content of image {image} that is unknown here: adopt or drop it first, see `foghorn image orphans`"
     )]
     UnknownContent { node: StorageNodeId, image: ImageId },
+    /// A deploy of it would not be complete.
+    #[error(
+        "Image {image} is damaged on storage node {node} ({chunks} chunks), and no connected storage node has it whole: capture it again, or deploy an earlier version (`foghorn image versions`), or connect a storage node that has it whole; `foghorn doctor` says more"
+    )]
+    DamagedImage {
+        image: ImageId,
+        node: StorageNodeId,
+        chunks: u64,
+    },
     #[error("Host is already a member of an active task")]
     HostBusy,
     #[error("No hosts to task")]

@@ -32,6 +32,8 @@ pub struct Run {
     /// since. 0 for one that an earlier version has stored.
     pub incarnation: u64,
     pub kind: RunKind,
+    /// The same of all tasks that one order created for several hosts; 0 for an order for one.
+    pub order: u64,
     pub host: HostId,
     pub image: ImageId,
     pub storage_group: StorageGroupId,
@@ -109,6 +111,7 @@ impl Run {
         Self {
             task,
             incarnation: 0,
+            order: 0,
             kind,
             host,
             image,
@@ -137,6 +140,12 @@ impl Run {
             incarnation,
             ..self
         }
+    }
+
+    /// The same run, as one of those of an order.
+    #[must_use]
+    pub fn of_order(self, order: u64) -> Self {
+        Self { order, ..self }
     }
 
     /// Whether a report about a session of this incarnation may be about this run. Agents of
@@ -254,6 +263,8 @@ pub struct RunBody {
     task: TaskId,
     #[serde(default, skip_serializing_if = "is_unknown")]
     incarnation: u64,
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    order: u64,
     kind: RunKind,
     host: HostId,
     image: ImageId,
@@ -275,8 +286,8 @@ pub struct RunBody {
     notes: Notes,
 }
 
-fn is_unknown(incarnation: &u64) -> bool {
-    *incarnation == 0
+fn is_unknown(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -375,6 +386,7 @@ impl From<&Run> for RunBody {
         Self {
             task: run.task,
             incarnation: run.incarnation,
+            order: run.order,
             kind: run.kind,
             host: run.host,
             image: run.image,
@@ -415,6 +427,7 @@ impl RunBody {
         Run {
             task: self.task,
             incarnation: self.incarnation,
+            order: self.order,
             kind: self.kind,
             host: self.host,
             image: self.image,

@@ -34,6 +34,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"task":7,"kind":{"what":"deploy"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"queued","checked_in":false},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
     ),
     (
+        "/foghorn/v1/run/0000000008",
+        r#"{"v":1,"task":8,"order":7,"kind":{"what":"capture"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"queued","checked_in":false},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
+    ),
+    (
         "/foghorn/v1/content/0000000004",
         r#"{"v":1,"image":4,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1,2]}"#,
     ),
@@ -64,6 +68,43 @@ const STORED: &[(&str, &str)] = &[
     (
         "/foghorn/v1/wake/000000000000010-00000000000000ff",
         r#"{"v":1,"hosts":[1],"why":"by hand","at":10}"#,
+    ),
+    (
+        "/foghorn/v1/notify-target/0000000001",
+        r#"{"v":1,"name":"pager","enabled":true,"address":{"by":"webhook","web":{"shown":"https://h/","url":"SEALED"},"secret":"SEALED"},"kinds":["task-failed"],"groups":[2],"burst":5,"interval_seconds":60,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/notify-target/0000000002",
+        r#"{"v":1,"name":"room","enabled":false,"address":{"by":"chat","web":{"shown":"https://h/…","url":"SEALED","ca_pem":"pem"},"template":"{}"},"burst":5,"interval_seconds":60,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/notify-target/0000000003",
+        r#"{"v":1,"name":"anna","enabled":true,"address":{"by":"mail","to":["a@b"],"from":"f@b","server":"s","port":587,"security":"starttls","user":"u","password":"SEALED"},"burst":5,"interval_seconds":60,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/notify-pending/0000000001/000000000000009-00000000000000ff",
+        r#"{"v":1,"event":{"id":"e","kind":"task-failed","at":9,"text":"t","task":3,"host":{"id":1,"name":"pc"},"reason":"r"}}"#,
+    ),
+    (
+        "/foghorn/v1/notify-message/0000000001/000000000000009-00000000000000ff",
+        r#"{"v":1,"created":9,"events":[{"id":"e","kind":"group-finished","at":9,"text":"t","counts":{"total":2,"complete":1,"failed":1,"cancelled":0},"failures":[{"task":3,"host":"pc","reason":"r"}]}],"failed":1,"error":"why","fate":{"is":"waiting","due":9,"claim":{"by":7,"until":10}}}"#,
+    ),
+    (
+        "/foghorn/v1/notify-message/0000000001/000000000000010-00000000000000ff",
+        r#"{"v":1,"created":9,"events":[],"failed":0,"fate":{"is":"dead","at":9}}"#,
+    ),
+    ("/foghorn/v1/notify-pace/0000000001", r#"{"v":1,"paid":9}"#),
+    (
+        "/foghorn/v1/notify-alarm/damage-found/00000000000000000003",
+        r#"{"v":1,"since":9,"images":[4]}"#,
+    ),
+    (
+        "/foghorn/v1/notify-node/0000000003",
+        r#"{"v":1,"up":true,"at":9}"#,
+    ),
+    (
+        "/foghorn/v1/notify-order/18446744073709551615",
+        r#"{"v":1}"#,
     ),
     (
         "/foghorn/v1/multicast/session/0000000007",
@@ -165,6 +206,18 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.contents().iter().map(|record| record.put_op()));
     ops.extend(tables.snapin_files().iter().map(|record| record.put_op()));
     ops.extend(tables.wakes().iter().map(|record| record.put_op()));
+    ops.extend(tables.notify_targets().iter().map(|record| record.put_op()));
+    ops.extend(tables.notify_pending().iter().map(|record| record.put_op()));
+    ops.extend(
+        tables
+            .notify_messages()
+            .iter()
+            .map(|record| record.put_op()),
+    );
+    ops.extend(tables.notify_paces().iter().map(|record| record.put_op()));
+    ops.extend(tables.notify_alarms().iter().map(|record| record.put_op()));
+    ops.extend(tables.notify_nodes().iter().map(|record| record.put_op()));
+    ops.extend(tables.notify_orders().iter().map(|record| record.put_op()));
     ops.extend(tables.session_plans().iter().map(|record| record.put_op()));
     let owners = [Owner::Task(9), Owner::Task(10), Owner::Power(9)];
     ops.extend(owners.map(|owner| tables.marks().get(&owner).unwrap().put_op()));
@@ -233,7 +286,7 @@ fn ids_and_revisions_come_from_the_entry() {
             revision: 6,
         })
         .unwrap();
-    assert_eq!(tables.runs().iter().count(), 4);
+    assert_eq!(tables.runs().iter().count(), 5);
 }
 
 #[test]
@@ -272,6 +325,6 @@ fn a_record_of_another_version_is_refused_and_changes_nothing() {
             tables.contents().len(),
             tables.tokens().len()
         ),
-        (5, 5, 3)
+        (6, 5, 3)
     );
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::class::Class;
@@ -121,6 +122,31 @@ impl<C: Class> Table<C> {
             Box::new(self.rows.values().rev().skip(skip))
         } else {
             Box::new(self.rows.values().skip(skip))
+        }
+    }
+
+    /// Rows in the order of their names, from behind this one on, which need not exist any more.
+    pub fn named_after(&self, name: Option<&str>) -> impl Iterator<Item = &Arc<Row<C>>> {
+        let start = match name {
+            Some(name) => Bound::Excluded((fold(name), u32::MAX)),
+            None => Bound::Unbounded,
+        };
+        self.by_name
+            .range((start, Bound::Unbounded))
+            .filter_map(|(_, id)| self.rows.get(id))
+    }
+
+    /// Rows by id, or backwards, from behind this one on, which need not exist any more.
+    pub fn after_id(
+        &self,
+        backwards: bool,
+        id: Option<u32>,
+    ) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
+        let id = id.map_or(Bound::Unbounded, Bound::Excluded);
+        if backwards {
+            Box::new(self.rows.range((Bound::Unbounded, id)).rev().map(|at| at.1))
+        } else {
+            Box::new(self.rows.range((id, Bound::Unbounded)).map(|at| at.1))
         }
     }
 

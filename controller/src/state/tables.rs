@@ -16,6 +16,7 @@ use super::first_run::FirstCredentials;
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
+use super::notify::{Alarm, Message, NodeSeen, Order, Pace, Pending, Target};
 use super::removal::Removal;
 use super::run::Run;
 use super::schedule::Mark;
@@ -57,6 +58,13 @@ pub struct Tables {
     enrolled_nodes: Shelf<EnrolledNode>,
     marks: Shelf<Mark>,
     wakes: Shelf<Wake>,
+    notify_targets: Shelf<Target>,
+    notify_pending: Shelf<Pending>,
+    notify_messages: Shelf<Message>,
+    notify_paces: Shelf<Pace>,
+    notify_alarms: Shelf<Alarm>,
+    notify_nodes: Shelf<NodeSeen>,
+    notify_orders: Shelf<Order>,
     session_plans: Shelf<SessionPlan>,
     multicast_turn: Turn,
     api: Shelf<ApiSettings>,
@@ -88,6 +96,13 @@ impl Default for Tables {
             enrolled_nodes: Shelf::default(),
             marks: Shelf::default(),
             wakes: Shelf::default(),
+            notify_targets: Shelf::default(),
+            notify_pending: Shelf::default(),
+            notify_messages: Shelf::default(),
+            notify_paces: Shelf::default(),
+            notify_alarms: Shelf::default(),
+            notify_nodes: Shelf::default(),
+            notify_orders: Shelf::default(),
             session_plans: Shelf::default(),
             multicast_turn: Turn::default(),
             api: Shelf::default(),
@@ -240,6 +255,48 @@ impl Tables {
         &self.wakes
     }
 
+    /// Who is told of what.
+    #[must_use]
+    pub fn notify_targets(&self) -> &Shelf<Target> {
+        &self.notify_targets
+    }
+
+    /// What is to be told and is in no message yet.
+    #[must_use]
+    pub fn notify_pending(&self) -> &Shelf<Pending> {
+        &self.notify_pending
+    }
+
+    /// Messages, also those that were delivered lately.
+    #[must_use]
+    pub fn notify_messages(&self) -> &Shelf<Message> {
+        &self.notify_messages
+    }
+
+    /// How often each target was told lately.
+    #[must_use]
+    pub fn notify_paces(&self) -> &Shelf<Pace> {
+        &self.notify_paces
+    }
+
+    /// States that were told and last.
+    #[must_use]
+    pub fn notify_alarms(&self) -> &Shelf<Alarm> {
+        &self.notify_alarms
+    }
+
+    /// Storage nodes, as people were told of them.
+    #[must_use]
+    pub fn notify_nodes(&self) -> &Shelf<NodeSeen> {
+        &self.notify_nodes
+    }
+
+    /// Orders whose end is to be told.
+    #[must_use]
+    pub fn notify_orders(&self) -> &Shelf<Order> {
+        &self.notify_orders
+    }
+
     /// Plans of multicast sessions, with the groups that they have.
     #[must_use]
     pub fn session_plans(&self) -> &Shelf<SessionPlan> {
@@ -348,6 +405,13 @@ impl View for Tables {
             Place::Other("node") => self.enrolled_nodes.apply(change),
             Place::Other("schedule") => self.marks.apply(change),
             Place::Other("wake") => self.wakes.apply(change),
+            Place::Other("notify-target") => self.notify_targets.apply(change),
+            Place::Other("notify-pending") => self.notify_pending.apply(change),
+            Place::Other("notify-message") => self.notify_messages.apply(change),
+            Place::Other("notify-pace") => self.notify_paces.apply(change),
+            Place::Other("notify-alarm") => self.notify_alarms.apply(change),
+            Place::Other("notify-node") => self.notify_nodes.apply(change),
+            Place::Other("notify-order") => self.notify_orders.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {
                 self.multicast_turn.apply(change);
                 Ok(())

@@ -1,5 +1,6 @@
 //! Measures the commit times of the state store, because every part of the controller waits for it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,8 +8,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use super::{
-    Condition, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
-    WatchError,
+    Condition, CopyError, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome,
+    WatchBatch, WatchError,
 };
 
 /// An engine whose commits are timed.
@@ -62,6 +63,10 @@ impl Store for MeasuredStore {
         after: Revision,
     ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
         self.engine.watch(prefix, after)
+    }
+
+    fn copy_to<'a>(&'a self, file: &'a Path) -> BoxFuture<'a, Result<Revision, CopyError>> {
+        self.engine.copy_to(file)
     }
 
     fn condition(&self) -> BoxFuture<'_, Condition> {

@@ -19,6 +19,8 @@ pub(crate) mod measured;
 pub mod open;
 pub mod probe;
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use foghorn_types::ByteCount;
 use futures_util::future::BoxFuture;
@@ -156,6 +158,21 @@ pub enum WatchError {
     Store(#[from] StoreError),
 }
 
+/// Why no copy could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error("could not write a copy of the store to {path}", path = path.display())]
+    Failed {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The engine has means of its own.
+    #[error("the store is in etcd, which is backed up by `etcdctl snapshot save FILE`")]
+    NotHere,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Where an engine keeps its data, how much room is left there, and what prevents it from writing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Condition {
@@ -202,6 +219,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets history up to and including `revision`. Current entries are not touched.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Writes every present entry, at one revision, to a new file that the embedded engine can
+    /// open. The file is durable when this returns; what is left after an error is the caller's.
+    fn copy_to<'a>(&'a self, file: &'a Path) -> BoxFuture<'a, Result<Revision, CopyError>>;
 
     /// How the engine is. Answers also when it does not work.
     fn condition(&self) -> BoxFuture<'_, Condition>;

@@ -4,17 +4,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use foghorn_types::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData,
+    PublicKeyData, SigningKey,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::terms::{self, Lifetimes};
 
@@ -30,6 +32,9 @@ pub struct Trust {
     certificate: CertificateDer<'static>,
     pem: String,
     fingerprint: String,
+    /// When the latest certificate of the controller itself ends; Unix time in milliseconds, 0
+    /// before there is one.
+    pub(super) server_ends: AtomicI64,
 }
 
 /// Why the certificate authority could not be loaded.
@@ -52,6 +57,13 @@ pub enum LoadTrustError {
     ForeignKey { path: PathBuf },
     #[error("could not create a certificate authority")]
     Create { source: rcgen::Error },
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the key of the certificate authority could not sign")]
+pub struct SignError {
+    source: rcgen::Error,
 }
 
 impl Trust {
@@ -106,6 +118,32 @@ impl Trust {
     #[must_use]
     pub fn ca_fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The end of the authority's own certificate; `None` when that cannot be read.
+    #[must_use]
+    pub fn ca_not_after(&self) -> Option<Timestamp> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.certificate).ok()?;
+        let seconds = parsed.validity().not_after.timestamp();
+        Some(Timestamp::from_millis(seconds.saturating_mul(1000)))
+    }
+
+    /// The key with which short codes are encrypted in the store. Whoever has the authority's key
+    /// has it too, and nobody else.
+    #[must_use]
+    pub(crate) fn code_key(&self) -> [u8; 32] {
+        let key = self.issuer.key().serialize_der();
+        blake3::derive_key("foghorn 2026-11 short codes in the store", &key)
+    }
+
+    /// The authority's signature of a text that is not a certificate: of a P-256 key, ECDSA with
+    /// SHA-256 in DER.
+    ///
+    /// # Errors
+    /// When the key cannot sign, which no key of [`Trust::load_or_create`] does.
+    pub fn sign_text(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
+        let key = self.issuer.key();
+        SigningKey::sign(key, text).map_err(|source| SignError { source })
     }
 
     fn load(certificate_path: &Path, key_path: &Path) -> Result<Self, LoadTrustError> {
@@ -194,7 +232,23 @@ impl Trust {
             certificate,
             pem,
             fingerprint,
+            server_ends: AtomicI64::new(0),
         }
+    }
+
+    /// When the certificate of the authority ends.
+    #[must_use]
+    pub fn authority_ends(&self) -> Option<Timestamp> {
+        let (_, certificate) = X509Certificate::from_der(&self.certificate).ok()?;
+        let seconds = certificate.validity().not_after.timestamp();
+        Some(Timestamp::from_millis(seconds.saturating_mul(1000)))
+    }
+
+    /// When the latest certificate of the controller itself ends.
+    #[must_use]
+    pub fn server_ends(&self) -> Option<Timestamp> {
+        let millis = self.server_ends.load(Ordering::Relaxed);
+        (millis > 0).then(|| Timestamp::from_millis(millis))
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod authority;
 pub mod issue;
 pub mod peer;
+mod seal;
 pub mod server;
 mod terms;
 #[cfg(test)]
@@ -22,5 +23,6 @@ mod tests;
 pub use authority::{LoadTrustError, Trust};
 pub use issue::{IssueError, Issued, IssuedServer, key_of_request};
 pub use peer::{PeerNameError, peer_name};
-pub use server::ServerConfigError;
+pub use seal::SealError;
+pub use server::{ServerConfigError, ServerNames};
 pub use terms::{CLOCK_TOLERANCE, CONTROLLER_TLS_NAME, Lifetimes};

@@ -1,7 +1,8 @@
-//! Periodic clean-up: records and history that are no longer needed, jobs without reports; and
-//! [`removals`].
+//! Periodic clean-up: records and history that are no longer needed, jobs without reports;
+//! [`removals`]; and [`backups`].
 
 mod age;
+pub(crate) mod backups;
 mod forget;
 mod history;
 pub(crate) mod removals;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foghorn_types::{ByteCount, StorageNodeId, Timestamp, chain};
+use foghorn_types::{StorageNodeId, Timestamp, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -44,26 +44,15 @@ struct Removals {
     ordered: HashMap<Removable, Instant>,
 }
 
-/// A disk with less than this part of it free is nearly full, unless it is so large that this is
-/// more than [`ENOUGH`] …
-const PART: u64 = 50;
-const ENOUGH: ByteCount = ByteCount::from_mib(4 * 1024);
-/// … and so is one with less free than this many times what its node keeps free.
-const RESERVES: u64 = 2;
 /// Between two versions that one node gives up.
 const ROOM_PERIOD: Duration = Duration::from_secs(10 * 60);
-
-fn is_nearly_full(free: ByteCount, total: ByteCount, keep_free: ByteCount) -> bool {
-    let little = (total.bytes() / PART).min(ENOUGH.bytes());
-    free.bytes() < little.max(keep_free.bytes().saturating_mul(RESERVES))
-}
 
 impl Removals {
     async fn make_room(&mut self, report: &mut Report) {
         for (node, live) in self.ctx.live.nodes() {
             let lately = self.made_room.get(&node);
             if !live.online
-                || !is_nearly_full(live.disk_free, live.disk_total, live.keep_free)
+                || !live.is_nearly_full()
                 || lately.is_some_and(|at| at.elapsed() < ROOM_PERIOD)
             {
                 continue;
@@ -93,27 +82,5 @@ impl Work for Removals {
             ordered.insert(*removable, Instant::now()).is_none()
         });
         report.did("images dropped", sent as u64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_disk_is_nearly_full_by_its_size() {
-        let gib = |count: u32| ByteCount::from_mib(1024 * count);
-        for (free, total, keep_free, full) in [
-            (gib(1), gib(100), 0, true),
-            (gib(3), gib(100), 0, false),
-            (gib(3), gib(100), 2, true),
-            (gib(3), gib(4000), 0, true),
-            (gib(5), gib(4000), 0, false),
-            (gib(5), gib(4000), 3, true),
-            (ByteCount::ZERO, ByteCount::ZERO, 0, false),
-        ] {
-            let found = is_nearly_full(free, total, gib(keep_free));
-            assert_eq!(found, full, "{free} of {total}, keeps {keep_free}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
+mod backups;
 mod engine;
 mod fog_rules;
 mod fog_support;

@@ -168,6 +168,7 @@ impl Store {
             path: path.clone(),
             source,
         })?;
+        self.ledger.file_is_whole(&id);
         Ok(record.len)
     }
 
@@ -196,13 +197,17 @@ impl Store {
         Ok(record.len)
     }
 
-    fn file_record(&self, id: FileId) -> Result<FileRecord, ReadFileError> {
+    pub(crate) fn file_record(&self, id: FileId) -> Result<FileRecord, ReadFileError> {
         let path = self.file_path(id);
         let bytes = fs::read(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ReadFileError::NotFound(id),
             _ => ReadFileError::Io { path, source },
         })?;
-        FileRecord::decode(&bytes).ok_or(ReadFileError::Damaged(id))
+        FileRecord::decode(&bytes).ok_or_else(|| {
+            let error = ReadFileError::Damaged(id);
+            self.ledger.add_file(id, self.found(error.to_string()));
+            error
+        })
     }
 
     /// The files that are here, ascending.

@@ -10,6 +10,7 @@ use crate::index::{Entry, Flush};
 use crate::put::{NewChunk, PutError, PutReport};
 use crate::record::{RecordHeader, record_len};
 use crate::recovery;
+use crate::space::Space;
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -120,7 +121,7 @@ impl Store {
             for ticket in group {
                 let mut report = PutReport::default();
                 for chunk in &ticket.chunks {
-                    let is_present = index.get(&chunk.id)?.is_some_and(|entry| !entry.damaged);
+                    let is_present = self.is_whole(&chunk.id, index.get(&chunk.id)?);
                     if is_present {
                         plan.present.push(chunk.id);
                     }
@@ -206,6 +207,9 @@ impl Store {
             return Err(problem.into());
         }
         group.keep();
+        for (id, _) in &entries {
+            self.ledger.chunk_is_whole(id);
+        }
         if flush == Flush::Now {
             writer.flushed();
         }
@@ -217,8 +221,7 @@ impl Store {
             path: self.path().to_owned(),
             source: Arc::new(source),
         };
-        let space = rustix::fs::statvfs(self.path()).map_err(|error| failed(error.into()))?;
-        let free = ByteCount::from_bytes(space.f_bavail.saturating_mul(space.f_frsize));
+        let free = Space::of(self.path()).map_err(failed)?.free;
         if free.bytes() < wanted.saturating_add(keep_free.bytes()) {
             return Err(PutError::Full {
                 path: self.path().to_owned(),

@@ -102,14 +102,13 @@ impl CaptureGuard {
         self.store.index.write(Flush::Later, |index| {
             ids.iter()
                 .map(|id| match index.get(id)? {
-                    Some(entry) if entry.damaged => Ok(false),
-                    Some(entry) => {
+                    Some(entry) if self.store.is_whole(id, Some(entry)) => {
                         if entry.touched < self.began {
                             index.insert(id, &Entry { touched, ..entry })?;
                         }
                         Ok(true)
                     }
-                    None => Ok(false),
+                    _ => Ok(false),
                 })
                 .collect()
         })

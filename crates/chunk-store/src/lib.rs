@@ -10,7 +10,8 @@
 //! * what a put returned for is whole and on stable storage, whatever happens to the process or the
 //!   power afterwards;
 //! * a chunk in the store had the hash that its id says when it came in; damage since then is found
-//!   by [`Store::scrub`] or by reading, named, and healed by putting the chunk again;
+//!   by [`Store::scrub`] or by reading, named, remembered until it is found whole
+//!   ([`Store::damage`]), and healed by putting the chunk again;
 //! * no chunk goes away while an image, a file beside images, or a capture that has put it or was
 //!   told that it is here, needs it.
 //!
@@ -18,6 +19,8 @@
 
 #![warn(missing_docs)]
 
+mod damage;
+mod damage_list;
 mod files;
 mod group_commit;
 mod guard;
@@ -32,11 +35,14 @@ mod record;
 mod recovery;
 mod room;
 mod scrub;
+mod space;
 mod store;
+mod survey;
 mod sweep;
 mod verify;
 mod writer;
 
+pub use damage::{ContentDamage, Damage};
 pub use files::{FileDirError, PutFileError, ReadFileError};
 pub use guard::{CaptureGuard, ManifestPin};
 pub use index::IndexError;
@@ -47,6 +53,7 @@ pub use parts::PutPartError;
 pub use problem::ChunkProblem;
 pub use put::{NewChunk, PutError, PutReport};
 pub use read::{ReadChunkError, StoredChunk};
-pub use scrub::{DamagedChunk, ScrubError, ScrubProgress, ScrubReport};
+pub use scrub::{DamagedChunk, DamagedRecord, RecordName, ScrubError, ScrubProgress, ScrubReport};
+pub use space::Space;
 pub use store::{OpenStoreError, Options, Stats, Store};
 pub use sweep::{SweepError, SweepReport};

@@ -1,6 +1,6 @@
 //! Manifests and the images that they are: `manifests/ID.manifest`, and `images/NUMBER` with the id
 //! of its manifest. What an image was before stays under `images/NUMBER-ID` until it is dropped by
-//! name.
+//! name. `manifests/ID.origin` is whatever the agent wants to remember of a manifest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -127,8 +127,16 @@ impl ManifestDir {
         Ok(found)
     }
 
+    fn origin_of(&self, id: &ManifestId) -> PathBuf {
+        self.manifests.join(format!("{id}.origin"))
+    }
+
     pub(crate) fn remove(&self, id: &ManifestId) -> io::Result<()> {
         fs::remove_file(self.path_of(id))?;
+        match fs::remove_file(self.origin_of(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         sync_dir(&self.manifests)
     }
 
@@ -227,7 +235,27 @@ impl Store {
         let now = SystemTime::UNIX_EPOCH
             + Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(0));
         write_durably(&named, id.to_string().as_bytes(), Some(now)).map_err(failed(&named))?;
+        self.ledger.manifest_is_whole(&id);
         Ok(id)
+    }
+
+    /// Remembers where a manifest comes from, in the caller's words, as long as it is here.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn put_origin(&self, id: ManifestId, origin: &[u8]) -> Result<(), PutManifestError> {
+        let _references = self
+            .references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let path = self.manifests.origin_of(&id);
+        write_durably(&path, origin, None).map_err(|source| PutManifestError::Io { path, source })
+    }
+
+    /// What [`put_origin`](Self::put_origin) was told; `None` also when it cannot be read.
+    #[must_use]
+    pub fn origin(&self, id: ManifestId) -> Option<Vec<u8>> {
+        fs::read(self.manifests.origin_of(&id)).ok()
     }
 
     /// Checks that every chunk of a manifest is here, whole.
@@ -270,7 +298,9 @@ impl Store {
         if ManifestId::of(&bytes) == id {
             Ok(bytes)
         } else {
-            Err(ReadManifestError::Damaged(id))
+            let error = ReadManifestError::Damaged(id);
+            self.note_manifest(id, &error);
+            Err(error)
         }
     }
 
@@ -367,7 +397,7 @@ impl Store {
 }
 
 /// The image that a file in `images` is about: `NUMBER` or `NUMBER-MANIFEST`.
-fn image_in(name: &str) -> Option<ImageId> {
+pub(crate) fn image_in(name: &str) -> Option<ImageId> {
     match name.split_once('-') {
         None => name.parse().ok(),
         Some((image, manifest)) => {

@@ -184,10 +184,11 @@ impl Store {
                 Ok(())
             },
         );
-        walked.map_err(|stop| match stop {
+        let walked = walked.map_err(|stop| match stop {
             StopWalk::Read(error) => error,
             StopWalk::Decode(source) => ReadManifestError::Decode(id, source),
-        })
+        });
+        walked.inspect_err(|error| self.note_manifest(id, error))
     }
 
     /// Gives the distinct data chunks of a manifest to `each`, ascending, so many at a time that

@@ -59,7 +59,7 @@ impl Store {
     pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
         self.index.read(|index| {
             ids.iter()
-                .map(|id| Ok(index.get(id)?.is_some_and(|entry| !entry.damaged)))
+                .map(|id| Ok(self.is_whole(id, index.get(id)?)))
                 .collect()
         })
     }
@@ -108,10 +108,30 @@ impl Store {
         Ok(ByteCount::from_bytes(bytes))
     }
 
+    /// Whether it is here and nothing bad is known of it: a put of it would store it again
+    /// otherwise.
+    pub(crate) fn is_whole(&self, id: &ChunkId, entry: Option<Entry>) -> bool {
+        entry.is_some_and(|entry| !entry.damaged) && !self.ledger.has_chunk(id)
+    }
+
     pub(crate) fn fetch(
         &self,
         id: ChunkId,
         depth: ScanDepth,
+    ) -> Result<(Entry, Vec<u8>), ReadChunkError> {
+        let found = self.fetch_again(id, depth, false);
+        if let Err(ReadChunkError::Damaged { problem, .. }) = &found {
+            self.note_chunk(id, *problem);
+        }
+        found
+    }
+
+    /// As `fetch`; with `known`, reads also what is marked as damaged.
+    pub(crate) fn fetch_again(
+        &self,
+        id: ChunkId,
+        depth: ScanDepth,
+        known: bool,
     ) -> Result<(Entry, Vec<u8>), ReadChunkError> {
         let mut tried = None;
         for _ in 0..LOOKUPS {
@@ -119,7 +139,7 @@ impl Store {
                 .index
                 .read(|index| index.get(&id))?
                 .ok_or(ReadChunkError::NotFound(id))?;
-            if entry.damaged {
+            if entry.damaged && !known {
                 return Err(ReadChunkError::Damaged {
                     id,
                     pack: entry.pack,
@@ -169,6 +189,23 @@ impl Store {
             Ok(stored)
         } else {
             Err(RecordFault::Damaged(ChunkProblem::Header))
+        }
+    }
+
+    /// Takes the mark away again, unless the chunk is somewhere else by now.
+    pub(crate) fn mark_whole(&self, id: ChunkId, pack: PackNumber, offset: u64) {
+        let marked = self.index.write(Flush::Now, |index| match index.get(&id)? {
+            Some(entry) if entry.is_at(pack, offset) => index.insert(
+                &id,
+                &Entry {
+                    damaged: false,
+                    ..entry
+                },
+            ),
+            _ => Ok(()),
+        });
+        if let Err(error) = marked {
+            error!(chunk = %id, error = %chain(&error), "could not mark a chunk as whole");
         }
     }
 

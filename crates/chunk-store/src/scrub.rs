@@ -1,17 +1,20 @@
 //! Reading everything again: does each chunk still have the contents that its id names?
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
-use foghorn_image::ChunkContent;
-use foghorn_types::{ChunkId, ImageId, ManifestId};
+use foghorn_types::{ChunkId, FileId, ImageId, ManifestId, chain};
 
+use crate::damage::Damaged;
+use crate::files::FileDirError;
 use crate::index::{Entry, IndexError};
-use crate::manifests::{ListManifestsError, ReadManifestError};
+use crate::manifests::{ListManifestsError, ReadManifestError, image_in};
 use crate::pack::ScanDepth;
 use crate::problem::ChunkProblem;
 use crate::read::ReadChunkError;
 use crate::store::Store;
+use crate::survey::{Question, Survey};
 use crate::verify::Verifier;
 
 /// How far a scrub is.
@@ -32,8 +35,18 @@ pub struct ScrubReport {
     pub total: u64,
     /// Chunks that are not what they should be.
     pub damaged: Vec<DamagedChunk>,
+    /// Manifests, names of images and records of files that are not what they should be.
+    pub records: Vec<DamagedRecord>,
     /// The callback stopped it; what was not checked may or may not be right.
     pub stopped: bool,
+}
+
+impl ScrubReport {
+    /// Whether nothing is wrong with what was checked.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.damaged.is_empty() && self.records.is_empty()
+    }
 }
 
 /// One chunk that cannot be deployed.
@@ -45,6 +58,30 @@ pub struct DamagedChunk {
     pub problem: ChunkProblem,
     /// Images that need it; empty when it is not part of any.
     pub images: Vec<ImageId>,
+    /// Files beside images that need it.
+    pub files: Vec<FileId>,
+}
+
+/// Something that says what an image or a file is, and cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DamagedRecord {
+    /// Which.
+    pub what: RecordName,
+    /// What is wrong with it.
+    pub problem: String,
+    /// Images that are lost with it.
+    pub images: Vec<ImageId>,
+}
+
+/// Names a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RecordName {
+    /// A manifest, or a part of it.
+    Manifest(ManifestId),
+    /// The list of the chunks of a file beside images.
+    File(FileId),
+    /// The file that says which manifest an image has.
+    Name(PathBuf),
 }
 
 /// The scrub could not be carried through.
@@ -57,23 +94,28 @@ pub enum ScrubError {
     List(#[from] ListManifestsError),
     #[error("could not read a manifest")]
     Manifest(#[from] ReadManifestError),
+    #[error("could not list the files beside images")]
+    Files(#[from] FileDirError),
 }
 
 /// Chunks that are put into the order of the disk at a time; takes 20 MB.
 const SLICE: usize = 1 << 18;
 
 impl Store {
-    /// Reads, decompresses and hashes every chunk, in the order of the disk. Damaged ones are
-    /// reported and marked, so that [`contains`](Self::contains) denies them and a new put
-    /// heals them. `progress` is called after each chunk and may stop the scrub. The store
-    /// works on meanwhile.
+    /// Reads, decompresses and hashes every chunk, in the order of the disk, and then every
+    /// manifest, name and record of a file. What is damaged is reported and remembered
+    /// ([`damage`](Self::damage)); damaged chunks are marked, so that
+    /// [`contains`](Self::contains) denies them and a new put heals them. What was damaged and is
+    /// whole again is forgotten. `progress` is called after each chunk and may stop the scrub. The
+    /// store works on meanwhile.
     ///
     /// # Errors
-    /// When the index or the manifests cannot be read. Damaged chunks are not an error.
+    /// When the index or the list of images cannot be read. Damage is not an error.
     pub fn scrub(
         &self,
         progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
     ) -> Result<ScrubReport, ScrubError> {
+        let began = self.now();
         let mut round = Round::new(self, self.index.read(|index| index.count())?, progress);
         let mut after = None;
         loop {
@@ -88,26 +130,48 @@ impl Store {
                 break;
             }
         }
-        round.finish()
+        if !round.report.stopped {
+            round.check_records()?;
+        }
+        let report = round.report;
+        if !report.stopped {
+            self.ledger.keep_only(began, &all_of(&report));
+        }
+        self.ledger.save();
+        Ok(report)
     }
 
-    /// As [`scrub`](Self::scrub), for the chunks of one manifest; chunks that are not here are
+    /// As [`scrub`](Self::scrub), for one manifest and its chunks; chunks that are not here are
     /// reported, too.
     ///
     /// # Errors
-    /// When the manifest is not here or damaged, or the index cannot be read.
+    /// When the manifest is not here, or the index cannot be read.
     pub fn verify_manifest(
         &self,
         manifest: ManifestId,
         progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
     ) -> Result<ScrubReport, ScrubError> {
-        let root = self.manifest_root(manifest)?;
         let mut total = 0;
-        let _ = self.distinct_pages(manifest, &root, |ids| {
-            total += ids.len() as u64;
-            ControlFlow::Continue(())
-        })?;
+        let counted = self.manifest_root(manifest).and_then(|root| {
+            let _ = self.distinct_pages(manifest, &root, |ids| {
+                total += ids.len() as u64;
+                ControlFlow::Continue(())
+            })?;
+            Ok(root)
+        });
         let mut round = Round::new(self, total, progress);
+        let root = match counted {
+            Ok(root) => root,
+            Err(error @ (ReadManifestError::NotFound(_) | ReadManifestError::Io { .. })) => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                round.add_manifest(manifest, chain(&error).to_string())?;
+                self.ledger.save();
+                return Ok(round.report);
+            }
+        };
+        self.ledger.manifest_is_whole(&manifest);
         let mut failed = None;
         // Whether it was stopped is in the report.
         let _ = self.distinct_pages(manifest, &root, |ids| {
@@ -129,11 +193,30 @@ impl Store {
                 }
             }
         })?;
-        match failed {
-            Some(error) => Err(error.into()),
-            None => round.finish(),
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if !round.report.damaged.is_empty() {
+            round.survey(false)?;
+        }
+        self.ledger.save();
+        Ok(round.report)
+    }
+}
+
+fn all_of(report: &ScrubReport) -> Damaged {
+    let mut all = Damaged {
+        chunks: report.damaged.iter().map(|chunk| chunk.id).collect(),
+        ..Damaged::default()
+    };
+    for record in &report.records {
+        match record.what {
+            RecordName::Manifest(id) => drop(all.manifests.insert(id)),
+            RecordName::File(id) => drop(all.files.insert(id)),
+            RecordName::Name(_) => {}
         }
     }
+    all
 }
 
 struct Round<'a> {
@@ -165,21 +248,14 @@ impl<'a> Round<'a> {
         chunks: impl Iterator<Item = (ChunkId, Option<Entry>)>,
     ) -> ControlFlow<()> {
         for (id, entry) in chunks {
-            if let Some(problem) = self.check(id, entry) {
-                self.report.damaged.push(DamagedChunk {
-                    id,
-                    problem,
-                    images: Vec::new(),
-                });
+            match self.check(id, entry) {
+                Some(problem) => self.add_chunk(id, problem),
+                None => self.store.ledger.chunk_is_whole(&id),
             }
             self.report.checked += 1;
             // Chunks may have come since they were counted.
             self.report.total = self.report.total.max(self.report.checked);
-            let now = ScrubProgress {
-                checked: self.report.checked,
-                total: self.report.total,
-            };
-            if (self.progress)(now).is_break() {
+            if self.tell() {
                 self.report.stopped = true;
                 return ControlFlow::Break(());
             }
@@ -187,12 +263,36 @@ impl<'a> Round<'a> {
         ControlFlow::Continue(())
     }
 
+    /// Says how far it is; returns whether to stop.
+    fn tell(&mut self) -> bool {
+        let now = ScrubProgress {
+            checked: self.report.checked,
+            total: self.report.total,
+        };
+        (self.progress)(now).is_break()
+    }
+
+    fn add_chunk(&mut self, id: ChunkId, problem: ChunkProblem) {
+        self.store.note_chunk(id, problem);
+        self.report.damaged.push(DamagedChunk {
+            id,
+            problem,
+            images: Vec::new(),
+            files: Vec::new(),
+        });
+    }
+
+    /// What was marked as damaged is read again: the disk may be another, or answer again.
     fn check(&mut self, id: ChunkId, listed: Option<Entry>) -> Option<ChunkProblem> {
-        match self.store.fetch(id, ScanDepth::Contents) {
+        match self.store.fetch_again(id, ScanDepth::Contents, true) {
             Ok((entry, stored)) => {
-                let problem = self.verifier.verify(id, entry.plain_len, &stored).err()?;
-                self.store.mark_damaged(id, entry.pack, entry.offset);
-                Some(problem)
+                let problem = self.verifier.verify(id, entry.plain_len, &stored).err();
+                if problem.is_some() {
+                    self.store.mark_damaged(id, entry.pack, entry.offset);
+                } else if entry.damaged {
+                    self.store.mark_whole(id, entry.pack, entry.offset);
+                }
+                problem
             }
             Err(ReadChunkError::Damaged { problem, .. }) => Some(problem),
             // Swept since it was listed: nothing needs it.
@@ -206,35 +306,77 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<ScrubReport, ScrubError> {
-        if !self.report.damaged.is_empty() {
-            self.name_images()?;
+    /// Reads everything but the chunks, and names who needs those that are damaged.
+    fn check_records(&mut self) -> Result<(), ScrubError> {
+        let survey = self.survey(true)?;
+        for (id, problem) in survey.manifests {
+            self.add_manifest(id, problem)?;
         }
-        Ok(self.report)
-    }
-
-    fn name_images(&mut self) -> Result<(), ScrubError> {
-        let damaged = self.report.damaged.iter().enumerate();
-        let by_id: HashMap<ChunkId, usize> = damaged.map(|(at, chunk)| (chunk.id, at)).collect();
-        for (image, id) in self.store.manifests()? {
-            let root = match self.store.manifest_root(id) {
-                Ok(root) => root,
-                // Dropped meanwhile.
-                Err(ReadManifestError::NotFound(_)) => continue,
-                Err(other) => return Err(other.into()),
-            };
-            let mut needed = HashSet::new();
-            self.store.walk_manifest(id, &root, |entry| {
-                if let ChunkContent::Data(id) = entry.content
-                    && by_id.contains_key(&id)
-                {
-                    needed.insert(id);
-                }
-            })?;
-            for id in needed {
-                self.report.damaged[by_id[&id]].images.push(image);
-            }
+        for (id, problem) in survey.files {
+            let found = self.store.found(problem.clone());
+            self.store.ledger.add_file(id, found);
+            self.report.records.push(DamagedRecord {
+                what: RecordName::File(id),
+                problem,
+                images: Vec::new(),
+            });
+        }
+        for path in survey.names {
+            let name = path.file_name().and_then(|name| name.to_str());
+            self.report.records.push(DamagedRecord {
+                images: name.and_then(image_in).into_iter().collect(),
+                what: RecordName::Name(path),
+                problem: "it does not name a manifest any more".to_owned(),
+            });
         }
         Ok(())
+    }
+
+    fn add_manifest(&mut self, id: ManifestId, problem: String) -> Result<(), ScrubError> {
+        let found = self.store.found(problem.clone());
+        self.store.ledger.add_manifest(id, found);
+        let listed = self.store.readable_manifests()?.images;
+        let images = listed.into_iter().filter(|(_, manifest)| *manifest == id);
+        let mut images: Vec<ImageId> = images.map(|(image, _)| image).collect();
+        images.dedup();
+        self.report.records.push(DamagedRecord {
+            what: RecordName::Manifest(id),
+            problem,
+            images,
+        });
+        Ok(())
+    }
+
+    /// Names who needs what is damaged; with `missing`, also finds what is needed and not here.
+    fn survey(&mut self, missing: bool) -> Result<Survey, ScrubError> {
+        let chunks: HashSet<ChunkId> = self.report.damaged.iter().map(|chunk| chunk.id).collect();
+        let store = self.store;
+        let survey = store.survey(Question {
+            chunks: &chunks,
+            missing,
+            stop: &mut || self.tell(),
+        })?;
+        for id in &survey.missing {
+            self.add_chunk(*id, ChunkProblem::Missing);
+        }
+        self.report.stopped |= survey.stopped;
+        for chunk in &mut self.report.damaged {
+            let Some(needed) = survey.needed.get(&chunk.id) else {
+                continue;
+            };
+            let images = needed.by.iter().flat_map(|id| &survey.images[id]);
+            chunk.images = images.copied().collect();
+            chunk.images.sort_unstable();
+            chunk.images.dedup();
+            chunk.files.clone_from(&needed.by_files);
+        }
+        if !survey.stopped {
+            let found = self.report.damaged.iter().map(|chunk| {
+                let needed = survey.needed.get(&chunk.id).cloned();
+                (chunk.id, needed.unwrap_or_default())
+            });
+            store.ledger.set_needed(found);
+        }
+        Ok(survey)
     }
 }

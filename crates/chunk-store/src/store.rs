@@ -11,6 +11,7 @@ use foghorn_types::{ByteCount, Timestamp, chain};
 use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
+use crate::damage::Ledger;
 use crate::group_commit::GroupCommit;
 use crate::guard::Guards;
 use crate::index::{Flush, Index, IndexError};
@@ -78,6 +79,7 @@ pub struct Store {
     pub(crate) manifests: ManifestDir,
     pub(crate) parts: PartDir,
     pub(crate) guards: Guards,
+    pub(crate) ledger: Ledger,
     /// Held while chunks are judged by the manifests that there are: by a sweep, and by whoever
     /// adds or drops one.
     pub(crate) references: Mutex<()>,
@@ -113,6 +115,7 @@ impl Store {
         let packs = PackDir::open(path.join("packs")).map_err(failed)?;
         let manifests = ManifestDir::open(&path).map_err(failed)?;
         let parts = PartDir::open(&path).map_err(failed)?;
+        let ledger = Ledger::open(&path).map_err(failed)?;
         sync_dir(&path).map_err(failed)?;
         let index = recovery::open_index(&path.join("index.redb"), &packs)?;
         let writer = Writer::open(&packs).map_err(failed)?;
@@ -127,6 +130,7 @@ impl Store {
             manifests,
             parts,
             guards: Guards::default(),
+            ledger,
             references: Mutex::new(()),
             clock: AtomicI64::new(0),
             _lock: lock,
@@ -189,6 +193,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.ledger.save();
         if let Err(error) = self.index.write(Flush::Now, |_| Ok(())) {
             warn!(error = %chain(&error), "the index was not flushed; the next start takes longer");
         }

@@ -184,17 +184,20 @@ impl Store {
     fn remove_old(&self, ids: &[ChunkId], grace: Duration) -> Result<u64, SweepError> {
         // A put that has found its chunk present holds the writer until it has touched it.
         let _writer = self.lock_writer();
-        Ok(self.index.write(Flush::Later, |index| {
+        let removed = self.index.write(Flush::Later, |index| {
             let cutoff = self.cutoff(grace);
-            let mut removed = 0;
+            let mut removed = Vec::new();
             for id in ids {
                 if index.get(id)?.is_some_and(|entry| entry.touched < cutoff) {
                     index.remove(id)?;
-                    removed += 1;
+                    removed.push(*id);
                 }
             }
             Ok(removed)
-        })?)
+        })?;
+        // Nobody needs it, so nobody has to be told of it.
+        removed.iter().for_each(|id| self.ledger.chunk_is_whole(id));
+        Ok(removed.len() as u64)
     }
 
     /// Chunks touched before this may go.

@@ -12,9 +12,12 @@
 pub mod accounts;
 pub mod audit;
 pub mod background;
+pub mod backup;
+pub mod condition;
 pub mod fog;
 pub mod multicast;
 pub mod native;
+pub mod notifications;
 mod schema;
 pub mod store;
 pub mod tasks;

@@ -51,12 +51,12 @@ pub struct MulticastCreated {
     pub sessions: Vec<SessionId>,
     /// Ids of their tasks.
     pub tasks: Vec<TaskId>,
-    /// Hosts of the group that got no task.
+    /// Hosts that got no task.
     #[serde(default)]
     pub left_out: Vec<HostLeftOut>,
 }
 
-/// A host that an order for a group left out.
+/// A host that an order for several left out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HostLeftOut {
     /// Id of the host.

@@ -4,10 +4,11 @@ use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::multicast::HostLeftOut;
 use crate::schema::Rfc3339;
 
 /// Imaging tasks for one host, for several, or for every host of a group: exactly one of `host`,
-/// `hosts` and `group`. Either all of the hosts get their task or none does.
+/// `hosts` and `group`. Hosts that cannot have a task are left out, unless `all_or_nothing`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
@@ -31,6 +32,9 @@ pub struct TaskRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub version: Option<u32>,
+    /// Refuse the whole order when one of the hosts cannot have its task.
+    #[serde(default)]
+    pub all_or_nothing: bool,
     /// What the tasks are called, with the name of the host after it; "Deploy", "Capture" or
     /// "Multicast" when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +80,7 @@ impl TaskRequest {
             group: None,
             image: None,
             version: None,
+            all_or_nothing: false,
             name: None,
             wake: false,
             shutdown: false,
@@ -102,11 +107,26 @@ pub enum TaskKind {
 /// The tasks that were created.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TasksCreated {
-    /// One for each host, in the order of the request; for a group in the order of the hosts'
-    /// numbers.
+    /// One for each host that could have one, in the order of the request; for a group in the order
+    /// of the hosts' numbers.
     pub tasks: Vec<TaskCreated>,
     /// Numbers of the multicast sessions, one for each image; empty without `multicast`.
     pub sessions: Vec<SessionId>,
+    /// Hosts that got no task.
+    #[serde(default)]
+    pub left_out: Vec<HostLeftOut>,
+    /// In a dry run: the tasks that would be created.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<TaskPlanned>,
+}
+
+/// A task that a dry run would have created.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TaskPlanned {
+    /// Id of its host.
+    pub host: HostId,
+    /// Id of its image.
+    pub image: ImageId,
 }
 
 /// A task that was created.

@@ -17,13 +17,16 @@ pub enum LogFormat {
     /// not set.
     #[default]
     Human,
+    /// For people who watch bars: `warning: could not connect to the agent: nobody answered`. Only
+    /// what is wrong, without times, modules and traces.
+    Short,
     /// For machines: one JSON object per line.
     Json,
 }
 
 /// A text that is not a log format.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is not a log format: use \"human\" or \"json\"")]
+#[error("{0:?} is not a log format: use \"human\", \"short\" or \"json\"")]
 pub struct ParseLogFormatError(String);
 
 impl FromStr for LogFormat {
@@ -32,6 +35,7 @@ impl FromStr for LogFormat {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "human" => Ok(Self::Human),
+            "short" => Ok(Self::Short),
             "json" => Ok(Self::Json),
             _ => Err(ParseLogFormatError(text.to_owned())),
         }
@@ -42,15 +46,79 @@ impl fmt::Display for LogFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Human => "human",
+            Self::Short => "short",
             Self::Json => "json",
         })
     }
 }
 
 impl LogFormat {
+    /// `info` for our own crates; libraries speak only when something is wrong.
+    pub(crate) fn filter(self) -> &'static str {
+        match self {
+            Self::Human | Self::Json => "warn,foghorn=info",
+            Self::Short => "error,foghorn=warn",
+        }
+    }
+
     pub(crate) fn coloured(self) -> bool {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         self == Self::Human && !refused && std::io::stderr().is_terminal()
+    }
+}
+
+/// [`LogFormat::Short`].
+pub(crate) struct ShortLines;
+
+impl<S, N> FormatEvent<S, N> for ShortLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut words = Words::default();
+        event.record(&mut words);
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => "error",
+            tracing::Level::WARN => "warning",
+            _ => "note",
+        };
+        writeln!(writer, "{}", words.line(level))
+    }
+}
+
+/// What an event says. Of its fields, the error is of use to people.
+#[derive(Default)]
+struct Words {
+    message: String,
+    error: Option<String>,
+}
+
+impl Words {
+    fn line(&self, level: &str) -> String {
+        match &self.error {
+            Some(error) => format!("{level}: {}: {error}", self.message),
+            None => format!("{level}: {}", self.message),
+        }
+    }
+}
+
+impl tracing::field::Visit for Words {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "error" => self.error = Some(format!("{value:?}")),
+            _ => {}
+        }
+    }
+
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
     }
 }
 
@@ -143,8 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn people_are_told_what_is_wrong_and_not_where_in_the_program() {
+        let words = Words {
+            message: "could not connect to the agent".to_owned(),
+            error: Some("nobody answered".to_owned()),
+        };
+        assert_eq!(
+            words.line("warning"),
+            "warning: could not connect to the agent: nobody answered"
+        );
+    }
+
+    #[test]
     fn formats_round_trip_and_others_are_refused() {
-        for format in [LogFormat::Human, LogFormat::Json] {
+        for format in [LogFormat::Human, LogFormat::Short, LogFormat::Json] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert!("xml".parse::<LogFormat>().is_err());

@@ -20,6 +20,8 @@ use std::io;
 use opentelemetry::trace::TracerProvider as _;
 use tracing::Level;
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -36,9 +38,6 @@ pub const LOG_VARIABLE: &str = "FOGHORN_LOG";
 pub const LOG_FORMAT_VARIABLE: &str = "FOGHORN_LOG_FORMAT";
 /// The standard variable of OpenTelemetry; spans are exported only when it is set and not empty.
 pub const OTLP_ENDPOINT_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-
-/// `info` for our own crates; libraries speak only when something is wrong.
-const DEFAULT_FILTER: &str = "warn,foghorn=info";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +69,40 @@ pub enum InitError {
 /// # Errors
 /// When a variable does not hold what it should, or when logging was set up before.
 pub fn init(service: &str, format: impl Into<Option<LogFormat>>) -> Result<Guard, InitError> {
-    let format = match format.into() {
+    init_to(service, format.into(), BoxMakeWriter::new(io::stderr))
+}
+
+/// As [`init`] for a program that shows progress to people: on a terminal, and unless a variable
+/// says how logs should be, only what is wrong is said, in short lines. They are written by `out`,
+/// which knows where the bars are.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_for_people(
+    service: &str,
+    out: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) -> Result<Guard, InitError> {
+    let is_told = [LOG_VARIABLE, LOG_FORMAT_VARIABLE]
+        .into_iter()
+        .any(|name| set_variable(name).is_some());
+    let is_for_people = !is_told && io::IsTerminal::is_terminal(&io::stderr());
+    let format = is_for_people.then_some(LogFormat::Short);
+    init_to(service, format, BoxMakeWriter::new(out))
+}
+
+fn init_to(
+    service: &str,
+    format: Option<LogFormat>,
+    out: BoxMakeWriter,
+) -> Result<Guard, InitError> {
+    let format = match format {
         Some(format) => format,
         None => match set_variable(LOG_FORMAT_VARIABLE) {
             Some(text) => text.parse()?,
             None => LogFormat::Human,
         },
     };
-    let directives = set_variable(LOG_VARIABLE).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    let directives = set_variable(LOG_VARIABLE).unwrap_or_else(|| format.filter().to_owned());
     let filter = EnvFilter::try_new(&directives).map_err(|source| InitError::Filter {
         value: directives,
         source,
@@ -95,12 +120,13 @@ pub fn init(service: &str, format: impl Into<Option<LogFormat>>) -> Result<Guard
         .with_threads(false)
         .with_filter(ours);
     let logs = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(out)
         .with_ansi(format.coloured());
     let logs = match format {
         LogFormat::Human => logs
             .event_format(format::WithTraceId::human(format.coloured()))
             .boxed(),
+        LogFormat::Short => logs.event_format(format::ShortLines).boxed(),
         LogFormat::Json => logs
             .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
             .event_format(format::WithTraceId::json())

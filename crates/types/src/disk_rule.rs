@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::disk_hint;
 use crate::units::ByteCount;
 
 /// How many disks a task images at most.
@@ -19,7 +20,8 @@ pub enum DiskRule {
     Serial(String),
     /// `wwn:TEXT`, likewise; a leading `0x`, `naa.`, `eui.` or `nvme.` does not matter.
     Wwn(String),
-    /// `size:>=N`, `size:<=N` or both with a comma; N in bytes or with K, M, G, T (1024) behind.
+    /// `size:>=N`, `size:<=N` or both with a comma; N in bytes, with K, M, G, T (or
+    /// KiB …) for powers of 1024, or with KB, MB, GB, TB for powers of 1000, as disks are sold.
     Size {
         /// Inclusive.
         at_least: ByteCount,
@@ -32,12 +34,31 @@ pub enum DiskRule {
 
 /// A text that is not a rule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "{text:?} is not a disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only; of several disks, rules with commas between them, or all"
-)]
+#[error("{text:?} is not a disk rule ({why}): {}", advice(text))]
 pub struct ParseDiskRuleError {
     text: String,
     why: &'static str,
+}
+
+impl ParseDiskRuleError {
+    /// The rule that was probably meant.
+    #[must_use]
+    pub fn suggestion(&self) -> Option<String> {
+        meant(&self.text)
+    }
+}
+
+fn meant(text: &str) -> Option<String> {
+    disk_hint::suggestion(text).filter(|rule| rule.parse::<DiskRules>().is_ok())
+}
+
+fn advice(text: &str) -> String {
+    match meant(text) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only; of several disks, rules \
+                 with commas between them, or all"
+            .to_owned(),
+    }
 }
 
 impl FromStr for DiskRule {
@@ -114,20 +135,31 @@ fn parse_size_rule(text: &str) -> Result<DiskRule, &'static str> {
 
 fn parse_bytes(text: &str) -> Result<ByteCount, &'static str> {
     let text = text.trim();
-    let (digits, shift) = match text.bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-        Some(b'T' | b't') => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "a size is a whole number, maybe with K, M, G or T behind")?;
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = text.split_at(end);
+    let factor = factor(unit.trim()).ok_or(NO_SIZE)?;
+    let number: u64 = digits.parse().map_err(|_| NO_SIZE)?;
     number
-        .checked_mul(1 << shift)
+        .checked_mul(factor)
         .map(ByteCount::from_bytes)
         .ok_or("the size is too large")
+}
+
+const NO_SIZE: &str = "a size is a whole number, maybe with K, M, G, T or KB, MB, GB, TB behind";
+
+/// How many bytes a unit stands for.
+fn factor(unit: &str) -> Option<u64> {
+    let unit = unit.to_ascii_lowercase();
+    let mut letters = unit.chars();
+    let power = match letters.next() {
+        None => return Some(1),
+        Some(letter) => u32::try_from("kmgt".find(letter)?).ok()? + 1,
+    };
+    match letters.as_str() {
+        "" | "ib" => Some(1024_u64.pow(power)),
+        "b" => Some(1000_u64.pow(power)),
+        _ => None,
+    }
 }
 
 /// Which disks of a machine are imaged, in their order: rules separated by commas, or `all`.

@@ -9,17 +9,22 @@
 
 mod chain;
 mod chunk_id;
+mod complaint;
+mod disk_hint;
 mod disk_part;
 mod disk_rule;
 mod ids;
 mod mac;
+mod mistyped;
 mod names;
+mod notice_kind;
 mod role;
 mod timestamp;
 mod units;
 
 pub use chain::{Chain, chain};
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError, PartId};
+pub use complaint::{Complaint, complaint};
 pub use disk_part::DiskPart;
 pub use disk_rule::{DiskRule, DiskRules, MAX_DISK_RULES, ParseDiskRuleError};
 pub use ids::{
@@ -27,10 +32,15 @@ pub use ids::{
     TaskId, TaskTypeId,
 };
 pub use mac::{MacAddress, ParseMacError};
-pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
+pub use mistyped::is_mistyped;
+pub use names::{
+    BadHostName, CertificateName, LONGEST_HOST_NAME, NodeName, ParseCertificateNameError,
+    ParseNodeNameError, check_host_name,
+};
+pub use notice_kind::{NoticeKind, ParseNoticeKindError};
 pub use role::{ParseRoleError, Role};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use units::{
-    BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, ParseBitRateError, SectorSize,
-    UnknownSectorSize,
+    BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, LimitTooLow, ParseBitRateError,
+    SectorSize, UnknownSectorSize,
 };

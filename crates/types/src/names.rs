@@ -9,6 +9,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{HostId, TaskId};
 
+/// Longest name of a host: it must also work as a NetBIOS name.
+pub const LONGEST_HOST_NAME: usize = 15;
+
+/// A text that cannot be the name of a host.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "a host's name has 1 to {LONGEST_HOST_NAME} letters, digits and _!@#$%^()-'{{}}.~, found {0:?}"
+)]
+pub struct BadHostName(String);
+
+/// Whether a host can have this name.
+///
+/// # Errors
+/// [`BadHostName`].
+pub fn check_host_name(name: &str) -> Result<(), BadHostName> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_!@#$%^()-'{}.~".contains(c);
+    if !name.is_empty() && name.len() <= LONGEST_HOST_NAME && name.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err(BadHostName(name.to_owned()))
+    }
+}
+
 /// Name of a storage node: one DNS label (RFC 1123), 1–63 of `a-z`, `0-9` and inner `-`, lower
 /// case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]

@@ -176,6 +176,35 @@ impl BitRate {
     }
 }
 
+/// A limit for a transfer that is so low that nothing would come of it: most likely the unit was
+/// forgotten.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{given} bit/s is too slow to be a limit, which starts at 1 Mbit/s: did you mean {meant}?")]
+pub struct LimitTooLow {
+    given: u64,
+    meant: String,
+}
+
+impl BitRate {
+    /// The lowest limit of a transfer; 0 is no limit.
+    pub const LEAST_LIMIT: Self = Self::from_mbit(1);
+
+    /// The rate as the limit of a transfer.
+    ///
+    /// # Errors
+    /// [`LimitTooLow`] below [`Self::LEAST_LIMIT`], except for 0.
+    pub fn as_limit(self) -> Result<Self, LimitTooLow> {
+        if self.0 == 0 || self >= Self::LEAST_LIMIT {
+            return Ok(self);
+        }
+        let number = if self.0 < 1000 { self.0 } else { self.0 / 1000 };
+        Err(LimitTooLow {
+            given: self.0,
+            meant: format!("{number}m"),
+        })
+    }
+}
+
 /// A text that is not a bit rate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0:?} is not a bit rate; write it like \"800m\", \"1g\" or \"950 Mbit/s\"")]
@@ -367,6 +396,26 @@ mod tests {
             assert!(text.parse::<BitRate>().is_err(), "{text:?}");
         }
         assert_eq!(BitRate::from_bytes_per_second(125).bytes_per_second(), 125);
+    }
+
+    #[test]
+    fn a_limit_without_its_unit_is_noticed() {
+        let limit = |text: &str| text.parse::<BitRate>().unwrap().as_limit();
+        for fine in ["0", "1m", "500m", "1g", "1000000"] {
+            assert!(limit(fine).is_ok(), "{fine}");
+        }
+        for (text, meant) in [
+            ("500", "500m"),
+            ("1", "1m"),
+            ("500k", "500m"),
+            ("62500", "62m"),
+        ] {
+            let refused = limit(text).unwrap_err().to_string();
+            assert!(
+                refused.ends_with(&format!("did you mean {meant}?")),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

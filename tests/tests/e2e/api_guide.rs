@@ -5,40 +5,10 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use foghorn_tests::page::blocks;
 use foghorn_tests::process::Process;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
 use serde_json::Value;
-
-/// A fenced block of the page.
-#[derive(PartialEq, Debug)]
-struct Block {
-    language: String,
-    text: String,
-    line: usize,
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let mut found = Vec::new();
-    let mut open: Option<Block> = None;
-    for (number, line) in page.lines().enumerate() {
-        match (&mut open, line.strip_prefix("```")) {
-            (None, Some(language)) => {
-                open = Some(Block {
-                    language: language.trim().to_owned(),
-                    text: String::new(),
-                    line: number + 1,
-                });
-            }
-            (Some(_), Some(_)) => found.extend(open.take()),
-            (Some(block), None) => {
-                block.text.push_str(line);
-                block.text.push('\n');
-            }
-            (None, None) => {}
-        }
-    }
-    found
-}
 
 /// Whether every line is as shown; `…` stands for anything, and an alternative line end for none.
 fn text_is(shown: &str, found: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Flipped bits, in the store and on the wire: found, named, and never written as good.
 
 use std::net::UdpSocket;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -77,6 +78,37 @@ fn a_flipped_bit_in_the_store(engine: Engine) -> Result<()> {
     );
     let scrub = job(&stack, "/foghorn/v1/nodes/1/scrub")?;
     ensure!(scrub["damaged"][0]["chunk"] == chunk, "{scrub}");
+
+    // It is known everywhere, and no deploy of it begins.
+    let nodes = stack.rest.get("/foghorn/v1/nodes")?.ok()?;
+    let known = &nodes["nodes"][0]["damaged"][0];
+    ensure!(
+        known["image"]["id"] == image && known["chunks"] == 1,
+        "{nodes}"
+    );
+    let shown = stack
+        .rest
+        .get(&format!("/foghorn/v1/images/{image}"))?
+        .ok()?;
+    ensure!(shown["content"]["damaged"] == json!([known]), "{shown}");
+    let order = json!({ "kind": "deploy", "host": other });
+    let refused = stack.rest.post("/foghorn/v1/tasks", &order)?;
+    ensure!(
+        refused.status == 409 && refused.body.contains("damaged"),
+        "{}: {}",
+        refused.status,
+        refused.body
+    );
+    let doctor = Command::new(foghorn_tests::tools::foghorn("foghorn")?)
+        .arg("doctor")
+        .envs(stack.cli_environment()?)
+        .output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    ensure!(
+        !doctor.status.success()
+            && said.contains("golden-image, version 1, is damaged on storage node DefaultMember"),
+        "{said}"
+    );
 
     // Capturing the same disk again brings the chunk back, and the deploy then works.
     let task = stack.order(host, 2)?;

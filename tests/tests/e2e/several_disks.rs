@@ -295,12 +295,6 @@ fn orders() -> Result<()> {
             1,
             "kernelDevice selects 3",
         ),
-        (
-            ALL_DISKS,
-            "sda",
-            2,
-            "kernelDevice that is no list of disk rules",
-        ),
     ] {
         room.set(image, EVERYTHING, image_type)?;
         let host = room.host(image)?;
@@ -318,6 +312,19 @@ fn orders() -> Result<()> {
             answer.body
         );
     }
+    // What is no rule is not stored.
+    let host = room.host(image)?;
+    let edit = format!("/fog/host/{}/edit", host.id);
+    let answer = room
+        .stack
+        .rest
+        .put(&edit, &json!({ "kernelDevice": "sda" }))?;
+    ensure!(
+        answer.status == 500 && answer.body.contains("did you mean path:/dev/sda?"),
+        "{} {}",
+        answer.status,
+        answer.body
+    );
     // Rules that fit are taken from the host, too.
     let (system, data) = (blank(&room, "a", 120)?, blank(&room, "b", 80)?);
     let host = room.host(image)?;

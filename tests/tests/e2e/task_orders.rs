@@ -1,5 +1,5 @@
 //! `POST /foghorn/v1/tasks` against a real controller with a real image: its ids are those that
-//! clients then serve, and an order with one bad host changes nothing.
+//! clients then serve, and a busy host is left out, or nothing changes because of it.
 
 use anyhow::{Context, Result, ensure};
 use foghorn_tests::disks::{self, Kind, MIB};
@@ -91,8 +91,8 @@ fn scenario(engine: Engine) -> Result<()> {
     let before = everything(&stack)?;
     for multicast in [false, true] {
         for (field, whom) in [("hosts", json!(hosts)), ("group", json!(group))] {
-            let body =
-                json!({"kind": "deploy", "image": image, "multicast": multicast, field: whom});
+            let body = json!({"kind": "deploy", "image": image, "multicast": multicast, field: whom,
+                    "all_or_nothing": true});
             let why = refused(&stack, &body, 409, field)?;
             ensure!(why.contains(&format!("host {} (pc12)", hosts[11])), "{why}");
             ensure!(
@@ -123,6 +123,31 @@ fn scenario(engine: Engine) -> Result<()> {
         everything(&stack)? == before,
         "bad bodies have changed something"
     );
+
+    // A multicast does what can be done, and says what could not.
+    let order = json!({"kind": "deploy", "image": image, "multicast": true, "hosts": hosts});
+    let planned = stack
+        .rest
+        .post(&format!("{PATH}?dry_run=true"), &order)?
+        .ok()?;
+    ensure!(
+        planned["planned"].as_array().map(Vec::len) == Some(12) && everything(&stack)? == before,
+        "{planned}"
+    );
+    let made = stack.rest.post(PATH, &order)?.ok()?;
+    ensure!(
+        made["left_out"].as_array().map(Vec::len) == Some(1)
+            && made["left_out"][0]["host"] == hosts[11]
+            && made["sessions"].as_array().map(Vec::len) == Some(1),
+        "{made}"
+    );
+    for place in 0..12 {
+        let task = id_of(&made, place)?;
+        stack
+            .rest
+            .delete(&format!("/fog/task/{task}/cancel"))?
+            .ok()?;
+    }
 
     // The same order, once the host is free: one task each, and a client does the one whose id was
     // given.

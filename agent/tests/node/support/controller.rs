@@ -197,12 +197,14 @@ pub fn capture(task: u32, fingerprint: [u8; 32]) -> OpenSession {
         task_id: task,
         kind: SessionKind::Capture.into(),
         host_id: task + 10,
+        host_name: format!("pc{}", task + 10),
         image_id: task + 100,
         manifest_id: vec![],
         deadline_unix_ms: (Timestamp::now() + Duration::from_secs(3600)).as_millis(),
         traceparent: String::new(),
         client_fingerprint: fingerprint.to_vec(),
         multicast: None,
+        session_limit: None,
         incarnation: u64::from(task) + 1000,
     }
 }
@@ -312,6 +314,7 @@ async fn read(
             let answer = ToAgent::EndedRecorded(EndedRecorded {
                 task_id: ended.task_id,
                 incarnation: ended.incarnation,
+                unknown: false,
             });
             if let Some(link) = link.upgrade() {
                 let _ = link

@@ -248,7 +248,13 @@ impl Listen {
             ),
             Unheard::LongPackets => {
                 format!(
-                    "short packets of {group} arrive but long ones do not: the MTU on the path is below 1500 bytes"
+                    "short packets of {group} arrive but long ones do not: most likely the MTU on the path is below 1500 bytes"
+                )
+            }
+            Unheard::NoLongPacketSent => {
+                format!(
+                    "packets of {group} arrive without a gap, but none that carries data came within 2 s: the rate limit of \
+                     the session is too low, or the node is overloaded"
                 )
             }
         }

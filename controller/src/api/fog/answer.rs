@@ -9,6 +9,7 @@ use axum::response::Response;
 use foghorn_types::chain;
 use tracing::error;
 
+use crate::api::rehearsal;
 use crate::state::Refusal;
 use crate::state::json;
 
@@ -98,6 +99,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         | Refusal::Invalid { .. }
         | Refusal::Task(_)
         | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
+        Refusal::Rehearsed => rehearsal::answer(),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {
             error!(error = %chain(refusal), "could not store a change");
             problem(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string())

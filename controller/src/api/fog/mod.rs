@@ -42,10 +42,12 @@ use self::path::Route;
 use self::plugin::PluginEndpoint;
 use self::request::Incoming;
 pub(super) use self::tasking::{CANCELLED, TASKED};
+use super::rehearsal;
 use crate::app::idempotent::Ticket;
 use crate::ctx::Ctx;
 use crate::state::class::Class;
 use crate::state::classes::{self, Plugin, User};
+use crate::state::rehearsal::{is_on, rehearse};
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::{Refusal, State};
@@ -79,7 +81,12 @@ async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
         Ok(incoming) => incoming,
         Err(refused) => return refused.into_response(),
     };
-    match dispatch(&ctx, &incoming).await {
+    let dispatched = match rehearsal::is_wanted(&incoming.method, incoming.uri()) {
+        Ok(false) => dispatch(&ctx, &incoming).await,
+        Ok(true) => rehearse(dispatch(&ctx, &incoming)).await,
+        Err(why) => Err(why),
+    };
+    match dispatched {
         Ok(response) => response,
         Err(refusal) => answer::refused(&refusal),
     }
@@ -213,8 +220,9 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
     }
     let response = match route {
         Route::Create { .. } | Route::Task { .. } => match once::key(incoming)? {
-            Some(key) => once::carry_out(ctx, endpoint, &route, incoming, key).await?,
-            None => make(ctx, endpoint, &route, incoming, None).await?,
+            // A dry run may be repeated as often as somebody likes.
+            Some(key) if !is_on() => once::carry_out(ctx, endpoint, &route, incoming, key).await?,
+            _ => make(ctx, endpoint, &route, incoming, None).await?,
         },
         _ => change(ctx, endpoint, &route, incoming).await?,
     };

@@ -1,5 +1,7 @@
 //! `POST /fog/<class>/<id>/task` and the cancel routes.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use foghorn_types::{GroupId, HostId, Timestamp};
@@ -7,6 +9,7 @@ use foghorn_types::{GroupId, HostId, Timestamp};
 use super::answer;
 use super::filter::Filter;
 use super::request::Incoming;
+use crate::agents::health::Health;
 use crate::app::idempotent::Ticket;
 use crate::app::objects;
 use crate::app::sessions::{self, Settle};
@@ -59,7 +62,9 @@ pub(super) async fn create(
             .map(str::to_owned),
         deadline: ctx.settings.task_deadline,
         now: Timestamp::now(),
+        health: Arc::new(Health::now(&ctx.live)),
         ticket: ticket.cloned(),
+        order: 0,
     };
     if class == "group" {
         let created = tasks::create_for_group(&ctx.state, group(id)?, &request, &origin).await?;

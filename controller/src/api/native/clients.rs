@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::{
     CHECK_IN_PATH, CheckInRequest, CheckInResponse, LOOK_PATH, LookRequest, LookResponse,
-    ORDER_PATH, Order,
+    ORDER_PATH, Order, UNREACHED_PATH, UnreachedRequest, UnreachedResponse,
 };
 use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
 use foghorn_types::{HostId, Role};
@@ -21,6 +21,7 @@ use super::error::Refused;
 use super::input::{Body, Id, Query};
 use crate::api::routes::{Routes, get, post};
 use crate::app::check_in;
+use crate::app::unreached::{self, UnreachedError};
 use crate::ctx::Ctx;
 
 /// The longest that a client may wait for its order in one request.
@@ -73,6 +74,23 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .refuses(&[401, 403, 410]),
         )
         .add(
+            post(UNREACHED_PATH, unreached)
+                .open()
+                .named(
+                    "enrolment",
+                    "unreached",
+                    "Report that the storage node of a client does not answer",
+                )
+                .about(
+                    "Takes the session of the check-in as `Authorization: Bearer SESSION`. The task \
+                     shows it as the reason why it waits, and as the reason of its failure when the \
+                     client gives up.",
+                )
+                .takes::<UnreachedRequest>()
+                .gives::<UnreachedResponse>(200, "What is known about the node.")
+                .refuses(&[401, 403, 409, 410]),
+        )
+        .add(
             post("/foghorn/v1/hosts/{id}/boot-token", boot_token)
                 .needs(Role::Operator)
                 .named(
@@ -123,12 +141,8 @@ struct Wait {
     wait: u64,
 }
 
-async fn order(
-    State(ctx): State<Arc<Ctx>>,
-    Query(query): Query<Wait>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let bearer = headers
+fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+    headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
         .ok_or_else(|| {
@@ -136,7 +150,33 @@ async fn order(
                 StatusCode::UNAUTHORIZED,
                 "the bearer token of a check-in is required",
             )
-        })?;
+        })
+}
+
+async fn unreached(
+    State(ctx): State<Arc<Ctx>>,
+    headers: HeaderMap,
+    Body(request): Body<UnreachedRequest>,
+) -> Result<Json<UnreachedResponse>, Refused> {
+    let reported = unreached::report(&ctx, bearer(&headers)?, &request).await;
+    let refused = |error: UnreachedError| {
+        let status = match &error {
+            UnreachedError::Stranger => StatusCode::FORBIDDEN,
+            UnreachedError::Ended { .. } => StatusCode::GONE,
+            UnreachedError::NoNode | UnreachedError::OtherAddress(_) => StatusCode::CONFLICT,
+            UnreachedError::Move(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refused::new(status, foghorn_types::chain(&error).to_string())
+    };
+    Ok(Json(reported.map_err(refused)?))
+}
+
+async fn order(
+    State(ctx): State<Arc<Ctx>>,
+    Query(query): Query<Wait>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let bearer = bearer(&headers)?;
     let until = Instant::now() + Duration::from_secs(query.wait).min(LONGEST_WAIT);
     let (mut tables, mut links) = (ctx.state.changed(), ctx.live.changed());
     loop {

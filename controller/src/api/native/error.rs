@@ -7,7 +7,9 @@ use foghorn_proto::http::Problem;
 use foghorn_types::chain;
 use tracing::warn;
 
+use crate::api::rehearsal;
 use crate::app::accounts::AccountError;
+use crate::app::boot_tokens::BootTokensError;
 use crate::app::check_in::{BootTokenError, CheckInError};
 use crate::app::enrolment::EnrolError;
 use crate::app::one_time::TokenError;
@@ -49,6 +51,9 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        if self.status.is_success() {
+            return rehearsal::answer();
+        }
         (self.status, Json(self.problem)).into_response()
     }
 }
@@ -66,6 +71,8 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let text = refusal.to_string();
         match &refusal {
+            // No refusal at all; becomes the answer to a dry run.
+            Refusal::Rehearsed => Self::new(StatusCode::OK, text),
             Refusal::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
             Refusal::Precondition { .. } => Self::new(StatusCode::PRECONDITION_FAILED, text),
             Refusal::TooLong { field, .. } => {
@@ -99,6 +106,10 @@ impl From<Refusal> for Refused {
 }
 
 fn token(error: &TokenError, field: &str) -> Refused {
+    let field = match error {
+        TokenError::NoHost { .. } | TokenError::OtherHosts { .. } => "mac",
+        _ => field,
+    };
     let status = if matches!(error, TokenError::Form(_)) {
         StatusCode::BAD_REQUEST
     } else {
@@ -153,6 +164,20 @@ impl From<AccountError> for Refused {
         match error {
             AccountError::Refused(refusal) => refusal.into(),
             AccountError::Random(_) | AccountError::Hash(_) => internal(&error),
+        }
+    }
+}
+
+impl From<BootTokensError> for Refused {
+    fn from(error: BootTokensError) -> Self {
+        let text = error.to_string();
+        match error {
+            BootTokensError::NoSuchHost(_) => Self::field(StatusCode::NOT_FOUND, "hosts", text),
+            BootTokensError::NoSuchGroup(_) => Self::field(StatusCode::NOT_FOUND, "group", text),
+            BootTokensError::EmptyGroup(_) => Self::field(StatusCode::BAD_REQUEST, "group", text),
+            BootTokensError::NoTask => Self::new(StatusCode::CONFLICT, text),
+            BootTokensError::Code(_) => internal(&error),
+            BootTokensError::State(refusal) => refusal.into(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! For load balancers and for Prometheus. No credentials: nothing here names a host.
+//! For load balancers and for Prometheus. No credentials: nothing here names a host; the names of
+//! storage nodes are in their certificates, which everybody sees.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +10,18 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use foghorn_rest_types::native::TaskPhase;
+use foghorn_types::{ByteCount, StorageNodeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::tasks::phase;
+use super::gauges::{self, Gauge};
+use super::task_view::phase;
 use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
 use crate::recorder;
+use crate::state::classes::StorageNode;
 use crate::state::run::Run;
+use crate::store::Condition;
 
 /// A store that does not answer by then is not there.
 const STORE_WITHIN: Duration = Duration::from_secs(2);
@@ -94,19 +99,129 @@ async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Ready>) {
 
 /// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.
 async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
+    let store = tokio::time::timeout(STORE_WITHIN, ctx.state.store().condition());
+    let mut gauges = of_tasks(&ctx);
+    gauges.extend(of_store(store.await.ok()));
+    gauges.extend(of_nodes(&ctx));
+    let text = format!("{}{}", recorder::handle().render(), gauges::text(&gauges));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+fn of_tasks(ctx: &Ctx) -> Vec<Gauge> {
     let counts = ctx
         .state
         .read(|tables| count(tables.runs().iter().map(|run| &**run)));
-    for (name, number) in counts {
-        metrics::gauge!("foghorn_tasks", "state" => name).set(f64::from(number));
+    let mut tasks = Gauge::new("foghorn_tasks", "Imaging tasks that are stored, by state.");
+    for (state, number) in counts {
+        tasks = tasks.with([("state", state)], f64::from(number));
     }
     let online = ctx.live.nodes().values().filter(|node| node.online).count();
-    metrics::gauge!("foghorn_agents_online").set(online as f64);
-    metrics::gauge!("foghorn_transfers_active").set(ctx.live.transfers().len() as f64);
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        recorder::handle().render(),
+    vec![
+        Gauge::new(
+            "foghorn_build_info",
+            "1, with the version of the controller as its label.",
+        )
+        .with([("version", env!("CARGO_PKG_VERSION"))], 1.0),
+        tasks,
+        Gauge::new(
+            "foghorn_agents_online",
+            "Agents that are connected to this controller.",
+        )
+        .with([], online as f64),
+        Gauge::new(
+            "foghorn_transfers_active",
+            "Transfers that agents of this controller report.",
+        )
+        .with([], ctx.live.transfers().len() as f64),
+    ]
+}
+
+/// A store that does not say anything in time has no gauges.
+fn of_store(condition: Option<Condition>) -> Vec<Gauge> {
+    let Some(condition) = condition else {
+        return Vec::new();
+    };
+    let gauge = |name, help, bytes: Option<ByteCount>| {
+        let bytes = bytes.map(|bytes| bytes.bytes() as f64);
+        Gauge::new(name, help).with_known([("engine", condition.engine)], bytes)
+    };
+    vec![
+        gauge(
+            "foghorn_store_size_bytes",
+            "Size of the file of the state store, or of etcd's database.",
+            condition.used,
+        ),
+        gauge(
+            "foghorn_store_filesystem_free_bytes",
+            "Room that is left on the file system of the embedded state store.",
+            condition.free,
+        ),
+        gauge(
+            "foghorn_store_filesystem_size_bytes",
+            "Size of the file system of the embedded state store.",
+            condition.total,
+        ),
+    ]
+}
+
+fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
+    let mut online = Gauge::new(
+        "foghorn_node_online",
+        "Whether the agent of the storage node is connected to this controller.",
+    );
+    let mut free = Gauge::new(
+        "foghorn_node_disk_free_bytes",
+        "Bytes that may still be written on the disk of the storage node.",
+    );
+    let mut size = Gauge::new(
+        "foghorn_node_disk_size_bytes",
+        "Size of the disk of the storage node, without what is reserved for root.",
+    );
+    let mut keep_free = Gauge::new(
+        "foghorn_node_keep_free_bytes",
+        "Captures to the storage node are refused when less than this would stay free.",
+    );
+    let mut stored = Gauge::new(
+        "foghorn_node_stored_bytes",
+        "Compressed bytes of all chunks on the storage node.",
+    );
+    let seconds = |end: Timestamp| end.as_millis() as f64 / 1000.0;
+    let mut ends = Gauge::new(
+        "foghorn_certificate_end_timestamp_seconds",
+        "When a certificate ends, as Unix time.",
     )
+    .with_known(
+        [("of", "authority"), ("name", "")],
+        ctx.trust.authority_ends().map(seconds),
+    )
+    .with_known(
+        [("of", "controller"), ("name", "")],
+        ctx.trust.server_ends().map(seconds),
+    );
+    let live = ctx.live.nodes();
+    let names: Vec<(StorageNodeId, String)> = ctx.state.read(|tables| {
+        let rows = tables.of::<StorageNode>().iter();
+        rows.filter_map(|row| Some((StorageNodeId::new(row.id)?, row.name.clone())))
+            .collect()
+    });
+    for (id, name) in &names {
+        let seen = live.get(id);
+        let label = [("node", name.as_str())];
+        online = online.with(
+            label,
+            f64::from(u8::from(seen.is_some_and(|node| node.online))),
+        );
+        let Some(seen) = seen else { continue };
+        free = free.with(label, seen.disk_free.bytes() as f64);
+        size = size.with(label, seen.disk_total.bytes() as f64);
+        keep_free = keep_free.with(label, seen.keep_free.bytes() as f64);
+        stored = stored.with(label, seen.stored_bytes.bytes() as f64);
+        ends = ends.with_known(
+            [("of", "node"), ("name", name)],
+            seen.certificate_ends.map(seconds),
+        );
+    }
+    vec![online, free, size, keep_free, stored, ends]
 }
 
 fn count<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, u32> {

@@ -11,12 +11,14 @@ use foghorn_rest_types::native::{ImageVersion, ImageVersions, Named, UndoRequest
 use foghorn_types::{HostId, ImageId, Role, TaskId, Timestamp, chain};
 use tracing::info;
 
+use super::damage;
 use super::error::Refused;
 use super::input::{Body, Id};
 use super::names::image_name;
 use super::nodes::node_view;
+use crate::agents::health::Health;
 use crate::api::routes::{Routes, delete, get, post};
-use crate::app::versions::{self, UndoError};
+use crate::app::versions::{self, UndoError, Unusable};
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::Image;
@@ -44,6 +46,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .named("images", "undo_image", "Make an earlier version of an image the present one")
                 .about("The version that was present is kept as an earlier one. Deploys that have begun keep theirs.")
                 .path::<ImageId>("id", "Id of the image.")
+                .rehearses()
                 .takes::<UndoRequest>()
                 .gives::<ImageVersions>(200, "The versions afterwards.")
                 .refuses(&[404, 409]),
@@ -55,6 +58,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .about("Storage nodes delete it when no deploy uses it any more.")
                 .path::<ImageId>("id", "Id of the image.")
                 .path::<u32>("version", "Number of the version.")
+                .rehearses()
                 .gives_nothing(204, "Its removal is ordered.")
                 .refuses(&[404, 409]),
         )
@@ -74,7 +78,15 @@ async fn undo(
     Id(image): Id<ImageId>,
     Body(body): Body<UndoRequest>,
 ) -> Result<Json<ImageVersions>, Refused> {
-    let lost = |content: &ImageContent| is_lost(&ctx, content);
+    let health = Health::now(&ctx.live);
+    let lost = |content: &ImageContent| {
+        if is_lost(&ctx, content) {
+            return Some(Unusable::Lost);
+        }
+        let at = health.of(content.manifest);
+        at.filter(|at| at.whole_on.is_empty())
+            .map(|_| Unusable::Damaged)
+    };
     let keep = ctx.settings.versions;
     let version = versions::undo(&ctx.state, image, body.version, keep, lost).await?;
     info!(%image, version, "made an earlier version of an image the present one");
@@ -138,6 +150,7 @@ fn view(ctx: &Ctx, image: ImageId) -> Option<ImageVersions> {
                 },
                 replaced: replaced.map(|at| at.to_string()),
                 kept_until: replaced.map(|at| (at + keep.keep).to_string()),
+                damaged: damage::of_content(&ctx.live.nodes(), tables, content),
                 ..version(tables, content)
             })
             .collect();
@@ -168,6 +181,7 @@ fn version(tables: &Tables, content: &ImageContent) -> ImageVersion {
         nodes: nodes.map(|node| node_view(tables, *node)).collect(),
         replaced: None,
         kept_until: None,
+        damaged: Vec::new(),
         tasks,
     }
 }
@@ -179,7 +193,7 @@ impl From<UndoError> for Refused {
             UndoError::NoImage(_) => Self::new(StatusCode::NOT_FOUND, text),
             UndoError::NoVersion { .. } => Self::field(StatusCode::NOT_FOUND, "version", text),
             UndoError::NothingKept(_) => Self::new(StatusCode::CONFLICT, text),
-            UndoError::IsPresent { .. } | UndoError::Lost { .. } => {
+            UndoError::IsPresent { .. } | UndoError::Lost { .. } | UndoError::Damaged { .. } => {
                 Self::field(StatusCode::CONFLICT, "version", text)
             }
             UndoError::State(refusal) => refusal.into(),

@@ -3,26 +3,38 @@
 
 mod audit;
 mod background;
+mod backups;
+mod boot_tokens;
+mod client_files;
 mod clients;
+mod damage;
 mod error;
+mod gauges;
+mod groups;
 mod health;
+mod hosts;
 mod image_versions;
+mod images;
 mod input;
 mod multicast;
 mod names;
 mod node_status;
 mod nodes;
 mod notes;
+mod notifications;
 mod orphans;
+mod paging;
 mod schedules;
 mod snapin_files;
 mod snapins;
 mod store;
 mod task_orders;
+mod task_view;
 mod tasks;
 pub mod telemetry;
 mod user_tracking;
 mod users;
+mod waking;
 mod wording;
 
 use std::sync::Arc;
@@ -44,22 +56,30 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new()
         .and(health::routes())
         .and(store::routes())
+        .and(backups::routes())
         .and(nodes::routes())
         .and(node_status::routes())
         .and(orphans::routes())
         .and(background::routes())
         .and(clients::routes())
+        .and(boot_tokens::routes())
+        .and(waking::routes())
+        .and(client_files::routes())
         .and(user_tracking::routes())
         .and(schedules::routes())
         .and(snapins::routes())
         .and(snapin_files::routes())
         .and(tasks::routes())
+        .and(hosts::routes())
+        .and(groups::routes())
+        .and(images::routes())
         .and(image_versions::routes())
         .and(task_orders::routes())
         .and(multicast::routes())
         .add(listen("/foghorn/v1/events", "events"))
         .add(listen("/events", "events_short").alias_of("events"))
         .and(audit::routes())
+        .and(notifications::routes())
         .and(users::routes())
 }
 

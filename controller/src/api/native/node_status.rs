@@ -1,58 +1,186 @@
-//! Every storage node as it is at this moment: linked or not, and how much room it has.
+//! Every storage node as it is at this moment: linked or not, how much room it has, what it holds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use foghorn_rest_types::native::{NodeList, NodeStatus};
-use foghorn_types::{Role, StorageNodeId};
+use foghorn_rest_types::native::{Named, NodeList, NodeStatus};
+use foghorn_types::{Role, StorageNodeId, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+use super::damage;
+use super::error::Refused;
+use super::input::{Id, Query};
+use super::names::image_name;
+use super::paging::{self, page};
 use crate::agents::live::NodeLive;
 use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
-use crate::state::classes::StorageNode;
+use crate::state::classes::{StorageGroup, StorageNode};
+use crate::state::enrolment::Standing;
+use crate::state::{Row, Tables};
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
-    Routes::new().add(
-        get("/foghorn/v1/nodes", list)
-            .needs(Role::ReadOnly)
-            .named("nodes", "nodes", "List the current state of storage nodes")
-            .gives::<NodeList>(200, "In the order of their numbers."),
-    )
+    Routes::new()
+        .add(
+            get("/foghorn/v1/nodes", list)
+                .needs(Role::ReadOnly)
+                .named("nodes", "nodes", "List the current state of storage nodes")
+                .query::<Asked>()
+                .gives::<NodeList>(200, "In the order of their numbers."),
+        )
+        .add(
+            get("/foghorn/v1/nodes/{id}", show)
+                .needs(Role::ReadOnly)
+                .named("nodes", "node", "Show the current state of a storage node")
+                .path::<StorageNodeId>("id", "Id of the node.")
+                .gives::<NodeStatus>(200, "The node with the images that it holds.")
+                .refuses(&[404]),
+        )
 }
 
-async fn list(State(ctx): State<Arc<Ctx>>) -> Json<NodeList> {
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// Where to continue: `next` of an earlier answer.
+    after: Option<StorageNodeId>,
+    /// Maximum number of nodes in the answer, 1 to 1000; default 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+}
+
+async fn list(
+    State(ctx): State<Arc<Ctx>>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<NodeList>, Refused> {
+    let limit = paging::limit(asked.limit)?;
     let live = ctx.live.nodes();
-    let nodes = ctx.state.read(|tables| {
-        let rows = tables.of::<StorageNode>().iter();
-        rows.filter_map(|row| Some(view(StorageNodeId::new(row.id)?, &row.name, &live)))
-            .collect()
+    let page = ctx.state.read(|tables| {
+        let counts = images_held(tables);
+        let after = asked.after.map(StorageNodeId::get);
+        let rows = tables.storage_nodes().after_id(false, after);
+        page(
+            rows,
+            limit,
+            |row| row.id.to_string(),
+            |row| {
+                let id = row.key()?;
+                let status = view(tables, row, live.get(&id))?;
+                Some(NodeStatus {
+                    image_count: counts.get(&id).copied().unwrap_or_default(),
+                    ..status
+                })
+            },
+        )
     });
-    Json(NodeList { nodes })
+    Ok(Json(NodeList {
+        nodes: page.items,
+        next: page.next,
+    }))
+}
+
+async fn show(
+    State(ctx): State<Arc<Ctx>>,
+    Id(node): Id<StorageNodeId>,
+) -> Result<Json<NodeStatus>, Refused> {
+    let live = ctx.live.node(node);
+    ctx.state
+        .read(|tables| {
+            let row = tables.storage_nodes().get(node.get())?;
+            let status = view(tables, row, live.as_ref())?;
+            let held = tables.contents().iter();
+            let held = held.filter(|content| content.nodes.contains(&node));
+            let images: Vec<_> = held
+                .map(|content| image_name(tables, content.image))
+                .collect();
+            Some(NodeStatus {
+                image_count: u32::try_from(images.len()).unwrap_or(u32::MAX),
+                images: Some(images),
+                ..status
+            })
+        })
+        .map(Json)
+        .ok_or_else(|| Refused::not_found("storage node", node))
+}
+
+/// How many images each node holds.
+fn images_held(tables: &Tables) -> HashMap<StorageNodeId, u32> {
+    let mut counts = HashMap::new();
+    for node in tables.contents().iter().flat_map(|content| &content.nodes) {
+        *counts.entry(*node).or_default() += 1;
+    }
+    counts
+}
+
+/// When the link of a node was last up.
+fn last_seen(live: &NodeLive) -> Option<Timestamp> {
+    let now = Timestamp::now();
+    if live.online {
+        return Some(now);
+    }
+    let down = live.down_since?;
+    Some(now - Instant::now().saturating_duration_since(down))
 }
 
 /// A node that has not reported since the controller started is offline, with nothing known.
-fn view(
-    id: StorageNodeId,
-    name: &str,
-    live: &std::collections::HashMap<StorageNodeId, NodeLive>,
-) -> NodeStatus {
-    let live = live.get(&id);
-    NodeStatus {
-        id,
-        name: name.to_owned(),
-        online: live.is_some_and(|node| node.online),
-        disk_total_bytes: live.map(|node| node.disk_total).unwrap_or_default(),
-        disk_free_bytes: live.map(|node| node.disk_free).unwrap_or_default(),
-        keep_free_bytes: live.map(|node| node.keep_free).unwrap_or_default(),
-        chunks_path: live
-            .map(|node| node.chunks_path.clone())
+fn view(tables: &Tables, row: &Row<StorageNode>, live: Option<&NodeLive>) -> Option<NodeStatus> {
+    let id = row.key()?;
+    let group = row.group().map(|group| Named {
+        id: group,
+        name: tables
+            .of::<StorageGroup>()
+            .get(group.get())
+            .map(|row| row.name.clone())
             .unwrap_or_default(),
-        problem: live
-            .map(|node| node.problem.clone())
-            .filter(|problem| !problem.is_empty()),
-        stored_bytes: live.map(|node| node.stored_bytes).unwrap_or_default(),
-        chunks: live.map_or(0, |node| node.chunks),
-        active_transfers: live.map_or(0, |node| node.active_transfers),
+    });
+    let standing = tables.enrolled_nodes().get(&id).map(|node| node.standing);
+    let unknown = NodeLive::default();
+    let figures = live.unwrap_or(&unknown);
+    Some(NodeStatus {
+        id,
+        name: row.name.clone(),
+        description: row.description.clone(),
+        storage_group: group,
+        enabled: row.is_enabled.is_yes(),
+        master: row.is_master.is_yes(),
+        max_clients: u32::try_from(row.max_clients).unwrap_or_default(),
+        online: figures.online,
+        last_seen: live.and_then(last_seen).map(|at| at.to_string()),
+        address: figures.quic_address.clone(),
+        addresses: addresses(figures),
+        ip: row.ip.clone(),
+        software: figures.software.clone(),
+        enrolled: standing.map(|standing| since(standing).to_string()),
+        revoked: matches!(standing, Some(Standing::Revoked { .. })),
+        certificate_ends: figures.certificate_ends.map(|at| at.to_string()),
+        disk_total_bytes: figures.disk_total,
+        disk_free_bytes: figures.disk_free,
+        keep_free_bytes: figures.keep_free,
+        chunks_path: figures.chunks_path.clone(),
+        problem: Some(figures.problem.clone()).filter(|problem| !problem.is_empty()),
+        stored_bytes: figures.stored_bytes,
+        chunks: figures.chunks,
+        active_transfers: figures.active_transfers,
+        damaged: live
+            .map(|live| damage::of_node(tables, id, live))
+            .unwrap_or_default(),
+        image_count: 0,
+        images: None,
+    })
+}
+
+/// A node of an earlier version reports one address only.
+fn addresses(node: &NodeLive) -> Vec<String> {
+    if node.quic_addresses.is_empty() && !node.quic_address.is_empty() {
+        return vec![node.quic_address.clone()];
     }
+    node.quic_addresses.clone()
+}
+
+fn since(standing: Standing) -> Timestamp {
+    let (Standing::Enrolled { at } | Standing::Revoked { at }) = standing;
+    at
 }

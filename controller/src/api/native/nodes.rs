@@ -1,22 +1,25 @@
 //! Storage nodes: the authority, joining, revoking, and the work asked of them.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use foghorn_proto::http::{CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{Job, Scrub, Sweep, VerifyImage, job};
 use foghorn_rest_types::native::{
-    DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named, SweepRequest,
+    DamagedChunk, DamagedRecord, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named,
+    SweepRequest,
 };
 use foghorn_types::{ImageId, Role, StorageNodeId, Timestamp};
 
 use super::error::Refused;
 use super::input::{Body, Id};
+use super::names::snapins_of;
 use crate::agents::jobs::{JobState, JobWork};
 use crate::api::routes::{Routes, get, post};
 use crate::app::enrolment;
@@ -67,6 +70,7 @@ fn joining() -> Routes<Arc<Ctx>> {
                     "revoke_node",
                     "Revoke the certificate of a node's agent",
                 )
+                .rehearses()
                 .path::<StorageNodeId>("id", "Id of the node.")
                 .gives_nothing(204, "It is revoked.")
                 .refuses(&[404]),
@@ -143,11 +147,30 @@ async fn authority(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
     )
 }
 
+/// The address of this machine by which the caller has come: it reaches the link there as well.
+fn used_address(headers: &HeaderMap) -> Option<IpAddr> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let host = match host.parse::<SocketAddr>() {
+        Ok(address) => address.ip(),
+        Err(_) => host.trim_matches(['[', ']']).parse().ok()?,
+    };
+    foghorn_reach::own_addresses()
+        .contains(&host)
+        .then_some(host)
+}
+
 async fn enrol(
     State(ctx): State<Arc<Ctx>>,
+    headers: HeaderMap,
     Body(request): Body<EnrolRequest>,
 ) -> Result<Json<EnrolResponse>, Refused> {
-    Ok(Json(enrolment::enrol(&ctx, &request).await?))
+    let mut answer = enrolment::enrol(&ctx, &request).await?;
+    if let Some(port) = ctx.settings.link_everywhere
+        && let Some(address) = used_address(&headers)
+    {
+        answer.link_address = SocketAddr::new(address, port).to_string();
+    }
+    Ok(Json(answer))
 }
 
 async fn join_token(
@@ -283,8 +306,25 @@ fn job_view(tables: &Tables, state: JobState) -> JobStatus {
         chunk: damage.chunk.to_string(),
         problem: damage.problem,
         images: damage.images.into_iter().map(image).collect(),
+        snapins: damage
+            .files
+            .iter()
+            .flat_map(|file| snapins_of(tables, *file))
+            .collect(),
+    });
+    let records = state.records.into_iter().map(|damage| DamagedRecord {
+        manifest: damage.manifest,
+        snapins: damage
+            .file
+            .map(|file| snapins_of(tables, file))
+            .unwrap_or_default(),
+        file: damage.file,
+        path: Some(damage.path).filter(|path| !path.is_empty()),
+        problem: damage.problem,
+        images: damage.images.into_iter().map(image).collect(),
     });
     JobStatus {
+        damaged_records: records.collect(),
         job: state.job,
         node: node_view(tables, state.node),
         work: match state.work {

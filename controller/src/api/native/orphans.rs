@@ -5,13 +5,16 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use foghorn_rest_types::native::{AdoptRequest, DropRequest, JobCreated, Orphan, OrphanList};
+use foghorn_rest_types::native::{
+    AdoptRequest, DropRequest, JobCreated, Named, Orphan, OrphanList,
+};
 use foghorn_types::{Role, chain};
 
 use super::error::Refused;
 use super::input::Body;
 use super::names::image_name;
 use super::nodes::node_view;
+use crate::agents::live::NodeLive;
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, get, post};
 use crate::app::orphans::{self, AdoptError, DropError};
@@ -36,6 +39,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .needs(Role::Administrator)
                 .named("nodes", "adopt_orphan", "Make unknown content that of an image")
                 .about("The node reads and checks all of it first. The job's state says when it has become the image's.")
+                .rehearses()
                 .takes::<AdoptRequest>()
                 .gives::<JobCreated>(202, "The job.")
                 .refuses(&[404, 409, 503]),
@@ -44,6 +48,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/orphans/drop", drop)
                 .needs(Role::Administrator)
                 .named("nodes", "drop_orphan", "Delete unknown content from storage nodes")
+                .rehearses()
                 .takes::<DropRequest>()
                 .gives_nothing(204, "Its removal is ordered.")
                 .refuses(&[404]),
@@ -52,14 +57,17 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
 
 async fn list(State(ctx): State<Arc<Ctx>>) -> Json<OrphanList> {
     let found = orphans::list(&ctx);
-    let orphans = ctx
-        .state
-        .read(|tables| found.into_iter().map(|one| view(tables, one)).collect());
+    let nodes = ctx.live.nodes();
+    let orphans = ctx.state.read(|tables| {
+        let one = |one: orphans::Orphan| view(tables, nodes.get(&one.node), one);
+        found.into_iter().map(one).collect()
+    });
     Json(OrphanList { orphans })
 }
 
-fn view(tables: &Tables, orphan: orphans::Orphan) -> Orphan {
+fn view(tables: &Tables, live: Option<&NodeLive>, orphan: orphans::Orphan) -> Orphan {
     let node = node_view(tables, orphan.node);
+    let origin = |manifest| live.and_then(|live| live.origins.get(manifest));
     match orphan.what {
         Stored::Image(image, manifest) => Orphan {
             node,
@@ -67,6 +75,13 @@ fn view(tables: &Tables, orphan: orphans::Orphan) -> Orphan {
             manifest: Some(manifest),
             file: None,
             has_other_content: tables.contents().get(&image).is_some(),
+            captured: origin(&manifest).map(|origin| origin.captured.to_string()),
+            captured_from: origin(&manifest).and_then(|origin| {
+                let (id, name) = origin.host.clone()?;
+                Some(Named { id, name })
+            }),
+            used_bytes: origin(&manifest).map(|origin| origin.used),
+            stored_bytes: origin(&manifest).map(|origin| origin.stored),
         },
         Stored::File(file) => Orphan {
             node,
@@ -74,6 +89,10 @@ fn view(tables: &Tables, orphan: orphans::Orphan) -> Orphan {
             manifest: None,
             file: Some(file),
             has_other_content: false,
+            captured: None,
+            captured_from: None,
+            used_bytes: None,
+            stored_bytes: None,
         },
     }
 }

@@ -4,14 +4,24 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use foghorn_rest_types::condition::Condition;
 use foghorn_rest_types::store::StoreCondition;
-use foghorn_types::Role;
+use foghorn_types::{Role, Timestamp};
 
 use crate::api::routes::{Routes, get};
+use crate::app::condition;
 use crate::ctx::Ctx;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
-    Routes::new().add(
+    let condition = get("/foghorn/v1/condition", troubles)
+        .needs(Role::ReadOnly)
+        .named("health", "condition", "Show what hinders the installation")
+        .about(
+            "Plugins that are not called, tasks that failed, files without all their copies, and \
+             where agents connect to the controller that answers.",
+        )
+        .gives::<Condition>(200, "The condition.");
+    Routes::new().add(condition).add(
         get("/foghorn/v1/store", show)
             .needs(Role::ReadOnly)
             .named("health", "store", "Show the condition of the state store")
@@ -20,6 +30,10 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             )
             .gives::<StoreCondition>(200, "The condition; also when the store does not work."),
     )
+}
+
+async fn troubles(State(ctx): State<Arc<Ctx>>) -> Json<Condition> {
+    Json(condition::of(&ctx, Timestamp::now()))
 }
 
 async fn show(State(ctx): State<Arc<Ctx>>) -> Json<StoreCondition> {

@@ -1,5 +1,4 @@
-//! Ordering imaging tasks in Foghorn's own words: for a host, for several or for a group, and
-//! either all of them get theirs or none does.
+//! Ordering imaging tasks in Foghorn's own words: for a host, for several or for a group.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,20 +6,23 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use foghorn_rest_types::tasks::{TaskCreated, TaskKind, TaskRequest, TasksCreated};
+use foghorn_rest_types::multicast::HostLeftOut;
+use foghorn_rest_types::tasks::{TaskCreated, TaskKind, TaskPlanned, TaskRequest, TasksCreated};
 use foghorn_types::{Role, TaskTypeId, Timestamp};
 use tracing::info;
 
 use super::error::Refused;
 use super::input::{Body, MOST_HOSTS};
 use super::multicast::Asked;
+use crate::agents::health::Health;
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, post};
 use crate::app::sessions::Terms;
 use crate::app::tasks::{
-    self, AllMade, Made, OrderTasksError, Origin, Request, Wanted, Whom, Wish,
+    self, AllMade, Made, OrderTasksError, Origin, Planned, Request, Wanted, Whom, Wish, Without,
 };
 use crate::ctx::Ctx;
+use crate::state::rehearsal::is_on;
 use crate::state::{Refusal, TaskRefusal};
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
@@ -28,14 +30,16 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         post("/foghorn/v1/tasks", create)
             .needs(Role::Operator)
             .named("tasks", "create_imaging_tasks",
-                "Deploy to hosts or capture one: all of them or none")
+                "Deploy to hosts, or capture one")
             .about(
-                "When one of the hosts is refused, no task is created and no host is changed; the answer names the host and \
-                 the field. An image that is given becomes the image of each host,
-                     as if the host had been edited first.",
+                "Hosts that cannot have a task, for instance because they have one already, are left out and named in the \
+                 answer; with `all_or_nothing`, or when there is no other host, the order is refused, no task is created and \
+                 no host is changed. An image that is given becomes the image of each host that gets a task, as if the host \
+                 had been edited first.",
             )
+            .rehearses()
             .takes::<TaskRequest>()
-            .gives::<TasksCreated>(201, "The tasks, one for each host.")
+            .gives::<TasksCreated>(201, "The tasks, one for each host that could have one.")
             .refuses(&[404, 409]),
     )
 }
@@ -63,10 +67,13 @@ async fn create(
             .map(str::to_owned),
         deadline: ctx.settings.task_deadline + wait,
         now,
+        health: Arc::new(Health::now(&ctx.live)),
         ticket: None,
+        order: 0,
     };
     let wish = Wish {
         image: body.image,
+        all_or_nothing: body.all_or_nothing,
         request: &request,
         origin: &origin,
         glance: &*ctx.live,
@@ -74,9 +81,13 @@ async fn create(
     let made = tasks::create_for_all(&ctx.state, &whom, &wish)
         .await
         .map_err(|error| refused(error, whom.field()))?;
+    if is_on() {
+        return Ok((StatusCode::OK, Json(view(made))));
+    }
     info!(
         kind = ?body.kind,
         tasks = made.tasks.len(),
+        left_out = made.left_out.len(),
         sessions = ?made.sessions.iter().map(|id| id.get()).collect::<Vec<_>>(),
         "imaging tasks created"
     );
@@ -196,7 +207,9 @@ fn refused(error: OrderTasksError, whom: &str) -> Refused {
 /// The request is right where only what a node holds is in its way.
 fn status_of(why: &Refusal) -> StatusCode {
     match why {
-        Refusal::Task(TaskRefusal::UnknownContent { .. }) => StatusCode::CONFLICT,
+        Refusal::Task(TaskRefusal::UnknownContent { .. } | TaskRefusal::DamagedImage { .. }) => {
+            StatusCode::CONFLICT
+        }
         _ => StatusCode::BAD_REQUEST,
     }
 }
@@ -207,8 +220,19 @@ fn view(made: AllMade) -> TasksCreated {
         host: made.host,
         image: made.image,
     };
+    let planned = |planned: Planned| TaskPlanned {
+        host: planned.host,
+        image: planned.image,
+    };
+    let left_out = |without: Without| HostLeftOut {
+        host: without.host,
+        reason: without.why.reason(),
+        name: without.name,
+    };
     TasksCreated {
         tasks: made.tasks.into_iter().map(created).collect(),
         sessions: made.sessions,
+        left_out: made.left_out.into_iter().map(left_out).collect(),
+        planned: made.planned.into_iter().map(planned).collect(),
     }
 }

@@ -1,36 +1,27 @@
-//! Imaging tasks and the contents of images, in Foghorn's own words: with the reason of a failure,
-//! and in bytes.
+//! Tasks in Foghorn's own words: with the reason of a failure, and in bytes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use foghorn_lifecycle::{Client, Outcome, TaskState};
-use foghorn_rest_types::native::{
-    ImageContent, ImageDisk, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus,
-};
-use foghorn_types::{ImageId, Role, TaskId};
+use foghorn_rest_types::native::{TaskList, TaskPhase, TaskStatus};
+use foghorn_types::{GroupId, HostId, ImageId, Role, TaskId, TaskTypeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Refused;
-use super::image_versions::captured_from;
 use super::input::{Id, Query};
-use super::multicast;
-use super::names::image_name;
-use super::nodes::node_view;
-use super::notes;
-use crate::agents::live::{Live, TransferProgress};
+use super::paging::{self, Page, page};
+use super::{hosts, task_view};
+use crate::agents::live::Live;
 use crate::api::routes::{Routes, get};
-use crate::app::versions;
 use crate::ctx::Ctx;
-use crate::state::Tables;
-use crate::state::classes::{Host, Image};
-use crate::state::content::ContentDisk;
-use crate::state::run::{Run, RunKind};
+use crate::state::classes::Task;
+use crate::state::{Row, Tables};
 
-/// Tasks in one list at most.
+/// Ids in one request at most.
 const MOST_IDS: usize = 1000;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
@@ -38,38 +29,148 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/tasks", list)
                 .needs(Role::ReadOnly)
-                .named(
-                    "tasks",
-                    "imaging_tasks",
-                    "List imaging tasks with their progress",
+                .named("tasks", "imaging_tasks", "List tasks with their progress")
+                .about(
+                    "Without parameters: the imaging tasks that have not ended, the oldest first. A parameter that is given \
+                     leaves out what it does not name; `state=all` and `work=all` leave out nothing.",
                 )
-                .query::<Ids>()
-                .gives::<TaskList>(200, "In the order of the ids."),
+                .query::<Asked>()
+                .gives::<TaskList>(200, "By id, or in the order of `ids`."),
         )
         .add(
             get("/foghorn/v1/tasks/{id}", show)
                 .needs(Role::ReadOnly)
-                .named(
-                    "tasks",
-                    "imaging_task",
-                    "Show an imaging task with its progress",
-                )
+                .named("tasks", "imaging_task", "Show a task with its progress")
                 .path::<TaskId>("id", "Id of the task.")
                 .gives::<TaskStatus>(200, "The task.")
                 .refuses(&[404]),
         )
-        .add(
-            get("/foghorn/v1/images/{id}", image)
-                .needs(Role::ReadOnly)
-                .named(
-                    "images",
-                    "image_content",
-                    "Show what an image contains and where it is",
-                )
-                .path::<ImageId>("id", "Id of the image.")
-                .gives::<ImageStatus>(200, "The image.")
-                .refuses(&[404]),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// At most 1000 ids separated by commas, of tasks of any state and kind; other parameters are
+    /// not allowed with it.
+    ids: Option<String>,
+    /// Only tasks in this state; default `active`.
+    #[serde(default)]
+    state: States,
+    /// Only tasks that do this; default `imaging`.
+    #[serde(default)]
+    work: Works,
+    /// Only tasks of this host, by id.
+    host: Option<HostId>,
+    /// Only tasks of hosts that are in this group now, by id.
+    group: Option<GroupId>,
+    /// Only tasks with this image, by id.
+    image: Option<ImageId>,
+    /// Only tasks that were created since this time, RFC 3339.
+    since: Option<String>,
+    /// Which come first; default `oldest`.
+    #[serde(default)]
+    order: Order,
+    /// Where to continue: `next` of an earlier answer.
+    after: Option<TaskId>,
+    /// Maximum number of tasks in the answer, 1 to 1000; default 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum States {
+    #[default]
+    Active,
+    Ended,
+    All,
+    Queued,
+    Assigned,
+    CheckedIn,
+    Running,
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Works {
+    #[default]
+    Imaging,
+    All,
+    Deploy,
+    Capture,
+    Snapins,
+    Inventory,
+    WakeUp,
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Order {
+    #[default]
+    Oldest,
+    Newest,
+}
+
+impl Asked {
+    fn has_filters(&self) -> bool {
+        let chosen = (self.state, self.work, self.order);
+        chosen != (States::default(), Works::default(), Order::default())
+            || self.host.is_some()
+            || self.group.is_some()
+            || self.image.is_some()
+            || self.since.is_some()
+            || self.after.is_some()
+            || self.limit.is_some()
+    }
+}
+
+impl States {
+    fn has(self, phase: TaskPhase) -> bool {
+        match self {
+            Self::Active => !phase.is_finished(),
+            Self::Ended => phase.is_finished(),
+            Self::All => true,
+            Self::Queued => phase == TaskPhase::Queued,
+            Self::Assigned => phase == TaskPhase::Assigned,
+            Self::CheckedIn => phase == TaskPhase::CheckedIn,
+            Self::Running => phase == TaskPhase::Running,
+            Self::Complete => phase == TaskPhase::Complete,
+            Self::Failed => phase == TaskPhase::Failed,
+            Self::Cancelled => phase == TaskPhase::Cancelled,
+        }
+    }
+
+    /// Whether only tasks that have not ended are meant: there are few of them.
+    fn is_active(self) -> bool {
+        matches!(
+            self,
+            Self::Active | Self::Queued | Self::Assigned | Self::CheckedIn | Self::Running
         )
+    }
+}
+
+impl Works {
+    fn has(self, kind: Option<TaskTypeId>) -> bool {
+        use foghorn_rest_types::native::TaskWork;
+        let work = task_view::work(kind);
+        match self {
+            Self::All => true,
+            Self::Imaging => kind.is_some_and(TaskTypeId::is_imaging),
+            Self::Deploy => work == TaskWork::Deploy,
+            Self::Capture => work == TaskWork::Capture,
+            Self::Snapins => work == TaskWork::Snapins,
+            Self::Inventory => work == TaskWork::Inventory,
+            Self::WakeUp => work == TaskWork::WakeUp,
+            Self::Other => work == TaskWork::Other,
+        }
+    }
 }
 
 async fn show(
@@ -77,191 +178,110 @@ async fn show(
     Id(task): Id<TaskId>,
 ) -> Result<Json<TaskStatus>, Refused> {
     ctx.state
-        .read(|tables| {
-            tables
-                .runs()
-                .get(&task)
-                .map(|run| view(tables, &ctx.live, run))
-        })
+        .read(|tables| task_view::of(tables, &ctx.live, task))
         .map(Json)
-        .ok_or_else(|| Refused::not_found("imaging task", task))
+        .ok_or_else(|| Refused::not_found("task", task))
 }
 
-#[derive(Deserialize, JsonSchema)]
-struct Ids {
-    /// At most 1000 ids separated by commas; default: the tasks that have not ended.
-    ids: Option<String>,
-}
-
-/// The tasks with these ids; without ids, those that have not ended.
 async fn list(
     State(ctx): State<Arc<Ctx>>,
-    Query(query): Query<Ids>,
+    Query(asked): Query<Asked>,
 ) -> Result<Json<TaskList>, Refused> {
-    let bad = |why: String| Refused::field(StatusCode::BAD_REQUEST, "ids", why);
-    let Some(text) = query.ids else {
-        let tasks = ctx.state.read(|tables| {
-            tables
-                .runs()
-                .active()
-                .map(|run| view(tables, &ctx.live, run))
+    if let Some(text) = &asked.ids {
+        if asked.has_filters() {
+            return Err(bad(
+                "ids",
+                "other parameters are not allowed with it".to_owned(),
+            ));
+        }
+        let ids = ids(text)?;
+        let view = |tables: &_| {
+            ids.iter()
+                .filter_map(|id| task_view::of(tables, &ctx.live, *id))
                 .collect()
-        });
-        return Ok(Json(TaskList { tasks }));
-    };
+        };
+        let tasks = ctx.state.read(view);
+        return Ok(Json(TaskList { tasks, next: None }));
+    }
+    let limit = paging::limit(asked.limit)?;
+    let since = asked.since.as_deref().map(str::parse::<Timestamp>);
+    let since = since
+        .transpose()
+        .map_err(|error| bad("since", error.to_string()))?;
+    let page = ctx
+        .state
+        .read(|tables| found(tables, &ctx.live, &asked, since, limit));
+    Ok(Json(TaskList {
+        tasks: page.items,
+        next: page.next,
+    }))
+}
+
+fn bad(field: &str, why: String) -> Refused {
+    Refused::field(StatusCode::BAD_REQUEST, field, why)
+}
+
+fn ids(text: &str) -> Result<Vec<TaskId>, Refused> {
     let parse = |id: &str| {
-        id.trim()
-            .parse::<TaskId>()
-            .map_err(|_| bad(format!("{id:?} is not an id")))
+        let parsed = id.trim().parse::<TaskId>();
+        parsed.map_err(|_| bad("ids", format!("{id:?} is not an id")))
     };
     let ids = text.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
     if ids.len() > MOST_IDS {
-        return Err(bad(format!("at most {MOST_IDS} at a time")));
+        return Err(bad("ids", format!("at most {MOST_IDS} at a time")));
     }
-    let tasks = ctx.state.read(|tables| {
-        ids.iter()
-            .filter_map(|id| Some(view(tables, &ctx.live, tables.runs().get(id)?)))
-            .collect()
-    });
-    Ok(Json(TaskList { tasks }))
+    Ok(ids)
 }
 
-fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
-    let (state, reason) = phase(run.life.state());
-    let finished = match run.life.state() {
-        TaskState::Finished { at, .. } => Some(at.to_string()),
-        _ => None,
+fn found(
+    tables: &Tables,
+    live: &Live,
+    asked: &Asked,
+    since: Option<Timestamp>,
+    limit: usize,
+) -> Page<TaskStatus> {
+    let members: Option<HashSet<u32>> = asked.group.map(|group| hosts::members(tables, group));
+    let is_meant = |row: &Row<Task>| {
+        asked.work.has(row.kind)
+            && asked.host.is_none_or(|host| host.get() == row.host)
+            && members.as_ref().is_none_or(|all| all.contains(&row.host))
+            && asked.image.is_none_or(|image| image.get() == row.image)
+            && since.is_none_or(|since| row.created_time.0.is_some_and(|at| at >= since))
+            && asked.state.has(task_view::state_of(tables, row))
     };
-    let notes = notes::of_task(tables, run);
-    let version_is_fixed = matches!(
-        run.kind,
-        RunKind::Deploy {
-            manifest: Some(_),
-            ..
-        }
-    );
-    TaskStatus {
-        task: run.task,
-        state,
-        reason,
-        host: Named {
-            id: run.host,
-            name: tables
-                .of::<Host>()
-                .get(run.host.get())
-                .map(|row| row.name.clone())
-                .unwrap_or_default(),
+    page(
+        rows(tables, asked),
+        limit,
+        |row| row.id.to_string(),
+        |row| {
+            is_meant(row)
+                .then(|| task_view::of(tables, live, row.key()?))
+                .flatten()
         },
-        image: image_name(tables, run.image),
-        image_version: versions::of_run(tables, run).and_then(|fixed| fixed.version),
-        version_is_fixed,
-        part: run.scope.part,
-        disks: disks_of_task(tables, run),
-        node: run.node().map(|node| node_view(tables, node).name),
-        progress: live
-            .progress(run.task)
-            .filter(|_| !run.is_finished())
-            .map(|progress| progress_view(&progress)),
-        multicast: multicast::of_task(tables, live, run),
-        created: run.created.to_string(),
-        started: run.life.started().map(|time| time.to_string()),
-        finished,
-        deadline: run.deadline().to_string(),
-        notes: notes::views(&notes),
-        more_notes: notes.more(),
+    )
+}
+
+/// The rows that may be meant, in their order, behind the place where the request continues.
+fn rows<'t>(
+    tables: &'t Tables,
+    asked: &Asked,
+) -> Box<dyn Iterator<Item = &'t Arc<Row<Task>>> + 't> {
+    let tasks = tables.tasks();
+    let (backwards, after) = (asked.order == Order::Newest, asked.after.map(TaskId::get));
+    let indexed = match (asked.host, asked.state.is_active()) {
+        (Some(host), true) => tasks.by(Task::ACTIVE_BY_HOST, host.get().into()),
+        (Some(host), false) => tasks.by(Task::BY_HOST, host.get().into()),
+        (None, true) => tasks.by(Task::ACTIVE, 0),
+        (None, false) => return tasks.after_id(backwards, after),
+    };
+    let follows = move |row: &&'t Arc<Row<Task>>| match after {
+        None => true,
+        Some(after) if backwards => row.id < after,
+        Some(after) => row.id > after,
+    };
+    if backwards {
+        Box::new(indexed.rev().filter(follows))
+    } else {
+        Box::new(indexed.filter(follows))
     }
-}
-
-/// The disks of the image that a task deploys, while the image is still the one that was ordered.
-fn disks_of_task(tables: &Tables, run: &Run) -> Vec<ImageDisk> {
-    versions::content_of(tables, run).map_or_else(Vec::new, |content| {
-        content.disks.iter().map(disk_view).collect()
-    })
-}
-
-fn disk_view(disk: &ContentDisk) -> ImageDisk {
-    ImageDisk {
-        size: disk.size,
-        sector_size: disk.sector_size,
-        start: disk.start,
-        minimum_size: disk.minimum,
-        name: disk.name.clone(),
-    }
-}
-
-/// The state's public name and the reason of an end that was no success.
-pub(super) fn phase(state: &TaskState) -> (TaskPhase, Option<String>) {
-    match state {
-        TaskState::Queued {
-            client: Client::Awaited,
-        } => (TaskPhase::Queued, None),
-        // It waits for a node, but the client is there, which is what people look for.
-        TaskState::Queued {
-            client: Client::CheckedIn,
-        }
-        | TaskState::CheckedIn { .. } => (TaskPhase::CheckedIn, None),
-        TaskState::Assigned { .. } => (TaskPhase::Assigned, None),
-        TaskState::Running { .. } => (TaskPhase::Running, None),
-        TaskState::Finished {
-            outcome: Outcome::Complete,
-            ..
-        } => (TaskPhase::Complete, None),
-        TaskState::Finished {
-            outcome: Outcome::Failed { reason, .. },
-            ..
-        } => (TaskPhase::Failed, Some(reason.clone())),
-        TaskState::Finished {
-            outcome: Outcome::Cancelled { reason },
-            ..
-        } => (TaskPhase::Cancelled, Some(reason.clone())),
-    }
-}
-
-fn progress_view(progress: &TransferProgress) -> TaskProgress {
-    TaskProgress {
-        bytes_done: progress.bytes_done,
-        bytes_total: progress.bytes_total,
-        bytes_wire: progress.bytes_wire,
-        rate_bytes_per_second: progress.rate,
-        eta_seconds: progress.eta.as_secs(),
-        limiting_stage: progress
-            .limiting_stage
-            .map(|stage| stage.as_str().to_owned()),
-        bytes_reused: progress.bytes_reused,
-    }
-}
-
-async fn image(
-    State(ctx): State<Arc<Ctx>>,
-    Id(image): Id<ImageId>,
-) -> Result<Json<ImageStatus>, Refused> {
-    ctx.state
-        .read(|tables| {
-            tables.of::<Image>().get(image.get())?;
-            let content = tables.contents().get(&image).map(|content| ImageContent {
-                manifest: content.manifest,
-                version: content.version,
-                captured_from: content.from.as_ref().map(captured_from),
-                part: content.part,
-                disks: content.disks.iter().map(disk_view).collect(),
-                logical_bytes: content.logical_bytes,
-                used_bytes: content.used_bytes,
-                stored_bytes: content.stored_bytes,
-                new_bytes: content.new_bytes,
-                captured: content.captured_at.to_string(),
-                nodes: content
-                    .nodes
-                    .iter()
-                    .map(|node| node_view(tables, *node))
-                    .collect(),
-                notes: notes::views(&content.notes),
-                more_notes: content.notes.more(),
-            });
-            Some(ImageStatus {
-                image: image_name(tables, image),
-                content,
-            })
-        })
-        .map(Json)
-        .ok_or_else(|| Refused::not_found("image", image))
 }

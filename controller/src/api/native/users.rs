@@ -39,6 +39,7 @@ fn users() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/users", create)
                 .needs(Role::Administrator)
                 .named("users", "create_user", "Create a user")
+                .rehearses()
                 .takes::<NewUser>()
                 .gives::<UserCreated>(201, "The user, with a token shown once.")
                 .refuses(&[404, 409]),
@@ -56,6 +57,7 @@ fn users() -> Routes<Arc<Ctx>> {
                 .needs(Role::Administrator)
                 .named("users", "edit_user", "Change a user")
                 .path::<NonZeroU32>("id", "Id of the user.")
+                .rehearses()
                 .takes::<UserEdit>()
                 .gives::<UserView>(200, "The user.")
                 .refuses(&[404, 409]),
@@ -65,6 +67,7 @@ fn users() -> Routes<Arc<Ctx>> {
                 .needs(Role::Administrator)
                 .named("users", "remove_user", "Remove a user")
                 .path::<NonZeroU32>("id", "Id of the user.")
+                .rehearses()
                 .gives_nothing(204, "The user is removed.")
                 .refuses(&[404, 409]),
         )
@@ -111,6 +114,7 @@ fn api_as_a_whole() -> Routes<Arc<Ctx>> {
                     "set_api",
                     "Turn the dialects of other servers on or off",
                 )
+                .rehearses()
                 .takes::<ApiSwitch>()
                 .gives::<ApiSwitch>(200, "The switch."),
         )
@@ -118,6 +122,7 @@ fn api_as_a_whole() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/api/token", api_token)
                 .needs(Role::Administrator)
                 .named("users", "api_token", "Replace the API token")
+                .rehearses()
                 .gives::<TokenMade>(200, "The token, shown once."),
         )
 }

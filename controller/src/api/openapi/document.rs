@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::Paths;
-use super::{classes, fog, native};
+use super::{classes, fog, native, tags};
 use crate::api::routes::Declared;
 use crate::state::schema::ClassSchema;
 
@@ -31,7 +31,8 @@ pub(super) fn build(described: &[ClassSchema], routes: &[Declared]) -> Value {
         },
         "servers": [{"url": "/", "description": "The controller that serves this page."}],
         "security": [{"api_token": [], "user_token": []}, {"api_token": [], "password": []}],
-        "tags": tags(described),
+        "tags": tags::all(described),
+        "x-tagGroups": tags::groups(described),
         "paths": paths.finish(),
         "components": {
             "securitySchemes": security(),
@@ -46,45 +47,6 @@ const INTRODUCTION: &str = "\
 Foghorn images fleets of computers. Routes under `/fog` speak FOG's dialect: every stored field is a text, lists are \
 `{\"count\": …, \"<class>s\": […]}`, and some refusals are 500 or 501 because FOG's are; their body says why. Routes under \
 `/foghorn/v1` are Foghorn's own: ids are numbers, sizes are bytes, times are RFC 3339 in UTC.";
-
-fn tags(described: &[ClassSchema]) -> Value {
-    let own = [
-        ("system", "Test of the API."),
-        (
-            "health",
-            "For load balancers and Prometheus. No credentials.",
-        ),
-        (
-            "enrolment",
-            "How agents and clients get their certificates.",
-        ),
-        ("hosts", "Further routes of hosts."),
-        ("nodes", "Current state of storage nodes."),
-        ("tasks", "Imaging tasks with their progress, in bytes."),
-        (
-            "multicast",
-            "Deploys to several hosts with one stream, with one row per receiver.",
-        ),
-        ("snapins", "Files of snapins, and their execution on hosts."),
-        ("events", "Changes and progress, as server-sent events."),
-        (
-            "users",
-            "Users, the state and token of the API, the audit log.",
-        ),
-        ("images", "Contents of images."),
-        (
-            "background",
-            "What the controller does by itself, and how its last rounds ended.",
-        ),
-    ];
-    let own = own
-        .iter()
-        .map(|(name, about)| json!({"name": name, "description": about}));
-    let classes = described
-        .iter()
-        .map(|class| json!({"name": class.name, "description": classes::sentence(&class.about)}));
-    Value::Array(classes.chain(own).collect())
-}
 
 fn security() -> Value {
     json!({
@@ -141,6 +103,12 @@ fn parameters() -> Value {
             "Last-Event-ID",
             "Id of the last received event; takes precedence over since.",
             json!({"type": "string", "pattern": "^[0-9]*$"}),
+        ),
+        "DryRun": query(
+            "dry_run",
+            "Check everything that can be refused and store nothing; the answer is a refusal, or 200 with the header \
+             `foghorn-dry-run`.",
+            json!({"type": "boolean"}),
         ),
         "Start": query("start", "Number of objects to skip.", number()),
         "Length": query("length", "Maximum number of objects in the answer; default: all.",
@@ -205,11 +173,11 @@ fn responses() -> Value {
         "Conflict": error("The state of the objects does not allow it, where a FOG server would not refuse it: an image is in use or protected, has no content, or does not fit."),
         "KeyBusy": error("The state of the objects does not allow it; or the same request with this Idempotency-Key is being carried out; try again after Retry-After."),
         "KeyReused": error("The Idempotency-Key was used for a different request; nothing was changed."),
-        "TooMany": {"description": "Too many failed log-ins; try again after Retry-After."},
+        "TooMany": {"description": "Too many failed log-ins, connections or requests at a time; try again after Retry-After."},
         "MissingField": error("A required field is missing."),
         "Refused": error("Refused, as in FOG: the name is in use, a value is invalid, a task cannot be created."),
         "Unknown": maybe("No such class, route or method (no body), or no such task type."),
-        "Unavailable": error("The state store did not answer; the same request may succeed later."),
+        "Unavailable": error("The state store did not answer, or too many requests are under way; the same request may succeed later."),
         "Problem": {
             "description": "Refused; the body names the field.",
             "content": {"application/json": {"schema": classes::schema_ref("Problem")}},

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::classes::{or_less, schema_ref};
 use super::operation::{Operation, Paths};
+use super::tags;
 use crate::api::fog::needed;
 use crate::state::schema::ClassSchema;
 
@@ -51,7 +52,7 @@ fn add(paths: &mut Paths, method: &str, path: &str, operation: Operation) {
 pub(super) fn add_system(paths: &mut Paths) {
     for word in ["info", "status"] {
         let operation = Operation::new(
-            "system",
+            tags::system(),
             &format!("system_{word}"),
             "Test whether the API works for the caller",
         )
@@ -66,19 +67,23 @@ pub(super) fn add_system(paths: &mut Paths) {
         add(paths, "get", &format!("/fog/system/{word}"), operation);
     }
     let text = json!({"type": "string"});
-    let version = Operation::new("system", "get_version", "The version of FOG's dialect")
-        .about(
-            "A version of FOG 1.5, by which clients tell its routes from those of 1.6. With \
+    let version = Operation::new(
+        tags::system(),
+        "get_version",
+        "The version of FOG's dialect",
+    )
+    .about(
+        "A version of FOG 1.5, by which clients tell its routes from those of 1.6. With \
              `clientver` or `client` in the query, that of FOG's client for installed machines.",
-        )
-        .open()
-        .in_query(
-            "clientver",
-            "Ask for the version of the client.",
-            text.clone(),
-        )
-        .gives_as(200, "The version, such as `1.5.8`.", "text/plain", text)
-        .may_fail(&[(404, "NotFound")]);
+    )
+    .open()
+    .in_query(
+        "clientver",
+        "Ask for the version of the client.",
+        text.clone(),
+    )
+    .gives_as(200, "The version, such as `1.5.8`.", "text/plain", text)
+    .may_fail(&[(404, "NotFound"), (429, "TooMany"), (503, "Unavailable")]);
     add(paths, "get", "/fog/service/getversion.php", version);
 }
 
@@ -114,7 +119,7 @@ pub(super) fn add_search(described: &[ClassSchema], paths: &mut Paths) {
         },
     });
     let length = json!({"type": "integer", "minimum": 0, "maximum": 100, "default": 20});
-    let search = Operation::new("system", "search_all", "Search in every class")
+    let search = Operation::new(tags::system(), "search_all", "Search in every class")
         .shared("Secrets")
         .in_path(
             "text",
@@ -157,7 +162,7 @@ impl Routes<'_> {
 
     fn operation(&self, id: &str, summary: &str) -> Operation {
         let operation = Operation::new(
-            &self.class.name,
+            tags::of_class(&self.class.name),
             &format!("{}_{id}", self.class.name),
             summary,
         )
@@ -280,7 +285,7 @@ impl Routes<'_> {
         let get = numbered(self.operation("get", &format!("Show one object of class {name}")))
             .gives(200, "The object.", shown)
             .shared("Secrets")
-            .may_fail(&[(404, "NotFound")]);
+            .may_fail(&[(404, "NotFound"), (429, "TooMany"), (503, "Unavailable")]);
         let get = tagged(get);
         let items: Vec<&str> = self
             .class
@@ -299,7 +304,7 @@ impl Routes<'_> {
             "The details to add, or all of them.",
             json!({"type": "string", "enum": items}),
         )
-        .may_fail(&[(404, "NotFound")]);
+        .may_fail(&[(404, "NotFound"), (429, "TooMany"), (503, "Unavailable")]);
         let item = tagged(item);
         self.put("get", "get", &["/{id}"], &get);
         if !self.class.items.is_empty() {

@@ -10,6 +10,7 @@ mod native;
 mod operation;
 mod pages;
 mod schemas;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Routes<Arc<Book>> {
                 .open()
                 .not_described(),
         )
+        .add(get("/", pages::root).open().not_described())
         .add(get("/docs", pages::front).open().not_described())
         .add(get("/docs/", pages::index).open().not_described())
         .add(get("/docs/{*rest}", pages::file).open().not_described())

@@ -7,10 +7,16 @@ use super::schemas::{Schemas, without_null};
 use crate::api::access::Need;
 use crate::api::routes::{Answer, Declared, Described, Parameter, Takes};
 
-/// Of every native route: the time limit, and how a body is packed.
-const ALWAYS: &[(u16, &str)] = &[(408, "TooSlow"), (415, "WrongEncoding")];
+/// Of every native route, also of those without credentials: the time limit, how a body is packed, and
+/// the bounds of requests and connections at a time.
+const ALWAYS: &[(u16, &str)] = &[
+    (408, "TooSlow"),
+    (415, "WrongEncoding"),
+    (429, "TooMany"),
+    (503, "Unavailable"),
+];
 /// Of routes that need a role.
-const GUARDED: &[(u16, &str)] = &[(401, "Problem"), (403, "Problem"), (429, "TooMany")];
+const GUARDED: &[(u16, &str)] = &[(401, "Problem"), (403, "Problem")];
 /// Of routes that may change something.
 const CHANGING: &[(u16, &str)] = &[(500, "Problem"), (503, "Problem")];
 

@@ -1,7 +1,7 @@
 //! Swagger UI: its files come with the program, nothing is loaded from elsewhere.
 
 use axum::extract::Path;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 
@@ -31,6 +31,21 @@ const FILES: &[(&str, &str, &[u8])] = &[
 /// its icons as data.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Leads people to the description. Programs get what they get at any path that does not exist: some
+/// look at `/` to learn what kind of server this is.
+pub(super) async fn root(headers: HeaderMap) -> Response {
+    if !is_browser(&headers) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    (StatusCode::FOUND, [(header::LOCATION, "/docs/")]).into_response()
+}
+
+/// Browsers ask for a page; programs for JSON or for anything.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
+}
 
 /// Links in the page are relative, so it has to be under a folder.
 pub(super) async fn front() -> Redirect {
@@ -77,6 +92,20 @@ mod tests {
                 linked == "start.js" || FILES.iter().any(|(file, ..)| *file == linked),
                 "{linked}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_root_leads_browsers_to_the_description_and_nobody_else() {
+        let ask = |accept: Option<&'static str>| {
+            let accept = accept.map(|text| (header::ACCEPT, HeaderValue::from_static(text)));
+            root(accept.into_iter().collect())
+        };
+        let browser = ask(Some("text/html,application/xhtml+xml,*/*;q=0.8")).await;
+        assert_eq!(browser.status(), StatusCode::FOUND);
+        assert_eq!(browser.headers()[header::LOCATION], "/docs/");
+        for program in [None, Some("*/*"), Some("application/json")] {
+            assert_eq!(ask(program).await.status(), StatusCode::NOT_FOUND);
         }
     }
 }

@@ -386,6 +386,20 @@ fn conditions_and_keys_are_where_they_are_read() {
     );
 }
 
+/// The bounds of requests and connections at a time hold for everybody.
+#[test]
+fn every_operation_may_be_refused_for_now() {
+    let document = built();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for status in ["429", "503"] {
+                let answer = &operation["responses"][status];
+                assert!(!answer.is_null(), "{method} {path}: {status}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_operation_says_which_role_it_needs() {
     let document = built();

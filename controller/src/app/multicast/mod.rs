@@ -9,7 +9,7 @@ mod rules;
 
 pub(crate) use leases::{begun, free};
 pub use leases::{lease, sweep};
-pub(crate) use order::{Present, order, present};
+pub(crate) use order::{Present, limit, order, present};
 pub(crate) use rules::Rules;
 
 use std::net::SocketAddr;

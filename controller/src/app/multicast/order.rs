@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use foghorn_lifecycle::{Outcome, TaskState};
-use foghorn_proto::link::MulticastOrder;
+use foghorn_proto::link::{MulticastOrder, SessionLimit};
 use foghorn_types::{BitRate, SessionId, StorageGroupId, StorageNodeId, TaskId, Timestamp};
 
 use super::{Rules, tasks_of};
@@ -38,11 +38,7 @@ pub(crate) fn order(
         plan.leases.len() > 1,
     );
     let millis = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_millis);
-    let rate = max_rate(
-        plan.max_rate,
-        row.and_then(|row| row.bitrate.parse().ok()),
-        config.max_rate,
-    );
+    let rate = rate_on(tables, config, plan.max_rate, node);
     Some(MulticastOrder {
         session_id: id.get(),
         group: group.to_string(),
@@ -55,6 +51,33 @@ pub(crate) fn order(
         start_unix_ms: millis(start),
         start_latest_unix_ms: millis(latest),
     })
+}
+
+/// What all tasks of a session that a node serves may be sent together; `None` without a plan.
+pub(crate) fn limit(
+    tables: &Tables,
+    config: &MulticastConfig,
+    session: &Row<MulticastSession>,
+    node: StorageNodeId,
+) -> Option<SessionLimit> {
+    let id = session.key()?;
+    let plan = tables.session_plans().get(&id)?;
+    let rate = rate_on(tables, config, plan.max_rate, node);
+    Some(SessionLimit {
+        session_id: id.get(),
+        max_rate_bytes_per_second: rate.map_or(0, BitRate::bytes_per_second),
+    })
+}
+
+fn rate_on(
+    tables: &Tables,
+    config: &MulticastConfig,
+    session: Option<BitRate>,
+    node: StorageNodeId,
+) -> Option<BitRate> {
+    let row = tables.of::<StorageNode>().get(node.get());
+    let of_node = row.and_then(|row| row.bitrate.parse().ok());
+    max_rate(session, of_node, config.max_rate)
 }
 
 /// The maximum rate of a session, otherwise that of the configuration; the `bitrate` of its node

@@ -12,7 +12,7 @@ use foghorn_types::{SnapinId, StorageNodeId, Timestamp, chain};
 use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 
-pub use self::replicate::run;
+pub use self::replicate::{missing, run};
 use crate::agents::files::{FileError, Parts};
 use crate::ctx::Ctx;
 use crate::state::classes::Snapin;

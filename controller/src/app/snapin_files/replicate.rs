@@ -244,18 +244,28 @@ impl Replication {
 }
 
 /// The missing copies: to connected nodes, of files that a connected node holds.
+/// Nodes that should hold a file and do not, connected or not.
+#[must_use]
+pub fn missing(tables: &Tables, record: &SnapinFile) -> Vec<StorageNodeId> {
+    let stays = tables
+        .of::<Snapin>()
+        .get(record.snapin.get())
+        .is_none_or(|row| row.to_replicate == Flag::No);
+    if stays {
+        return Vec::new();
+    }
+    let wanted = nodes_of(tables, record.snapin).into_iter();
+    wanted.filter(|node| !record.nodes.contains(node)).collect()
+}
+
 fn plan(tables: &Tables, online: &HashSet<StorageNodeId>) -> Vec<Copy> {
     let mut copies = Vec::new();
     for record in tables.snapin_files().iter() {
-        let stays = tables
-            .of::<Snapin>()
-            .get(record.snapin.get())
-            .is_none_or(|row| row.to_replicate == Flag::No);
-        if stays || !record.nodes.iter().any(|node| online.contains(node)) {
+        if !record.nodes.iter().any(|node| online.contains(node)) {
             continue;
         }
-        let missing = nodes_of(tables, record.snapin).into_iter();
-        let missing = missing.filter(|node| online.contains(node) && !record.nodes.contains(node));
+        let missing = missing(tables, record).into_iter();
+        let missing = missing.filter(|node| online.contains(node));
         copies.extend(missing.map(|to| Copy {
             to,
             record: record.clone(),

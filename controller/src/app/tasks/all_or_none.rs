@@ -1,8 +1,9 @@
-//! Imaging tasks for several hosts that all get theirs, or none does.
+//! Imaging tasks for several hosts. Hosts that cannot have one are left out, or, when that was
+//! ordered, none gets a task because of one of them.
 //!
 //! A transaction of etcd takes 128 operations, which are the tasks of [`HOSTS_AT_ONCE`] hosts. An
 //! order for more is checked as a whole, stored in several transactions, each of which checks its
-//! own hosts again, and taken back when one of them is refused.
+//! own hosts again, and taken back when it cannot be completed.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,7 @@ use crate::app::sessions::Terms;
 use crate::app::{sessions, versions, wake};
 use crate::state::classes::{Group, GroupAssociation, Host, Image};
 use crate::state::scene::Glance;
-use crate::state::{Draft, Refusal, Row, State, Tables};
+use crate::state::{Draft, Refusal, Row, State, Tables, rehearsal};
 
 /// A host needs up to eleven operations: its new image, turn, task, run, snapin job and place in a
 /// multicast session, and the end of a task that makes room with its snapin job.
@@ -77,6 +78,28 @@ pub enum OrderTasksError {
     State(#[from] Refusal),
 }
 
+impl OrderTasksError {
+    /// Whether only one host is in the way, so that the others may have their tasks.
+    fn is_about_one_host(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. } | Self::BadImage { .. } | Self::BadHostImage { .. }
+        )
+    }
+
+    /// The reason alone, for where the host is named beside it.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Busy { task, .. } => {
+                format!("it already has imaging task {task}, which has not ended")
+            }
+            Self::BadImage { why, .. } | Self::BadHostImage { why, .. } => why.to_string(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// One task that was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Made {
@@ -87,54 +110,133 @@ pub struct Made {
     before: u32,
 }
 
+/// A host that got no task, although others did.
+#[derive(Debug)]
+pub struct Without {
+    pub host: HostId,
+    pub name: String,
+    pub why: OrderTasksError,
+}
+
+/// A task as a dry run would have created it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Planned {
+    pub host: HostId,
+    pub image: ImageId,
+}
+
 /// What was created.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct AllMade {
     /// One for each host, in the order of the hosts.
     pub tasks: Vec<Made>,
     /// Multicast sessions, one for each image.
     pub sessions: Vec<SessionId>,
+    pub left_out: Vec<Without>,
+    /// Instead of tasks, in a dry run.
+    pub planned: Vec<Planned>,
 }
 
 /// The tasks that are wanted, for all hosts alike.
 pub struct Wish<'w> {
     /// Becomes the image of each host; `None` for the image that each host has.
     pub image: Option<ImageId>,
+    /// Whether nobody gets a task when one of the hosts cannot have one.
+    pub all_or_nothing: bool,
     pub request: &'w Request,
     pub origin: &'w Origin,
     pub glance: &'w dyn Glance,
 }
 
-/// Creates an imaging task for each of the hosts. A host that is named twice gets one task.
+/// Creates an imaging task for each of the hosts that can have one. A host that is named twice gets
+/// one task. In a dry run ([`rehearsal`]) everything is checked and nothing is created.
 ///
 /// # Errors
-/// [`OrderTasksError`]; then no task is left and no host has another image, unless the store itself
-/// failed while a large order was being taken back, which the log says.
+/// [`OrderTasksError`] when the order itself is wrong, when none of the hosts can have a task, or,
+/// with `all_or_nothing`, when one cannot. Then no task is left and no host has another image,
+/// unless the store itself failed while a large order was being taken back, which the log says.
 pub async fn create_for_all(
     state: &State,
     whom: &Whom,
     wish: &Wish<'_>,
 ) -> Result<AllMade, OrderTasksError> {
-    let hosts = state.read(|tables| {
-        let hosts = hosts_of(tables, whom)?;
-        hosts
-            .iter()
-            .try_for_each(|host| check(tables, *host, wish).map(drop))?;
-        Ok::<_, OrderTasksError>(hosts)
-    })?;
-    let (mut made, mut sessions) = (Vec::with_capacity(hosts.len()), Sessions::new());
+    let (hosts, mut left_out) =
+        state.read(|tables| choose(tables, hosts_of(tables, whom)?, wish))?;
+    let mut all = AllMade::default();
+    let mut sessions = Sessions::new();
+    let origin = &wish.origin.for_hosts(hosts.len());
+    let wish = &Wish { origin, ..*wish };
     for part in hosts.chunks(HOSTS_AT_ONCE) {
         let stored = store(state, part, wish, &mut sessions).await;
-        made.extend(stored.made);
-        if let Some(error) = stored.error {
-            take_back(state, &made, &sessions).await;
-            return Err(error);
+        all.tasks.extend(stored.made);
+        left_out.extend(stored.left_out);
+        match stored.error {
+            None => {}
+            Some(OrderTasksError::State(Refusal::Rehearsed)) => {
+                let planned = part
+                    .iter()
+                    .filter(|host| !left_out.iter().any(|without| without.host == **host));
+                all.planned.extend(state.read(|tables| {
+                    planned
+                        .filter_map(|host| planned_for(tables, *host, wish))
+                        .collect::<Vec<_>>()
+                }));
+            }
+            Some(error) => {
+                take_back(state, &all.tasks, &sessions).await;
+                return Err(error);
+            }
         }
     }
-    Ok(AllMade {
-        tasks: made,
-        sessions: sessions.into_values().collect(),
-    })
+    if all.tasks.is_empty() && all.planned.is_empty() && !left_out.is_empty() {
+        return Err(left_out.remove(0).why);
+    }
+    all.sessions = sessions
+        .into_values()
+        .filter(|_| !rehearsal::is_on())
+        .collect();
+    all.left_out = left_out;
+    Ok(all)
+}
+
+fn planned_for(tables: &Tables, host: HostId, wish: &Wish<'_>) -> Option<Planned> {
+    let own = || ImageId::new(tables.hosts().get(host.get())?.image);
+    let image = wish.image.or_else(own)?;
+    Some(Planned { host, image })
+}
+
+/// The hosts that can have a task, and the others.
+fn choose(
+    tables: &Tables,
+    hosts: Vec<HostId>,
+    wish: &Wish<'_>,
+) -> Result<(Vec<HostId>, Vec<Without>), OrderTasksError> {
+    let (mut chosen, mut left_out) = (Vec::with_capacity(hosts.len()), Vec::new());
+    for host in hosts {
+        match check(tables, host, wish) {
+            Ok(_) => chosen.push(host),
+            Err(why) => left_out.push(without(tables, host, why, wish)?),
+        }
+    }
+    if chosen.is_empty() && !left_out.is_empty() {
+        return Err(left_out.remove(0).why);
+    }
+    Ok((chosen, left_out))
+}
+
+/// The host as one that is left out, or the refusal of the whole order.
+fn without(
+    tables: &Tables,
+    host: HostId,
+    why: OrderTasksError,
+    wish: &Wish<'_>,
+) -> Result<Without, OrderTasksError> {
+    if wish.all_or_nothing || !why.is_about_one_host() {
+        return Err(why);
+    }
+    let row = tables.hosts().get(host.get());
+    let name = row.map(|row| row.name.clone()).unwrap_or_default();
+    Ok(Without { host, name, why })
 }
 
 /// The hosts that are meant, each once.
@@ -211,7 +313,14 @@ fn check<'t>(
         },
     };
     let purpose = Purpose::of(wish.request.kind);
-    let imaging = imaging(tables, &host, purpose, wish.request.version).map_err(bad_image)?;
+    let imaging = imaging(
+        tables,
+        &wish.origin.health,
+        &host,
+        purpose,
+        wish.request.version,
+    )
+    .map_err(bad_image)?;
     if purpose == Purpose::Capture {
         host::refuse_unknown(tables, wish.glance, &imaging).map_err(|why| bad_image(why.into()))?;
     }
@@ -221,6 +330,7 @@ fn check<'t>(
 /// What became of a part of the hosts. Tasks may have been stored and their snapins not.
 struct Stored {
     made: Vec<Made>,
+    left_out: Vec<Without>,
     error: Option<OrderTasksError>,
 }
 
@@ -231,13 +341,15 @@ async fn store(
     sessions: &mut Sessions,
 ) -> Stored {
     let (mut pending, mut made, mut opened) = (Pending::default(), Vec::new(), sessions.clone());
-    let mut is_stored = false;
+    let (mut is_stored, mut left_out) = (false, Vec::new());
     let result = state
         .write_in_steps(|draft| {
             is_stored = draft.continues();
             if !is_stored {
                 (pending, opened) = (Pending::default(), sessions.clone());
-                made = create_part(draft, hosts, wish, &mut pending, &mut opened)?;
+                left_out.clear();
+                let left_out = &mut left_out;
+                made = create_part(draft, hosts, wish, &mut pending, &mut opened, left_out)?;
             }
             Ok::<_, OrderTasksError>(pending.settle(draft, wish.origin.now)?)
         })
@@ -250,7 +362,11 @@ async fn store(
     } else {
         made.clear();
     }
-    Stored { made, error }
+    Stored {
+        made,
+        left_out,
+        error,
+    }
 }
 
 fn create_part(
@@ -259,6 +375,7 @@ fn create_part(
     wish: &Wish<'_>,
     pending: &mut Pending,
     sessions: &mut Sessions,
+    left_out: &mut Vec<Without>,
 ) -> Result<Vec<Made>, OrderTasksError> {
     let Wish {
         request,
@@ -273,7 +390,13 @@ fn create_part(
         request.snapins.for_task(request.kind)
     };
     for id in hosts {
-        let Ready { row, host, imaging } = check(tables, *id, wish)?;
+        let Ready { row, host, imaging } = match check(tables, *id, wish) {
+            Ok(ready) => ready,
+            Err(why) => {
+                left_out.push(without(tables, *id, why, wish)?);
+                continue;
+            }
+        };
         if host.image != row.image {
             draft.update(row, &host)?;
         }
@@ -298,7 +421,8 @@ fn create_part(
         });
     }
     if request.wake {
-        wake::order(draft, hosts.to_vec(), "for their tasks", origin.now);
+        let hosts = made.iter().map(|made| made.host).collect();
+        wake::order(draft, hosts, "for their tasks", origin.now);
     }
     Ok(made)
 }
@@ -312,7 +436,7 @@ async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
     let tasks: Vec<u32> = made.iter().map(|made| made.task.get()).collect();
     info!(
         ?tasks,
-        "cancelled tasks that were already created, because one of the hosts was refused"
+        "cancelled tasks that were already created, because the order could not be completed"
     );
     if let Err(refusal) = try_to_take_back(state, made, opened).await {
         warn!(?tasks, error = %chain(&refusal), "could not cancel tasks that were already created");
@@ -345,12 +469,7 @@ fn take_one_back(draft: &mut Draft<'_>, made: &Made, pending: &mut Pending) -> R
     let tables = draft.tables();
     let task = tables.tasks().get(made.task.get()).cloned();
     if let Some(task) = task {
-        cancel_in(
-            draft,
-            &task,
-            "another host of the order was refused",
-            pending,
-        )?;
+        cancel_in(draft, &task, "the order could not be completed", pending)?;
     }
     let host = tables.hosts().get(made.host.get());
     // What somebody else has changed or ordered since is theirs.

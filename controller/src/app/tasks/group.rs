@@ -1,6 +1,7 @@
 //! Creates a task for every host of a group, or for several given hosts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId, TaskTypeId, Timestamp};
 
@@ -8,6 +9,7 @@ use super::{
     Imaging, Origin, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room,
     master, title,
 };
+use crate::agents::health::Health;
 use crate::app::sessions::{self, Terms};
 use crate::app::wake;
 use crate::state::classes::task::state;
@@ -97,7 +99,8 @@ pub async fn create_for_group(
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
-    let Chosen { hosts, left_out } = state.read(|tables| free_hosts(tables, group, request))?;
+    let Chosen { hosts, left_out } =
+        state.read(|tables| free_hosts(tables, &origin.health, group, request))?;
     state
         .write::<_, Refusal>(|draft| {
             wake_group(draft, group, request, origin);
@@ -107,39 +110,36 @@ pub async fn create_for_group(
     create_each(state, For::Group(group), &hosts, left_out, request, origin).await
 }
 
-/// Creates a deploy for each of these hosts, all of which must be free.
+/// Creates a deploy for each of these hosts that is free, as [`create_for_group`] does.
 ///
 /// # Errors
-/// [`Refusal`] when one of them does not exist or is busy, or its image cannot be deployed; then
-/// nothing is stored, unless this happened while the tasks were being stored.
+/// [`Refusal`] when one of them does not exist, or none of them can have a task.
 pub async fn create_for_hosts(
     state: &State,
     hosts: &[HostId],
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
-    state.read(|tables| {
-        check_type(tables, request.kind)?;
-        for host in hosts {
-            let row = tables.hosts().get(host.get()).ok_or(Refusal::NotFound {
-                class: "host",
-                id: host.get(),
-            })?;
-            if is_busy(tables, row) {
-                let why = format!(
-                    "host {} ({}) is already a member of an active task",
-                    row.id, row.name
-                );
-                return Err(Refusal::Invalid {
-                    field: "hosts",
-                    why,
-                });
-            }
-            imaging(tables, row, Purpose::of(request.kind), request.version)?;
-        }
-        Ok(())
-    })?;
-    create_each(state, For::Hosts, hosts, Vec::new(), request, origin).await
+    let Chosen { hosts, left_out } = state
+        .read(|tables| {
+            check_type(tables, request.kind)?;
+            let rows = hosts.iter().map(|host| {
+                tables.hosts().get(host.get()).ok_or(Refusal::NotFound {
+                    class: "host",
+                    id: host.get(),
+                })
+            });
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            sort_out(tables, &origin.health, rows, request)
+        })
+        .map_err(|refusal| match refusal {
+            Refusal::Task(why @ TaskRefusal::NoFreeHosts) => Refusal::Invalid {
+                field: "hosts",
+                why: why.to_string(),
+            },
+            other => other,
+        })?;
+    create_each(state, For::Hosts, &hosts, left_out, request, origin).await
 }
 
 async fn create_each(
@@ -151,6 +151,7 @@ async fn create_each(
     origin: &Origin,
 ) -> Result<Created, Refusal> {
     let (mut created, mut sessions) = (Vec::new(), Sessions::new());
+    let origin = &origin.for_hosts(hosts.len());
     for part in hosts.chunks(HOSTS_AT_ONCE) {
         let (mut pending, mut made) = (Pending::default(), (Vec::new(), Vec::new()));
         let mut opened = sessions.clone();
@@ -241,6 +242,7 @@ pub(crate) struct Chosen {
 /// stored.
 pub(crate) fn free_hosts(
     tables: &Tables,
+    health: &Health,
     group: GroupId,
     request: &Request,
 ) -> Result<Chosen, Refusal> {
@@ -274,13 +276,24 @@ pub(crate) fn free_hosts(
         Purpose::Wake => return Ok(chosen),
         _ => {}
     }
+    sort_out(tables, health, members, request)
+}
+
+/// Which of these hosts are free.
+fn sort_out(
+    tables: &Tables,
+    health: &Health,
+    hosts: Vec<&Arc<Row<Host>>>,
+    request: &Request,
+) -> Result<Chosen, Refusal> {
+    let (purpose, mut chosen) = (Purpose::of(request.kind), Chosen::default());
     let mut refusal = None;
-    for host in members {
+    for host in hosts {
         let left_out = if is_busy(tables, host) {
             LeftOut::new(host, TaskRefusal::HostBusy)
         } else if let Some(why) = purpose
             .is_imaging()
-            .then(|| imaging(tables, host, purpose, request.version).err())
+            .then(|| imaging(tables, health, host, purpose, request.version).err())
             .flatten()
         {
             let left_out = LeftOut::new(host, &why);
@@ -334,7 +347,7 @@ fn create_in(
     let purpose = Purpose::of(request.kind);
     let imaging = match purpose
         .is_imaging()
-        .then(|| imaging(tables, host, purpose, request.version))
+        .then(|| imaging(tables, &origin.health, host, purpose, request.version))
     {
         None => None,
         Some(Ok(imaging)) => Some(imaging),

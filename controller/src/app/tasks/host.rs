@@ -67,7 +67,12 @@ pub(crate) fn create_in(
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
     let imaging = if purpose.is_imaging() {
-        Some(imaging_unless_busy(draft, host, purpose, request.version)?)
+        Some(imaging_unless_busy(
+            draft,
+            host,
+            purpose,
+            (request.version, origin),
+        )?)
     } else {
         None
     };
@@ -175,14 +180,14 @@ fn imaging_unless_busy(
     draft: &Draft<'_>,
     host: &Row<Host>,
     purpose: Purpose,
-    version: Option<u32>,
+    (version, origin): (Option<u32>, &Origin),
 ) -> Result<Imaging, Refusal> {
-    match imaging(draft.tables(), host, purpose, version) {
-        Err(Refusal::Task(TaskRefusal::NoContent | TaskRefusal::ProtectedImage { .. }))
-            if active_imaging(draft.tables(), host).is_some() =>
-        {
-            Err(TaskRefusal::HostBusy.into())
-        }
+    match imaging(draft.tables(), &origin.health, host, purpose, version) {
+        Err(Refusal::Task(
+            TaskRefusal::NoContent
+            | TaskRefusal::ProtectedImage { .. }
+            | TaskRefusal::DamagedImage { .. },
+        )) if active_imaging(draft.tables(), host).is_some() => Err(TaskRefusal::HostBusy.into()),
         result => result,
     }
 }

@@ -11,11 +11,14 @@ mod request;
 mod site;
 mod snapins;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_types::{ImageId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
 
-pub use all_or_none::{AllMade, Made, OrderTasksError, Whom, Wish, create_for_all};
+pub use all_or_none::{
+    AllMade, Made, OrderTasksError, Planned, Whom, Wish, Without, create_for_all,
+};
 pub(crate) use cancel::cancel_each;
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
 pub(crate) use cancel::{
@@ -25,6 +28,7 @@ pub(crate) use group::{Brought, Chosen, For, HOSTS_AT_ONCE, create_part, free_ho
 pub use group::{Created, LeftOut, create_for_group, create_for_hosts, sentence};
 pub use host::create_for_host;
 pub(crate) use host::create_in as create_on_host;
+pub(crate) use part::of as scope_of;
 pub(crate) use recheck::recheck;
 pub use request::Request;
 pub(crate) use snapins::Pending;
@@ -32,6 +36,7 @@ pub use snapins::Wanted;
 
 use super::idempotent::Ticket;
 use super::{one_time, versions};
+use crate::agents::health::Health;
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
 use crate::state::rules::image;
 use crate::state::run::{Run, RunKind, Scope};
@@ -47,8 +52,23 @@ pub struct Origin {
     /// Time within which an imaging task must end.
     pub deadline: Duration,
     pub now: Timestamp,
+    /// What is damaged on storage nodes.
+    pub health: Arc<Health>,
     /// Is marked in the transaction that stores the task of a host.
     pub ticket: Option<Ticket>,
+    /// Of all tasks of an order for several hosts; 0 for one host.
+    pub order: u64,
+}
+
+impl Origin {
+    /// The same, for the tasks of so many hosts.
+    fn for_hosts(&self, hosts: usize) -> Self {
+        let order = if hosts > 1 { one_time::number() } else { 0 };
+        Self {
+            order,
+            ..self.clone()
+        }
+    }
 }
 
 /// The meaning of a task type. The rows of [`TaskType`] are for display.
@@ -102,6 +122,7 @@ struct Imaging {
 /// Checks that the host's image can be deployed or captured.
 fn imaging(
     tables: &Tables,
+    health: &Health,
     host: &Host,
     purpose: Purpose,
     version: Option<u32>,
@@ -149,9 +170,11 @@ fn imaging(
     };
     part::check_content(content, scope)?;
     part::check_disks(content, host, scope)?;
+    let group = site::of(tables, host, content).unwrap_or(group);
+    versions::refuse_damaged(tables, health, content, group)?;
     Ok(Imaging {
         image,
-        group: site::of(tables, host, content).unwrap_or(group),
+        group,
         kind,
         scope,
     })
@@ -190,7 +213,8 @@ fn insert(
         let run = run
             .within(imaging.scope)
             .due_in(origin.deadline)
-            .told_apart_by(one_time::number());
+            .told_apart_by(one_time::number())
+            .of_order(origin.order);
         draft.replace(&run);
         // The image must not be deleted, disabled or protected at the same time; its deletion
         // checks the runs.

@@ -14,7 +14,7 @@ use crate::state::run::Scope;
 ///
 /// # Errors
 /// [`TaskRefusal`] when it cannot be done, or its rows mean nothing.
-pub(super) fn of(tables: &Tables, image: &Image) -> Result<Scope, TaskRefusal> {
+pub(crate) fn of(tables: &Tables, image: &Image) -> Result<Scope, TaskRefusal> {
     let part = part(tables, image.image_partition_type)?;
     let image_type = image.image_type;
     let (raw, several) = kind(tables, image_type)?;

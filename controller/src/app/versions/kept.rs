@@ -19,6 +19,15 @@ use crate::store::Compare;
 /// left to the next round.
 const BATCH: usize = 50;
 
+/// Why a version that is kept cannot be deployed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unusable {
+    /// Its nodes are connected and do not have it.
+    Lost,
+    /// Nobody who is connected has it whole.
+    Damaged,
+}
+
 /// Why an older version was not made the present one.
 #[derive(Debug, thiserror::Error)]
 pub enum UndoError {
@@ -32,6 +41,8 @@ pub enum UndoError {
     IsPresent { image: ImageId, version: u32 },
     #[error("version {version} of image {image} is no longer on its storage nodes")]
     Lost { image: ImageId, version: u32 },
+    #[error("version {version} of image {image} is damaged on every storage node that has it")]
+    Damaged { image: ImageId, version: u32 },
     #[error(transparent)]
     State(#[from] Refusal),
 }
@@ -81,7 +92,7 @@ pub async fn undo(
     image: ImageId,
     version: Option<u32>,
     keep: VersionConfig,
-    is_lost: impl Fn(&ImageContent) -> bool,
+    unusable: impl Fn(&ImageContent) -> Option<Unusable>,
 ) -> Result<u32, UndoError> {
     state
         .write(|draft| {
@@ -108,8 +119,10 @@ pub async fn undo(
                     .ok_or(UndoError::NothingKept(image))?,
             };
             let version = wanted.version;
-            if is_lost(wanted) {
-                return Err(UndoError::Lost { image, version });
+            match unusable(wanted) {
+                None => {}
+                Some(Unusable::Lost) => return Err(UndoError::Lost { image, version }),
+                Some(Unusable::Damaged) => return Err(UndoError::Damaged { image, version }),
             }
             let now = Timestamp::now();
             let content = ImageContent {

@@ -6,14 +6,15 @@
 
 mod kept;
 
-pub use kept::{UndoError, drop, undo};
+pub use kept::{UndoError, Unusable, drop, undo};
 pub(crate) use kept::{make_room, retire_old, store, unchanged};
 
-use foghorn_types::{ImageId, ManifestId, SessionId, StorageNodeId};
+use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId};
 
 use super::multicast::{is_active, session_of};
-use crate::agents::live::Live;
-use crate::state::classes::{Image, MulticastSession};
+use crate::agents::health::Health;
+use crate::agents::live::{Live, NodeLive};
+use crate::state::classes::{Image, MulticastSession, StorageNode};
 use crate::state::content::ImageContent;
 use crate::state::multicast::{Fixed, SessionPlan};
 use crate::state::run::{Run, RunKind};
@@ -114,17 +115,58 @@ pub(crate) fn fix(draft: &mut Draft<'_>, run: &mut Run) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the node holds what the deploy writes. A capture goes to any node.
+/// Refuses a deploy of content that is damaged, and that no connected node of the storage group has
+/// whole.
+///
+/// # Errors
+/// [`TaskRefusal::DamagedImage`].
+pub(crate) fn refuse_damaged(
+    tables: &Tables,
+    health: &Health,
+    content: &ImageContent,
+    group: StorageGroupId,
+) -> Result<(), TaskRefusal> {
+    let Some(at) = health.of(content.manifest) else {
+        return Ok(());
+    };
+    let serves = |node: &StorageNodeId| {
+        let row = tables.of::<StorageNode>().get(node.get());
+        row.is_some_and(|row| row.serves() && row.group() == Some(group))
+    };
+    if at.whole_on.iter().any(serves) {
+        return Ok(());
+    }
+    Err(TaskRefusal::DamagedImage {
+        image: content.image,
+        node: at.node,
+        chunks: at.chunks,
+    })
+}
+
+/// The same, for a deploy whose machine is there.
+pub(crate) fn refuse_damaged_run(
+    tables: &Tables,
+    health: &Health,
+    run: &Run,
+) -> Result<(), TaskRefusal> {
+    match content_of(tables, run) {
+        Some(content) => refuse_damaged(tables, health, content, run.storage_group),
+        None => Ok(()),
+    }
+}
+
+/// Whether the node holds what the deploy writes, whole as far as it knows. A capture goes to any
+/// node.
 #[must_use]
 pub(crate) fn holds(tables: &Tables, live: &Live, node: StorageNodeId, run: &Run) -> bool {
     let Some(fixed) = of_run(tables, run) else {
         return true;
     };
     let stored = content_of(tables, run).is_some_and(|content| content.nodes.contains(&node));
-    stored
-        || live
-            .node(node)
-            .is_some_and(|live| live.manifests.contains(&(run.image, fixed.manifest)))
+    let live = live.node(node);
+    let has = |live: &NodeLive| live.manifests.contains(&(run.image, fixed.manifest));
+    let damaged = |live: &NodeLive| live.damaged.contains_key(&fixed.manifest);
+    (stored || live.as_ref().is_some_and(has)) && !live.as_ref().is_some_and(damaged)
 }
 
 /// Whether a deploy, or a multicast session, that has not ended relies on this version of an image.

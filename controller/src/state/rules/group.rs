@@ -1,7 +1,7 @@
 //! Groups: sets of hosts.
 
 use super::{Rules, Write};
-use super::{membership, scheduled_task};
+use super::{host_parts, membership, scheduled_task};
 use crate::state::class::Body;
 use crate::state::classes::{
     Group, GroupAssociation, PrinterAssociation, ScheduledTask, SnapinAssociation,
@@ -25,10 +25,13 @@ impl Rules for Group {
 
     fn on_write(
         _draft: &mut Draft<'_>,
-        _object: &mut Self,
+        object: &mut Self,
         write: Write<'_, Self>,
         body: &Body,
     ) -> Result<(), Refusal> {
+        if !matches!(write, Write::Edit(row) if row.kernel_device == object.kernel_device) {
+            host_parts::check_disk_rules(&object.kernel_device)?;
+        }
         if matches!(write, Write::Create) && body.contains_key("printers") {
             return Err(Refusal::Invalid {
                 field: "printers",

@@ -1,6 +1,6 @@
 //! Rules about hosts that need more than a field: names, addresses, what a search finds.
 
-use foghorn_types::{DiskRules, MacAddress};
+use foghorn_types::{DiskRules, MacAddress, check_host_name};
 use serde_json::Value;
 
 use crate::state::class::{Body, Class};
@@ -16,31 +16,30 @@ use crate::state::scene::Scene;
 use crate::state::tables::Tables;
 use crate::state::value::{Flag, scalar};
 
-/// A name must also work as a NetBIOS name.
-const LONGEST_NAME: usize = 15;
 /// A machine has a handful. They are stored with the host in one transaction, which takes 128
 /// operations, two for each that goes and two for each that comes.
 const MOST_ADDRESSES: usize = 24;
 
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_!@#$%^()-'{}.~".contains(c);
-    if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(allowed) {
-        return Ok(());
-    }
-    let why = format!(
-        "a host's name has 1 to {LONGEST_NAME} letters, digits and _!@#$%^()-'{{}}.~, found {name:?}"
-    );
-    Err(Refusal::Unusable { field: "name", why })
+    check_host_name(name).map_err(|bad| Refusal::Unusable {
+        field: "name",
+        why: bad.to_string(),
+    })
 }
 
-/// A rule for disks must be one. A word without a sign of a rule stays, as on a FOG server: whoever
-/// orders a task is told.
+/// A rule for disks must be one. A word that is like none stays, as on a FOG server: whoever orders a
+/// task is told.
 pub(super) fn check_disk_rules(text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() {
+        return Ok(());
+    }
     match text.trim().parse::<DiskRules>() {
-        Err(why) if text.contains([':', ',', '/']) => Err(Refusal::Invalid {
-            field: "kernelDevice",
-            why: why.to_string(),
-        }),
+        Err(why) if text.contains([':', ',', '/']) || why.suggestion().is_some() => {
+            Err(Refusal::Invalid {
+                field: "kernelDevice",
+                why: why.to_string(),
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use rustix::fs::{Advice, StatVfs, fadvise, statvfs};
 use rustix::process::geteuid;
 
 use super::OpenEmbeddedError;
-use super::tables::{self, Start};
+use super::tables::{self, Checked, Start};
 use crate::store::{Revision, StoreError};
 
 /// Memory for pages of the file. The watch cache serves reads, so the engine needs little.
@@ -43,6 +43,32 @@ pub(super) fn open(path: &Path) -> Result<(Database, Start), OpenEmbeddedError> 
             });
         }
         Ok((db, start))
+    })
+}
+
+/// Looks at every page of a copy, which must be a whole store.
+///
+/// # Errors
+/// When it is damaged, was broken off, or is no store of ours.
+pub fn check_copy(path: &Path) -> Result<Checked, OpenEmbeddedError> {
+    let damaged = |what: String| OpenEmbeddedError::Damaged {
+        path: path.to_owned(),
+        what,
+    };
+    catching(path, || {
+        let mut db = builder().open(path).map_err(|error| refused(path, error))?;
+        if !db.check_integrity().map_err(|error| refused(path, error))? {
+            return Err(damaged("its checksums are wrong".to_owned()));
+        }
+        let (format, found) = tables::glance(&db).map_err(|error| damaged(error.to_string()))?;
+        match format {
+            tables::FORMAT => Ok(found),
+            0 => Err(damaged("it is not whole".to_owned())),
+            newer => Err(OpenEmbeddedError::Format {
+                path: path.to_owned(),
+                found: newer,
+            }),
+        }
     })
 }
 
@@ -279,7 +305,7 @@ fn full(path: &Path, space: Option<&Space>) -> String {
 
 fn damaged(path: &Path, what: &str) -> String {
     format!(
-        "{} is damaged ({what}): stop the controller and restore a backup of its data directory",
+        "{} is damaged ({what}): stop the controller and restore a backup",
         path.display()
     )
 }

@@ -10,6 +10,7 @@
 //! `file`), once a second until it can. Until then every call says what is wrong. A group of transactions that failed
 //! is looked for in the file that was opened again: its callers learn whether it was stored.
 
+mod backup;
 mod file;
 mod tables;
 mod transaction;
@@ -18,7 +19,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 
 use foghorn_types::ByteCount;
@@ -27,14 +28,18 @@ use futures_util::stream::BoxStream;
 use redb::Database;
 use tokio::sync::{Semaphore, oneshot};
 
+pub use self::file::check_copy;
+pub use self::tables::Checked;
 use super::check::check_txn;
 use super::{
-    Condition, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
-    WatchError,
+    Condition, CopyError, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome,
+    WatchBatch, WatchError,
 };
 use file::{Space, Trouble};
 use writer::{Command, Reply, Writer};
 
+/// What a copy does, in the words of an error.
+const COPY: &str = "copy the store";
 /// Calls that may wait for the writer at once; more wait for a place.
 const WAITING_CALLS: usize = 4096;
 
@@ -42,6 +47,7 @@ const WAITING_CALLS: usize = 4096;
 /// watches.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
+    copying: Arc<Copying>,
     places: Semaphore,
     /// `None` only while dropping.
     commands: Option<mpsc::Sender<Command>>,
@@ -57,6 +63,15 @@ struct Shared {
     suspect: AtomicBool,
     /// The last durable revision. Closed when the writer has ended.
     committed: tokio::sync::watch::Receiver<Revision>,
+}
+
+/// Lets the file be released with the store while it is being copied.
+#[derive(Default)]
+struct Copying {
+    /// Held by the one that copies; it has the file open.
+    alone: Mutex<()>,
+    /// The store is being dropped: nobody begins any more, and the one that copies ends.
+    is_over: AtomicBool,
 }
 
 /// Why the file cannot be used.
@@ -76,7 +91,7 @@ pub enum OpenEmbeddedError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{path} is damaged ({what}): restore a backup of the data directory, see \"A damaged store\" in docs/operations/README.md", path = path.display())]
+    #[error("{path} is damaged ({what}): restore a backup, see docs/operations/backup.md", path = path.display())]
     Damaged { path: PathBuf, what: String },
     #[error("could not start the writer thread")]
     Thread { source: std::io::Error },
@@ -118,6 +133,7 @@ impl EmbeddedStore {
             .map_err(|source| OpenEmbeddedError::Thread { source })?;
         Ok(Self {
             shared,
+            copying: Arc::default(),
             places: Semaphore::new(WAITING_CALLS),
             commands: Some(commands),
             writer: Some(writer),
@@ -141,10 +157,38 @@ impl EmbeddedStore {
         commands.send(command(reply)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+
+    /// A failure to write the copy says nothing about the store: it is not suspected for it.
+    async fn copy(&self, to: PathBuf) -> Result<Revision, CopyError> {
+        let (copying, shared) = (self.copying.clone(), Arc::downgrade(&self.shared));
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = copying.alone.lock();
+            if copying.is_over.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            match shared.upgrade() {
+                Some(shared) => shared.copy(to, &copying.is_over),
+                None => Ok(None),
+            }
+        });
+        let copied = done.await.map_err(|error| StoreError::Unavailable {
+            doing: COPY,
+            source: Box::new(error),
+        })??;
+        copied.ok_or_else(|| {
+            CopyError::Store(StoreError::Unavailable {
+                doing: COPY,
+                source: "the controller is stopping".into(),
+            })
+        })
+    }
 }
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
+        // The file is let go of when nobody reads it any more.
+        self.copying.is_over.store(true, Ordering::Release);
+        drop(self.copying.alone.lock());
         drop(self.commands.take()); // The writer ends when its inbox is empty and closed.
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
@@ -213,6 +257,10 @@ impl Store for EmbeddedStore {
         )
     }
 
+    fn copy_to<'a>(&'a self, file: &'a Path) -> BoxFuture<'a, Result<Revision, CopyError>> {
+        Box::pin(self.copy(file.to_owned()))
+    }
+
     fn condition(&self) -> BoxFuture<'_, Condition> {
         Box::pin(async { self.shared.condition() })
     }
@@ -246,6 +294,17 @@ impl Shared {
                     source: Box::new(error),
                 })
             }
+        }
+    }
+
+    fn copy(&self, to: PathBuf, stop: &AtomicBool) -> Result<Option<Revision>, CopyError> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        match &*file {
+            Ok(db) => backup::copy(db, &to, stop).map_err(|error| CopyError::Failed {
+                path: to,
+                source: error.into(),
+            }),
+            Err(trouble) => Err(trouble.while_doing(COPY).into()),
         }
     }
 

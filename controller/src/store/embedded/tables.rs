@@ -1,7 +1,9 @@
 //! The tables in the file, and reading from them.
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata as _, TableDefinition,
+};
 
 use crate::store::{Change, Entry, Revision, Snapshot, WatchBatch};
 
@@ -52,6 +54,24 @@ pub(super) fn prepare(db: &Database) -> Result<Start, redb::Error> {
     };
     txn.commit()?;
     Ok(start)
+}
+
+/// What can be known of a store without using it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checked {
+    pub revision: Revision,
+    pub entries: u64,
+}
+
+/// The format, and how much there is, without writing anything.
+pub(super) fn glance(db: &Database) -> Result<(u64, Checked), redb::Error> {
+    let reading = db.begin_read()?;
+    let numbers = reading.open_table(NUMBERS)?;
+    let found = Checked {
+        revision: number(&numbers, REVISION)?,
+        entries: reading.open_table(KEYS)?.len()?,
+    };
+    Ok((number(&numbers, FORMAT_NUMBER)?, found))
 }
 
 /// The last revision.

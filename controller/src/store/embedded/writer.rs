@@ -189,6 +189,13 @@ impl Writer {
             });
         }
         written.revision = Some(group.finish()?);
+        // In one phase, on purpose. redb keeps the state before the last one whole until the next
+        // commit, and when the last one does not verify after a crash, it goes back to that. With
+        // its two-phase commit (or quick repair) it trusts the last one and gives up instead; the
+        // second flush would double the time of a change, and only helps if the disk tells the
+        // truth about flushes, which is when one phase loses nothing either. What loses both
+        // states is a device that reported a flush as done and lost it, as a thin one may whose
+        // pool is full: no setting of redb helps there, and the store is refused in words.
         txn.commit()?;
         Ok(())
     }

@@ -13,6 +13,7 @@ mod condition;
 mod connect;
 mod watch;
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,8 +23,8 @@ use futures_util::stream::BoxStream;
 
 use super::check::check_txn;
 use super::{
-    Compare, Condition, Entry, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome,
-    WatchBatch, WatchError,
+    Compare, Condition, CopyError, Entry, Op, Revision, Snapshot, Store, StoreError, Txn,
+    TxnOutcome, WatchBatch, WatchError,
 };
 use answer::{FULL, Refusal, in_time, refusal, unavailable};
 
@@ -228,6 +229,10 @@ impl Store for EtcdStore {
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.compact_to(revision))
+    }
+
+    fn copy_to<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<Revision, CopyError>> {
+        Box::pin(async { Err(CopyError::NotHere) })
     }
 
     fn condition(&self) -> BoxFuture<'_, Condition> {

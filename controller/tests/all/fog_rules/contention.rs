@@ -297,3 +297,35 @@ async fn ids_have_no_gaps_and_are_never_used_again_after_a_restart() {
         follower.await.unwrap();
     }
 }
+
+/// Hundreds of openings of multicast sessions at once take one turn; none of them is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_hundreds_of_changes_of_one_thing_each_comes_through() {
+    const CHANGES: u32 = 300;
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let servers = controllers(&engine).await;
+        let mut racers = JoinSet::new();
+        for number in 0..CHANGES {
+            let state = servers[number as usize % CONTROLLERS].state.clone();
+            racers.spawn(async move {
+                let turn = state.write::<_, Refusal>(|draft| {
+                    draft.take_turn("test", number);
+                    Ok(())
+                });
+                turn.await
+            });
+        }
+        let refused: Vec<_> = racers
+            .join_all()
+            .await
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
+        assert!(
+            refused.is_empty(),
+            "{kind:?}: {} of {CHANGES}",
+            refused.len()
+        );
+    }
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_controller::app::accounts::{NewUser, add_user};
 use foghorn_controller::app::idempotent::{Begun, KeyError, begin};
-use foghorn_controller::state::keyed::KeptAnswer;
+use foghorn_controller::state::keyed::{KeptAnswer, Keyed};
 use foghorn_controller::state::{Refusal, State};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -287,7 +287,7 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
         one.write(|draft| ticket.mark(draft, Some(7)))
             .await
             .unwrap();
-        // Claimed, then gone.
+        // Claimed, and being carried out for long.
         let Begun::Go(lost) = begin(&one, 1, "claimed", "f").await.unwrap() else {
             panic!("it is new")
         };
@@ -307,6 +307,21 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
             "{kind:?}: {claimed:?}"
         );
         assert!(started.elapsed() < Duration::from_secs(20));
+        // Claimed, then gone: nobody writes the claim again, and the next one takes it over.
+        let Begun::Go(dead) = begin(&one, 1, "dead", "f").await.unwrap() else {
+            panic!("it is new")
+        };
+        let ended = Instant::now();
+        drop(dead);
+        assert!(
+            matches!(begin(&two, 1, "dead", "f").await, Ok(Begun::Go(_))),
+            "{kind:?}"
+        );
+        assert!(
+            ended.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            ended.elapsed()
+        );
         // Whoever has lost the claim can neither mark nor free it for others.
         lost.release(&one).await.unwrap();
         assert!(
@@ -319,6 +334,41 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
                 Err(Refusal::Contended)
             ),
             "{kind:?}"
+        );
+    }
+}
+
+/// A clock that leaps makes no request a new one: only what removes records by age does that, and it
+/// does not trust such a clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_key_holds_as_long_as_it_is_there() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let cancel = CancellationToken::new();
+        let _stop = cancel.clone().drop_guard();
+        let (state, _) = State::start(engine.store(), cancel.clone()).await.unwrap();
+        let Begun::Go(ticket) = begin(&state, 1, "old", "f").await.unwrap() else {
+            panic!("it is new")
+        };
+        state
+            .write(|draft| ticket.mark(draft, Some(7)))
+            .await
+            .unwrap();
+        let place = Keyed::place(1, "old");
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let aged = state.write::<_, Refusal>(|draft| {
+            let known = draft.tables().keyed().get(&place).unwrap();
+            draft.replace(&Keyed {
+                at: known.at - year,
+                ..Keyed::clone(known)
+            });
+            Ok(())
+        });
+        aged.await.unwrap();
+        let again = begin(&state, 1, "old", "f").await;
+        assert!(
+            matches!(again, Ok(Begun::Applied { made: Some(7) })),
+            "{kind:?}: {again:?}"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! `POST /foghorn/v1/tasks`: either every host that is meant gets its task, or nothing has changed.
+//! `POST /foghorn/v1/tasks`: hosts that cannot have a task are left out, or, when that was ordered,
+//! nothing changes because of one of them; and dry runs.
 
 use foghorn_controller::state::classes::{Host, MulticastSession, Task};
 use foghorn_types::Role;
@@ -228,7 +229,8 @@ async fn one_bad_host_in_the_middle_leaves_everything_as_it_was() {
         ] {
             let reply = order(
                 &server,
-                json!({"kind": "deploy", "multicast": multicast, whom: value, "image": image}),
+                json!({"kind": "deploy", "multicast": multicast, whom: value, "image": image,
+                    "all_or_nothing": true}),
             )
             .await;
             let said = reply.json();
@@ -262,6 +264,198 @@ async fn one_bad_host_in_the_middle_leaves_everything_as_it_was() {
         );
         assert_eq!(everything(&server), before);
     }
+}
+
+/// The hosts of tasks, of hosts that were left out, or of planned tasks in an answer.
+fn hosts_in(answer: &Value, list: &str) -> Vec<u64> {
+    let listed = answer[list]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let hosts = listed.iter().map(|one| one["host"].as_u64().unwrap());
+    hosts.collect()
+}
+
+#[tokio::test]
+async fn a_busy_host_is_left_out_and_the_others_get_their_tasks() {
+    for multicast in [false, true] {
+        let server = Server::start().await;
+        let (image, hosts) = (content(&server).await, hosts(&server, 21).await);
+        let busy = hosts[13];
+        let body = |whom: Value| json!({"kind": "deploy", "hosts": whom, "image": image, "multicast": multicast});
+        assert_eq!(order(&server, body(json!([busy]))).await.status, 201);
+        let group = group(&server, &hosts).await;
+        let reply = order(
+            &server,
+            json!({"kind": "deploy", "group": group, "image": image, "multicast": multicast}),
+        )
+        .await;
+        assert_eq!(reply.status, 201, "{}", reply.text);
+        let made = reply.json();
+        assert_eq!(made["tasks"].as_array().unwrap().len(), 20);
+        assert_eq!(hosts_in(&made, "left_out"), [u64::from(busy)]);
+        let left_out = &made["left_out"][0];
+        assert_eq!(left_out["name"], "pc14");
+        let reason = left_out["reason"].as_str().unwrap();
+        assert!(
+            reason.starts_with("it already has imaging task"),
+            "{reason}"
+        );
+        for host in &hosts {
+            assert_eq!(tasks_of(&server, *host).len(), 1, "{host}");
+        }
+        // Now nobody is free: nothing is made, and the first is named.
+        let before = everything(&server);
+        let reply = order(&server, body(json!(hosts))).await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["field"]),
+            (409, &json!("hosts")),
+            "{}",
+            reply.text
+        );
+        assert_eq!(everything(&server), before);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_finds_what_would_be_refused_and_stores_nothing() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let servers = controllers(&engine).await;
+        let server = &servers[0];
+        let (image, hosts) = (content(server).await, hosts(server, 14).await);
+        let body = |whom: &[u32], multicast: bool| json!({"kind": "deploy", "hosts": whom, "image": image, "multicast": multicast});
+        assert_eq!(order(server, body(&hosts[2..3], false)).await.status, 201);
+        let stored = || {
+            (
+                everything(server),
+                server.state.read_at(|_, revision| revision),
+            )
+        };
+        let before = stored();
+        for multicast in [false, true] {
+            let path = format!("{PATH}?dry_run=true");
+            let reply = server.call("POST", &path, body(&hosts, multicast)).await;
+            assert_eq!(reply.status, 200, "{}", reply.text);
+            let answer = reply.json();
+            assert_eq!(hosts_in(&answer, "planned").len(), 13, "{answer}");
+            assert_eq!(hosts_in(&answer, "left_out"), [u64::from(hosts[2])]);
+            assert_eq!(
+                (&answer["tasks"], &answer["sessions"]),
+                (&json!([]), &json!([]))
+            );
+        }
+        let protect = json!({"protected": "1"});
+        for (method, path, body, status) in [
+            ("POST", PATH.to_owned(), body(&hosts[2..3], false), 409),
+            (
+                "POST",
+                PATH.to_owned(),
+                json!({"kind": "deploy", "host": hosts[0]}),
+                400,
+            ),
+            ("PUT", format!("/fog/image/{image}/edit"), protect, 200),
+            (
+                "DELETE",
+                format!("/fog/host/{}/delete", hosts[0]),
+                Value::Null,
+                200,
+            ),
+            (
+                "DELETE",
+                format!("/fog/host/{}/cancel", hosts[2]),
+                Value::Null,
+                200,
+            ),
+            (
+                "POST",
+                format!("/fog/host/{}/task", hosts[2]),
+                json!({"taskTypeID": 1}),
+                500,
+            ),
+            (
+                "POST",
+                "/fog/host/create".into(),
+                json!({"name": "x", "macs": ["zz"]}),
+                500,
+            ),
+            (
+                "POST",
+                "/fog/group/create".into(),
+                json!({"name": "new"}),
+                200,
+            ),
+            (
+                "DELETE",
+                format!("/foghorn/v1/images/{image}/versions/9"),
+                Value::Null,
+                404,
+            ),
+            ("DELETE", "/foghorn/v1/users/9".into(), Value::Null, 404),
+            ("POST", "/foghorn/v1/nodes/0/scrub".into(), Value::Null, 400),
+        ] {
+            let reply = server
+                .call(method, &format!("{path}?dry_run=true"), body)
+                .await;
+            assert_eq!(
+                reply.status.as_u16(),
+                status,
+                "{method} {path}: {}",
+                reply.text
+            );
+            assert_eq!(stored(), before, "{method} {path}");
+        }
+        let vague = format!("{PATH}?dry_run=yes");
+        let reply = server.call("POST", &vague, body(&hosts[..1], false)).await;
+        assert_eq!(reply.json()["field"], "dry_run", "{}", reply.text);
+        assert_eq!(stored(), before);
+    }
+}
+
+#[tokio::test]
+async fn disk_rules_and_rates_are_checked_when_they_are_set() {
+    let server = Server::start().await;
+    let host = hosts(&server, 1).await[0];
+    let group = group(&server, &[host]).await;
+    for path in [
+        format!("/fog/host/{host}/edit"),
+        format!("/fog/group/{group}/edit"),
+    ] {
+        for (rule, meant) in [
+            ("sda", "path:/dev/sda"),
+            ("size:200", "size:>=200GB"),
+            ("ony", "only"),
+        ] {
+            let reply = server
+                .call("PUT", &path, json!({"kernelDevice": rule}))
+                .await;
+            let said = reply.json()["error"].as_str().unwrap().to_owned();
+            assert!(said.starts_with("kernelDevice: "), "{said}");
+            assert!(said.ends_with(&format!("did you mean {meant}?")), "{said}");
+        }
+        for rule in ["only", "size:>=200GB", "path:/dev/sda", ""] {
+            let reply = server
+                .call("PUT", &path, json!({"kernelDevice": rule}))
+                .await;
+            assert_eq!(reply.status, 200, "{rule}: {}", reply.text);
+        }
+    }
+    let image = content(&server).await;
+    let reply = order(
+        &server,
+        json!({"kind": "deploy", "host": host, "image": image, "multicast": true,
+            "max_rate_bytes_per_second": 62}),
+    )
+    .await;
+    let said = reply.json();
+    assert_eq!(said["field"], "max_rate_bytes_per_second", "{said}");
+    assert!(
+        said["error"]
+            .as_str()
+            .unwrap()
+            .ends_with("did you mean 496m?"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -401,7 +595,7 @@ async fn orders_that_meet_are_whole_or_not_there() {
             racers.spawn(async move {
                 order(
                     &server,
-                    json!({"kind": "deploy", "hosts": hosts, "image": image}),
+                    json!({"kind": "deploy", "hosts": hosts, "image": image, "all_or_nothing": true}),
                 )
                 .await
             });

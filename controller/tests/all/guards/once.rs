@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foghorn_controller::app::boot_tokens::{self, Whom, Wish};
 use foghorn_controller::app::{check_in, enrolment, power};
 use foghorn_controller::background::Report;
 use foghorn_controller::scheduler::Scheduler;
@@ -235,6 +236,24 @@ pub(super) async fn one_use_of_a_boot_token(fleet: Arc<Fleet>, _: usize) -> Pair
     let acts = (
         checks_in(&fleet, 0, mac, &token),
         checks_in(&fleet, 1, mac, &token),
+    );
+    Pair::new(acts.0, acts.1, |after| after.one())
+}
+
+/// Of a room and of its host alone: both are one token.
+pub(super) async fn one_use_of_a_room_token(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let (host, mac, _) = awaited(&fleet).await;
+    let whom = Whom::Hosts(vec![HostId::new(host).unwrap()]);
+    let wish = Wish {
+        room: true,
+        code: false,
+    };
+    let made = boot_tokens::create(&fleet.servers[0].ctx, &whom, wish, TTL)
+        .await
+        .unwrap();
+    let acts = (
+        checks_in(&fleet, 0, mac, &made.room.unwrap()),
+        checks_in(&fleet, 1, mac, &made.hosts[0].text),
     );
     Pair::new(acts.0, acts.1, |after| after.one())
 }

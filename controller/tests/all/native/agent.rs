@@ -47,20 +47,29 @@ impl Agent {
 
     /// The first error, whether the handshake or the call met it.
     pub(crate) async fn try_connect(fleet: &Fleet, chain: &str, key: &str) -> Result<Self, String> {
-        let channel = channel(fleet, Some((chain, key)))
-            .await
-            .map_err(|error| format!("{error:?}"))?;
-        let (outgoing, messages) = mpsc::channel(16);
         let status = NodeStatus {
             disk_total_bytes: 100,
             disk_free_bytes: 60,
             ..NodeStatus::default()
         };
+        Self::try_connect_saying(fleet, (chain, key), Some(status)).await
+    }
+
+    /// An agent that says in its hello what it holds, or has not gathered it yet.
+    pub(crate) async fn try_connect_saying(
+        fleet: &Fleet,
+        (chain, key): (&str, &str),
+        status: Option<NodeStatus>,
+    ) -> Result<Self, String> {
+        let channel = channel(fleet, Some((chain, key)))
+            .await
+            .map_err(|error| format!("{error:?}"))?;
+        let (outgoing, messages) = mpsc::channel(16);
         let hello = Hello {
             software: "test agent".into(),
             quic_address: "127.0.0.1:4433".into(),
             sessions: vec![],
-            status: Some(status),
+            status,
         };
         outgoing
             .send(AgentMessage {

@@ -291,7 +291,7 @@ pub(crate) fn id(object: &Value) -> u32 {
     )
 }
 
-async fn call(
+pub(crate) async fn call(
     ca: &str,
     base: &str,
     method: &str,

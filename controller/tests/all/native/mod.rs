@@ -2,15 +2,22 @@
 //! HTTPS and mutual TLS.
 
 mod agent;
+mod by_hand;
 mod check_in;
+mod client_download;
+mod damage;
 pub(crate) mod fleet;
 mod fog_clients;
 mod full_disk;
 mod http_edge;
 mod link;
+mod metrics;
 mod multicast;
+mod notifications;
 mod operations;
 mod proxy;
+mod seeing;
 mod strangers;
+mod unreached;
 mod versions;
 mod whole_path;

@@ -168,6 +168,7 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
         chunk_id: ChunkId::of(b"x").as_bytes().to_vec(),
         problem: "wrong hash".into(),
         images: vec![image],
+        files: vec![],
     };
     agent
         .send(Message::Job(JobReport {

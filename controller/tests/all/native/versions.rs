@@ -18,24 +18,24 @@ use crate::native::fleet::Fleet;
 use crate::native::whole_path::{captured, ended, progress, recorded};
 
 /// An image that is captured from the host with number 1 and deployed to the others.
-struct Lab {
-    fleet: Fleet,
-    agent: Agent,
-    image: u32,
-    hosts: Vec<u32>,
+pub(super) struct Lab {
+    pub(super) fleet: Fleet,
+    pub(super) agent: Agent,
+    pub(super) image: u32,
+    pub(super) hosts: Vec<u32>,
     _engine: Option<Engine>,
 }
 
-fn mac(number: usize) -> String {
+pub(super) fn mac(number: usize) -> String {
     format!("02:00:00:00:00:{number:02x}")
 }
 
-fn manifest(version: u32) -> ManifestId {
+pub(super) fn manifest(version: u32) -> ManifestId {
     ManifestId::of(format!("version {version}").as_bytes())
 }
 
 impl Lab {
-    async fn new(kind: Kind, targets: usize) -> Self {
+    pub(super) async fn new(kind: Kind, targets: usize) -> Self {
         let engine = match kind {
             Kind::Embedded => None,
             Kind::Etcd => Some(Engine::start(kind).await),
@@ -78,7 +78,7 @@ impl Lab {
         (task, captured(task, manifest(version)))
     }
 
-    async fn capture(&mut self, version: u32) {
+    pub(super) async fn capture(&mut self, version: u32) {
         let (task, report) = self.begin_capture(version).await;
         self.agent.send(report).await;
         recorded(&mut self.agent, task).await;
@@ -113,7 +113,7 @@ impl Lab {
             .await
     }
 
-    fn versions_path(&self) -> String {
+    pub(super) fn versions_path(&self) -> String {
         format!("/foghorn/v1/images/{}/versions", self.image)
     }
 
@@ -143,6 +143,7 @@ impl Lab {
         let manifests = versions.iter().map(|version| StoredManifest {
             image_id: self.image,
             manifest_id: manifest(*version).as_bytes().to_vec(),
+            ..StoredManifest::default()
         });
         let status = NodeStatus {
             manifests: manifests.collect(),

@@ -338,6 +338,26 @@ async fn the_end_of_a_session_is_recorded_once_and_answered_every_time() {
     fleet.controller.shutdown().await;
 }
 
+/// As after an older backup of the store was restored: the node has the content, and nobody here
+/// knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_unknown_task_is_answered_as_unknown() {
+    let fleet = Fleet::new().await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let mut agent = Agent::connect(&fleet, &keys, &enrolled).await;
+    let task = TaskId::new(77).unwrap();
+    let report = captured(task, ManifestId::of(b"content"));
+    agent.send(report).await;
+    assert!(agent.order(answered).await.unknown);
+    let host = fleet.host("pc1", MAC, fleet.image("win").await).await;
+    let task = fleet.task(host, 2).await;
+    agent.order(opened).await;
+    fleet.check_in(MAC, &fleet.boot_token(host).await).await;
+    agent.send(captured(task, ManifestId::of(b"content"))).await;
+    assert!(!agent.order(answered).await.unknown);
+    fleet.controller.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_completes_a_task_whose_client_never_came() {
     let fleet = Fleet::new().await;
@@ -425,6 +445,7 @@ async fn a_deploy_moves_to_another_node_when_its_own_is_lost() {
         manifests: vec![foghorn_proto::link::StoredManifest {
             image_id: image,
             manifest_id: manifest.as_bytes().to_vec(),
+            ..foghorn_proto::link::StoredManifest::default()
         }],
         ..Default::default()
     };

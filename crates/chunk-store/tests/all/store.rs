@@ -12,10 +12,10 @@ use std::time::{Duration, SystemTime};
 use crate::world::{self, chunk, chunks, image, manifest, small_packs, store};
 use bytes::Bytes;
 use foghorn_chunk_store::{
-    ChunkProblem, NewChunk, OpenStoreError, Options, PutError, PutManifestError, ReadChunkError,
-    Store,
+    ChunkProblem, Damage, NewChunk, OpenStoreError, Options, PutError, PutManifestError,
+    ReadChunkError, RecordName, Store,
 };
-use foghorn_types::{ByteCount, ChunkId, ManifestId};
+use foghorn_types::{ByteCount, ChunkId, FileId, ManifestId};
 
 #[test]
 fn what_was_put_is_there_after_a_restart() {
@@ -219,6 +219,141 @@ fn a_scrub_names_damaged_chunks_and_their_images() {
             .unwrap()
             .stopped
     );
+}
+
+/// Everything that is known to be damaged: (chunks, whether the manifest itself) of each image.
+fn known(store: &Store) -> Vec<(ManifestId, u64, bool)> {
+    let damage = store.damage().unwrap();
+    let found = damage.manifests.iter();
+    found
+        .map(|(id, damage)| (*id, damage.chunks, damage.record))
+        .collect()
+}
+
+fn scrub(store: &Store) -> foghorn_chunk_store::ScrubReport {
+    store.scrub(&mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn damage_is_known_after_a_restart_until_it_is_found_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = chunks(0..6);
+    let (one, other) = {
+        let store = store(dir.path());
+        store.put_batch(&all).unwrap();
+        let one = store.put_manifest(image(7), &manifest(&all[..4])).unwrap();
+        let other = store.put_manifest(image(8), &manifest(&all[4..])).unwrap();
+        assert_eq!(known(&store), []);
+        flip(dir.path(), &all[3].compressed, 30);
+        // Found by a reader, who does not know whose it is.
+        assert!(store.read(all[3].id).is_err());
+        assert_eq!(known(&store), [(one, 1, false)]);
+        (one, other)
+    };
+    let store = store(dir.path());
+    assert_eq!(known(&store), [(one, 1, false)]);
+    let found = store.damage_of(one).unwrap();
+    assert!(found.problem.contains("bytes"), "{found:?}");
+    assert_eq!(store.damage_of(other), None);
+
+    // A scrub finds it again and keeps when it was found first.
+    assert_eq!(scrub(&store).damaged.len(), 1);
+    assert_eq!(store.damage_of(one), Some(found));
+    // The bytes come back, as from a disk that misread: the next scrub finds them whole.
+    let mut misread = all[3].compressed.to_vec();
+    misread[30] ^= 4;
+    flip(dir.path(), &misread, 30);
+    assert!(scrub(&store).is_clean());
+    assert_eq!(known(&store), []);
+    assert!(store.read(all[3].id).is_ok());
+
+    // A new put heals.
+    flip(dir.path(), &all[3].compressed, 30);
+    scrub(&store);
+    assert_eq!(known(&store), [(one, 1, false)]);
+    store.put_batch(&all).unwrap();
+    assert_eq!(known(&store), []);
+
+    // What no image needs any more is no damage.
+    flip(dir.path(), &all[0].compressed, 30);
+    scrub(&store);
+    store.drop_image(image(7), one).unwrap();
+    store.sweep(Duration::ZERO).unwrap();
+    assert_eq!(known(&store), []);
+}
+
+#[test]
+fn a_scrub_reads_manifests_names_and_files_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(store(dir.path()));
+    let all = chunks(0..6);
+    store.put_batch(&all).unwrap();
+    let encoded = manifest(&all[..4]);
+    let id = store.put_manifest(image(7), &encoded).unwrap();
+    let file = FileId::of(b"a file");
+    store.put_file(file, &mut b"a file".as_slice()).unwrap();
+    assert!(scrub(&store).is_clean());
+
+    let path = dir.path().join(format!("manifests/{id}.manifest"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let record = dir.path().join(format!("files/{file}.file"));
+    let whole = fs::read(&record).unwrap();
+    fs::write(&record, &whole[1..]).unwrap();
+    let name = dir.path().join("images/9");
+    fs::write(&name, "nothing").unwrap();
+
+    let report = scrub(&store);
+    assert_eq!(report.damaged, []);
+    let found: Vec<_> = report
+        .records
+        .iter()
+        .map(|record| (record.what.clone(), record.images.clone()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (RecordName::Manifest(id), vec![image(7)]),
+            (RecordName::File(file), vec![]),
+            (RecordName::Name(name.clone()), vec![image(9)]),
+        ]
+    );
+    assert_eq!(known(&store), [(id, 0, true)]);
+    assert!(store.damage().unwrap().files[&file].record);
+    let verified = store.verify_manifest(id, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(verified.unwrap().records.len(), 1);
+
+    // The same capture again, and the same upload.
+    assert_eq!(store.put_manifest(image(7), &encoded).unwrap(), id);
+    store.put_file(file, &mut b"a file".as_slice()).unwrap();
+    fs::remove_file(&name).unwrap();
+    assert_eq!(store.damage().unwrap(), Damage::default());
+    assert!(scrub(&store).is_clean());
+}
+
+#[test]
+fn a_scrub_finds_chunks_that_are_not_there_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = chunks(0..6);
+    let id = {
+        let store = store(dir.path());
+        store.put_batch(&all).unwrap();
+        store.put_manifest(image(7), &manifest(&all)).unwrap()
+    };
+    // Everything but the manifest is lost.
+    fs::remove_dir_all(dir.path().join("packs")).unwrap();
+    fs::remove_file(dir.path().join("index.redb")).unwrap();
+    let store = store(dir.path());
+    let report = scrub(&store);
+    let missing = report
+        .damaged
+        .iter()
+        .filter(|chunk| chunk.problem == ChunkProblem::Missing && chunk.images == [image(7)]);
+    assert_eq!(missing.count(), 6, "{report:?}");
+    assert_eq!(known(&store), [(id, 6, false)]);
+    store.put_batch(&all).unwrap();
+    assert_eq!(known(&store), []);
 }
 
 /// `ChunkProblem` has no order of its own; its text does.

@@ -47,8 +47,10 @@ pub enum ReceiverAction {
 pub enum Unheard {
     /// Nothing at all: IGMP or MLD, TTL, a firewall, the wrong interface.
     Anything,
-    /// Short packets come, long ones do not: the MTU.
+    /// Short packets come, and others that were sent do not: most likely the MTU.
     LongPackets,
+    /// Short packets come, and none is missing: the sender has sent no long one.
+    NoLongPacketSent,
 }
 
 /// Receives the chunks it wants from a multicast session.

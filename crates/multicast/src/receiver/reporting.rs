@@ -154,6 +154,8 @@ impl Reporting {
         self.unheard_told = true;
         Some(if self.received == 0 {
             Unheard::Anything
+        } else if self.highest - self.first < self.received {
+            Unheard::NoLongPacketSent
         } else {
             Unheard::LongPackets
         })
@@ -247,5 +249,41 @@ impl Reporting {
             at = at.min(self.started + config.unheard_after);
         }
         at.max(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said after packets with these numbers, all of them ticks.
+    fn told(numbers: &[u64]) -> Option<Unheard> {
+        let mut reporting = Reporting::new(Time::default());
+        for number in numbers {
+            let tick = Tick {
+                phase: Phase::Waiting,
+                pass: 0,
+                next_group: GroupNumber(0),
+                oldest_group: GroupNumber(0),
+                report_interval_ms: 50,
+            };
+            let packet = Packet {
+                sequence: *number,
+                body: Body::Tick(tick),
+            };
+            reporting.heard(&packet, Time::default());
+        }
+        let config = ReceiverConfig::new(8, 1400);
+        let before = Time::from_micros(1_900_000);
+        assert_eq!(reporting.unheard(&config, before), None);
+        reporting.unheard(&config, Time::from_micros(2_100_000))
+    }
+
+    #[test]
+    fn the_mtu_is_blamed_only_when_something_is_missing() {
+        assert_eq!(told(&[]), Some(Unheard::Anything));
+        assert_eq!(told(&[7, 8, 9]), Some(Unheard::NoLongPacketSent));
+        assert_eq!(told(&[7]), Some(Unheard::NoLongPacketSent));
+        assert_eq!(told(&[7, 9, 10, 12]), Some(Unheard::LongPackets));
     }
 }

@@ -63,7 +63,8 @@ pub(super) struct RateControl {
 impl RateControl {
     pub(super) fn new(max: Option<Rate>, first: Rate, seed: u64, now: Time) -> Self {
         Self {
-            rate: max.unwrap_or(first),
+            // Below this, packets that carry data would not come before receivers give up.
+            rate: max.map_or(first, |max| max.max(LEAST)),
             max,
             ceiling: None,
             steps_above: 0,

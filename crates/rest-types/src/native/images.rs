@@ -1,7 +1,8 @@
 //! Bodies about images: what they contain, their versions, and what storage nodes hold besides.
 
 use foghorn_types::{
-    ByteCount, DiskPart, FileId, HostId, ImageId, ManifestId, StorageNodeId, TaskId,
+    ByteCount, DiskPart, FileId, HostId, ImageId, ManifestId, SnapinId, StorageGroupId,
+    StorageNodeId, TaskId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,11 +64,46 @@ pub enum ImageNoteKind {
     PartitionSizeTied,
 }
 
+/// Images.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageList {
+    /// In the order of their names, without their notes.
+    pub images: Vec<ImageStatus>,
+    /// Where to continue, as `after`; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// An image and its content.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImageStatus {
-    /// The image.
+    /// Id of the image.
+    pub id: ImageId,
+    /// Its name.
+    pub name: String,
+    /// The image, the same as `id` and `name`.
     pub image: Named<ImageId>,
+    /// Free text.
+    pub description: String,
+    /// Whether tasks may use it.
+    pub enabled: bool,
+    /// Whether it is protected from deletion and from captures into it.
+    pub protected: bool,
+    /// What of a disk a capture takes.
+    pub captures: DiskPart,
+    /// Whether a capture takes every block, whatever file systems say is in use.
+    pub raw: bool,
+    /// Whether a capture takes as many disks as the disk rules of its host name.
+    pub all_disks: bool,
+    /// Storage groups that hold it.
+    pub storage_groups: Vec<Named<StorageGroupId>>,
+    /// How many versions of it there are: the present one and those that are kept.
+    pub version_count: u32,
+    /// Name of the user who created it.
+    pub created_by: String,
+    /// When it was created; absent if that is not known.
+    #[schemars(with = "Option<Rfc3339>")]
+    pub created: Option<String>,
     /// Absent until the image has been captured.
     pub content: Option<ImageContent>,
 }
@@ -109,6 +145,36 @@ pub struct ImageContent {
     /// How many more notes its manifest has.
     #[serde(default)]
     pub more_notes: u32,
+    /// Storage nodes that cannot give it out whole. Deploys use others; without one, they are
+    /// refused.
+    #[serde(default)]
+    pub damaged: Vec<DamagedContent>,
+}
+
+/// Content that a storage node cannot give out whole, as a scrub, a verification or a deploy has
+/// found, and none has found whole since.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DamagedContent {
+    /// The storage node.
+    pub node: Named<StorageNodeId>,
+    /// The image; absent for the file of a snapin. It has no name if it does not exist here.
+    pub image: Option<Named<ImageId>>,
+    /// Number of the version of the image; absent when no image here has it.
+    #[schemars(range(min = 1))]
+    pub version: Option<u32>,
+    /// BLAKE3 of its manifest; absent for the file of a snapin.
+    pub manifest: Option<ManifestId>,
+    /// BLAKE3 of the file; absent for an image.
+    pub file: Option<FileId>,
+    /// The snapins whose file it is.
+    pub snapins: Vec<Named<SnapinId>>,
+    /// Damaged chunks that it needs; 0 when only the list of its chunks is damaged.
+    pub chunks: u64,
+    /// When the first of it was found.
+    #[schemars(with = "Rfc3339")]
+    pub found: String,
+    /// What is wrong with what was found first.
+    pub problem: String,
 }
 
 /// The versions of an image.
@@ -152,6 +218,9 @@ pub struct ImageVersion {
     /// Until when it is kept; absent for the present one.
     #[schemars(with = "Option<Rfc3339>")]
     pub kept_until: Option<String>,
+    /// Storage nodes that cannot give it out whole.
+    #[serde(default)]
+    pub damaged: Vec<DamagedContent>,
     /// Deploys that have not ended and write this version, or would if their machines came now.
     pub tasks: Vec<TaskId>,
 }
@@ -199,6 +268,20 @@ pub struct Orphan {
     pub file: Option<FileId>,
     /// Whether the image has other content here.
     pub has_other_content: bool,
+    /// When it was captured; absent when the node does not know, as for content of earlier versions.
+    #[serde(default)]
+    #[schemars(with = "Option<Rfc3339>")]
+    pub captured: Option<String>,
+    /// The host whose disk was captured, with the name that it had then; absent when that is not
+    /// known.
+    #[serde(default)]
+    pub captured_from: Option<Named<HostId>>,
+    /// Bytes in use on the captured disk; absent when that is not known.
+    #[serde(default)]
+    pub used_bytes: Option<ByteCount>,
+    /// Compressed bytes of all its chunks; absent when that is not known.
+    #[serde(default)]
+    pub stored_bytes: Option<ByteCount>,
 }
 
 /// Makes content that a storage node holds that of an image.

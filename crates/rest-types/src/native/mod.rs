@@ -2,11 +2,15 @@
 //!
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
+mod boot;
+mod groups;
+mod hosts;
 mod images;
+mod nodes;
 
 use foghorn_types::{
-    ByteCount, DiskPart, HostId, ImageId, NodeName, SessionId, SnapinId, StorageGroupId,
-    StorageNodeId, TaskId,
+    ByteCount, DiskPart, FileId, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId,
+    StorageGroupId, StorageNodeId, TaskId, TaskTypeId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,10 +18,18 @@ use serde::{Deserialize, Serialize};
 use crate::multicast::MulticastPath;
 use crate::schema::Rfc3339;
 
-pub use self::images::{
-    AdoptRequest, DropRequest, ImageContent, ImageDisk, ImageNote, ImageNoteKind, ImageStatus,
-    ImageVersion, ImageVersions, Orphan, OrphanList, UndoRequest, VersionState,
+pub use self::boot::{
+    BootTokensRequest, BootTokensResponse, HostBootToken, HostWoken, NamedHost, WakeRequest,
+    WakeResponse,
 };
+pub use self::groups::{GroupList, GroupStatus};
+pub use self::hosts::{HostList, HostStatus};
+pub use self::images::{
+    AdoptRequest, DamagedContent, DropRequest, ImageContent, ImageDisk, ImageList, ImageNote,
+    ImageNoteKind, ImageStatus, ImageVersion, ImageVersions, Orphan, OrphanList, UndoRequest,
+    VersionState,
+};
+pub use self::nodes::{NodeList, NodeStatus};
 
 /// A request for a boot token.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -120,7 +132,8 @@ pub struct Named<Id> {
     pub name: String,
 }
 
-/// State of an imaging task.
+/// State of a task. Tasks that image no disk are only queued, checked in, running, complete or
+/// cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskPhase {
@@ -148,19 +161,74 @@ impl TaskPhase {
     }
 }
 
-/// An imaging task.
+/// What a task does to its host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskWork {
+    /// Writes an image to its disk, by unicast or multicast.
+    Deploy,
+    /// Reads its disk into an image.
+    Capture,
+    /// Runs snapins.
+    Snapins,
+    /// Reports its hardware.
+    Inventory,
+    /// Wakes it over the network.
+    WakeUp,
+    /// Anything else; `task_type` has its name.
+    Other,
+}
+
+impl TaskWork {
+    /// As a word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Capture => "capture",
+            Self::Snapins => "snapins",
+            Self::Inventory => "inventory",
+            Self::WakeUp => "wake-up",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A task that has not ended, in short.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TaskBrief {
+    /// Id of the task.
+    pub id: TaskId,
+    /// What it does.
+    pub work: TaskWork,
+    /// Its state.
+    pub state: TaskPhase,
+    /// Its host.
+    pub host: Named<HostId>,
+}
+
+/// A task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskStatus {
     /// Id of the task.
+    pub id: TaskId,
+    /// Id of the task, the same as `id`.
     pub task: TaskId,
+    /// Name that its creator gave it; may be empty.
+    pub name: String,
+    /// What it does.
+    pub work: TaskWork,
+    /// Its type in `/fog/tasktype`; absent if its type was deleted.
+    pub task_type: Option<Named<TaskTypeId>>,
     /// Its state.
     pub state: TaskPhase,
-    /// Why it failed or was cancelled.
+    /// Why it failed or was cancelled; before that, what hinders it at this moment, such as that its
+    /// machine does not reach the storage node.
     pub reason: Option<String>,
     /// Its host.
     pub host: Named<HostId>,
-    /// Its image.
-    pub image: Named<ImageId>,
+    /// Its image; absent for a task that images no disk.
+    pub image: Option<Named<ImageId>>,
     /// Version of the image that a deploy writes; the present one as long as its machine has not
     /// come and its order names none.
     #[serde(default)]
@@ -169,26 +237,31 @@ pub struct TaskStatus {
     /// the version.
     #[serde(default)]
     pub version_is_fixed: bool,
-    /// What of the disk it reads or writes; the rest is not touched.
-    pub part: DiskPart,
+    /// What of the disk it reads or writes, the rest is not touched; absent for a task that images
+    /// no disk.
+    pub part: Option<DiskPart>,
     /// Name of the storage node to which the task is assigned.
     pub node: Option<String>,
     /// Progress of the transfer; absent before the first report and after the end.
     pub progress: Option<TaskProgress>,
     /// Its part in a multicast session; absent for a task that is not in an active session.
     pub multicast: Option<TaskMulticast>,
+    /// Name of the user who created it.
+    pub created_by: String,
     /// When it was created.
     #[schemars(with = "Rfc3339")]
     pub created: String,
     /// When its transfer started.
     #[schemars(with = "Option<Rfc3339>")]
     pub started: Option<String>,
-    /// When it ended.
+    /// When it ended; unknown for a task that images no disk.
     #[schemars(with = "Option<Rfc3339>")]
     pub finished: Option<String>,
-    /// Deadline.
-    #[schemars(with = "Rfc3339")]
-    pub deadline: String,
+    /// Seconds from the start of its transfer to its end, or until now; absent before the start.
+    pub duration_seconds: Option<u64>,
+    /// When it fails at the latest; absent for a task that images no disk.
+    #[schemars(with = "Option<Rfc3339>")]
+    pub deadline: Option<String>,
     /// Disks of the image that it deploys, in the order of the host's rules; empty if there is one.
     #[serde(default)]
     pub disks: Vec<ImageDisk>,
@@ -212,11 +285,15 @@ pub struct TaskMulticast {
     pub reason: Option<String>,
 }
 
-/// Imaging tasks.
+/// Tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskList {
-    /// In the order of the query; ids without an imaging task are left out.
+    /// In the order of the query; ids without a task are left out.
     pub tasks: Vec<TaskStatus>,
+    /// Where to continue, as `after`; absent at the end. A page may have fewer tasks than `limit`
+    /// although there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Progress of a transfer.
@@ -268,6 +345,9 @@ pub struct JobStatus {
     pub chunks_total: u64,
     /// What was found.
     pub damaged: Vec<DamagedChunk>,
+    /// Manifests, names of images and records of files that cannot be read.
+    #[serde(default)]
+    pub damaged_records: Vec<DamagedRecord>,
     /// Bytes by which a sweep made the node's packs smaller.
     #[serde(default)]
     pub freed_bytes: ByteCount,
@@ -293,44 +373,27 @@ pub struct DamagedChunk {
     pub problem: String,
     /// Images that contain it.
     pub images: Vec<Named<ImageId>>,
+    /// Snapins whose files contain it.
+    #[serde(default)]
+    pub snapins: Vec<Named<SnapinId>>,
 }
 
-/// The current state of all storage nodes.
+/// Something that says what an image or a file is, and cannot be read. Exactly one of manifest, file
+/// and path is there.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct NodeList {
-    /// In the order of their ids.
-    pub nodes: Vec<NodeStatus>,
-}
-
-/// A storage node as last reported by its agent.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct NodeStatus {
-    /// Id of the node.
-    pub id: StorageNodeId,
-    /// Name of the node.
-    pub name: String,
-    /// Whether its agent is connected to a controller. The figures below are its last report, 0
-    /// before the first.
-    pub online: bool,
-    /// Size of its file system in bytes.
-    pub disk_total_bytes: ByteCount,
-    /// Free bytes there.
-    pub disk_free_bytes: ByteCount,
-    /// Captures are refused when less than this would stay free.
-    #[serde(default)]
-    pub keep_free_bytes: ByteCount,
-    /// Where it keeps chunks.
-    #[serde(default)]
-    pub chunks_path: String,
-    /// Why it cannot store chunks now, and what to do.
-    #[serde(default)]
-    pub problem: Option<String>,
-    /// Compressed bytes of all chunks that it holds.
-    pub stored_bytes: ByteCount,
-    /// Number of chunks that it holds.
-    pub chunks: u64,
-    /// Number of current transfers.
-    pub active_transfers: u32,
+pub struct DamagedRecord {
+    /// The manifest of an image.
+    pub manifest: Option<ManifestId>,
+    /// The list of the chunks of a file.
+    pub file: Option<FileId>,
+    /// The snapins whose file it is.
+    pub snapins: Vec<Named<SnapinId>>,
+    /// The name of an image on the node.
+    pub path: Option<String>,
+    /// The problem.
+    pub problem: String,
+    /// Images that it is part of.
+    pub images: Vec<Named<ImageId>>,
 }
 
 /// Scheduled tasks.

@@ -273,7 +273,8 @@ fn a_machine_that_hears_no_multicast_is_served_by_unicast_and_says_why() {
         };
         let mut machines = lan.room.machines(2)?;
         lan.deaf(2)?;
-        lan.room.session(&machines, json!({}))?;
+        lan.room
+            .session(&machines, json!({ "max_rate_bytes_per_second": 8_000_000 }))?;
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
         lan.finish_all(&mut machines[..1], begun)?;
@@ -282,6 +283,11 @@ fn a_machine_that_hears_no_multicast_is_served_by_unicast_and_says_why() {
         ensure!(
             report.text("unicast_reason").contains("snooping"),
             "{report:?}"
+        );
+        let log = lan.room.stack.agents[0].process.log();
+        ensure!(
+            log.contains("unicast of this session is limited") && log.contains("64.0 Mbit/s"),
+            "the limit of the session was not handed over:\n{log}"
         );
         Ok(())
     };

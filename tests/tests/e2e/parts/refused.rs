@@ -136,7 +136,7 @@ fn orders() -> Result<()> {
     )?;
     ensure!(status == Some(0), "{text}");
     ensure!(
-        text.contains("\"imagePartitionTypeID\": \"4\"") && text.contains("\"imageTypeID\": \"4\""),
+        text.contains("\"number\": 2") && text.contains("\"raw\": true"),
         "{text}"
     );
     let deploy = [

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use foghorn_rest_types::multicast::{
     HostLeftOut, MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
 };
-use foghorn_types::{BitRate, HostId, Role, SessionId, TaskTypeId, Timestamp};
+use foghorn_types::{HostId, Role, SessionId, TaskTypeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
@@ -26,6 +26,7 @@ pub(super) use view::of_task;
 use self::view::View;
 use super::error::Refused;
 use super::input::{Body, Id, MOST_HOSTS, Query};
+use crate::agents::health::Health;
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, delete, get, patch, post};
 use crate::app::sessions;
@@ -87,6 +88,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                     "Change the rate of a session, or start it now",
                 )
                 .path::<NonZeroU32>("id", "Id of the session.")
+                .rehearses()
                 .takes::<MulticastEdit>()
                 .gives::<MulticastStatus>(200, "The session.")
                 .refuses(&[404, 409]),
@@ -100,6 +102,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                     "Cancel a session and its tasks",
                 )
                 .path::<NonZeroU32>("id", "Id of the session.")
+                .rehearses()
                 .gives_nothing(204, "It has ended.")
                 .refuses(&[404]),
         )
@@ -183,7 +186,9 @@ async fn create(
             .map(str::to_owned),
         deadline: ctx.settings.task_deadline + wait,
         now,
+        health: Arc::new(Health::now(&ctx.live)),
         ticket: None,
+        order: 0,
     };
     let created = match (body.group, body.hosts) {
         (Some(group), None) => {
@@ -243,10 +248,12 @@ async fn edit(
         return Err(bad("max_rate_bytes_per_second", "no change was given"));
     }
     let (id, now) = (sessions::numbered(id)?, Timestamp::now());
+    let rate = body
+        .max_rate_bytes_per_second
+        .map(terms::limit)
+        .transpose()?;
     sessions::change(&ctx.state, id, |terms| {
-        if let Some(rate) = body.max_rate_bytes_per_second {
-            terms.max_rate = Some(BitRate::from_bytes_per_second(rate));
-        }
+        terms.max_rate = rate.or(terms.max_rate);
         if body.start_now {
             terms.start = Start {
                 at: Some(now),

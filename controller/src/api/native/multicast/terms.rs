@@ -93,9 +93,7 @@ impl Asked<'_> {
         let max_wait = self
             .max_wait_seconds
             .map(|seconds| Duration::from_secs(seconds.into()));
-        let max_rate = self
-            .max_rate_bytes_per_second
-            .map(BitRate::from_bytes_per_second);
+        let max_rate = self.max_rate_bytes_per_second.map(limit).transpose()?;
         Ok(Terms {
             start: Start {
                 receivers: self.start_receivers,
@@ -106,6 +104,13 @@ impl Asked<'_> {
             fixed: None,
         })
     }
+}
+
+/// A limit of this many bytes per second.
+pub(super) fn limit(bytes_per_second: u64) -> Result<BitRate, Refused> {
+    BitRate::from_bytes_per_second(bytes_per_second)
+        .as_limit()
+        .map_err(|why| bad("max_rate_bytes_per_second", why.to_string()))
 }
 
 fn bad(field: &str, why: impl Into<String>) -> Refused {

@@ -1,0 +1,158 @@
+//! Storage nodes as people see them.
+
+use foghorn_rest_types::native::NodeStatus;
+
+use super::damage;
+use super::object::dash;
+use crate::human::{argument, yes_no};
+use crate::native::Native;
+use crate::output::{Output, Table};
+use crate::sheet::Sheet;
+
+const COLUMNS: [&str; 11] = [
+    "ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "FREE", "STORED", "IMAGES", "ADDRESS",
+    "VERSION",
+];
+
+pub(super) fn table(nodes: &[Native<NodeStatus>]) -> Table {
+    let mut table = Table::new(&COLUMNS);
+    for node in nodes.iter().map(|node| &node.view) {
+        table.row([
+            node.id.to_string(),
+            node.name.clone(),
+            dash(node.storage_group.as_ref().map(|group| &group.name)),
+            yes_no(node.master).to_owned(),
+            yes_no(node.enabled).to_owned(),
+            yes_no(node.online).to_owned(),
+            dash(room(node)),
+            dash(room(node).map(|_| node.stored_bytes)),
+            node.image_count.to_string(),
+            address(node).to_owned(),
+            dash(Some(&node.software).filter(|software| !software.is_empty())),
+        ]);
+    }
+    table
+}
+
+/// Where clients reach it, or before its agent has connected what was entered.
+fn address(node: &NodeStatus) -> &str {
+    match (node.address.as_str(), node.ip.as_str()) {
+        ("", "") => "-",
+        ("", entered) => entered,
+        (address, _) => address,
+    }
+}
+
+fn room(node: &NodeStatus) -> Option<String> {
+    let (free, total) = (node.disk_free_bytes, node.disk_total_bytes);
+    (total.bytes() > 0).then(|| format!("{free} of {total}"))
+}
+
+pub(super) fn sheet(output: Output, node: &NodeStatus) -> Sheet {
+    let mut sheet = Sheet::new(format!("storage node {} (id {})", node.name, node.id));
+    sheet.maybe("description", Some(node.description.as_str()));
+    let group = node.storage_group.as_ref().map(|group| &*group.name);
+    sheet.field("storage group", group.unwrap_or("none"));
+    sheet.field("receives captures", yes_no(node.master));
+    sheet.field("enabled", yes_no(node.enabled));
+    sheet.field(
+        "transfers",
+        format!(
+            "{} now, {} at most",
+            node.active_transfers, node.max_clients
+        ),
+    );
+    sheet.group("agent");
+    sheet.field("online", yes_no(node.online));
+    if !node.online {
+        let seen = node.last_seen.as_deref().map(|at| output.time(at));
+        let seen = seen.unwrap_or_else(|| "not since the server started".to_owned());
+        sheet.field("last seen", seen);
+    }
+    sheet.field("address", address(node));
+    sheet.maybe("version", Some(node.software.as_str()));
+    let label = if node.revoked { "revoked" } else { "enrolled" };
+    let enrolled = node.enrolled.as_deref().map(|at| output.time(at));
+    sheet.field(label, enrolled.unwrap_or_else(|| "never".to_owned()));
+    let ends = node.certificate_ends.as_deref().map(|at| output.time(at));
+    sheet.maybe("certificate ends", ends);
+    sheet.group("storage");
+    sheet.maybe("problem", node.problem.as_deref());
+    sheet.maybe("free", room(node));
+    if room(node).is_some() {
+        sheet.field("kept free", node.keep_free_bytes.to_string());
+        sheet.field(
+            "stored",
+            format!("{} in {} chunks", node.stored_bytes, node.chunks),
+        );
+    }
+    sheet.maybe("folder", Some(node.chunks_path.as_str()));
+    sheet.lines(
+        "damaged",
+        node.damaged
+            .iter()
+            .map(|one| format!("{}: {}", damage::named(one), damage::in_words(one))),
+    );
+    let images = node.images.iter().flatten();
+    sheet.lines("images", images.map(|image| image.name.clone()));
+    sheet
+}
+
+/// What one usually does with a node next.
+pub(super) fn next(node: &NodeStatus) -> String {
+    let name = argument(&node.name, node.id.get());
+    if node.enrolled.is_none() || node.revoked {
+        format!("foghorn node join-token {}", node.name)
+    } else {
+        format!("foghorn node show {name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_types::{ByteCount, StorageNodeId};
+
+    use super::*;
+    use crate::human::Zone;
+    use crate::output::Format;
+
+    fn node() -> NodeStatus {
+        let value = serde_json::json!({"id": 1, "name": "north", "online": false,
+            "disk_total_bytes": 0, "disk_free_bytes": 0, "stored_bytes": 0, "chunks": 0,
+            "active_transfers": 0, "ip": "10.0.0.5"});
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_node_is_shown_with_its_room_and_its_certificate() {
+        let output = Output {
+            format: Format::Table,
+            quiet: false,
+            zone: Zone::Utc,
+        };
+        let text = sheet(output, &node()).render();
+        for part in ["never", "not since the server started", "10.0.0.5"] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert_eq!(next(&node()), "foghorn node join-token north");
+        let known = NodeStatus {
+            id: StorageNodeId::new(1).unwrap(),
+            online: true,
+            address: "10.0.0.5:7472".into(),
+            enrolled: Some("2026-01-01T00:00:00Z".into()),
+            certificate_ends: Some("2027-01-01T00:00:00Z".into()),
+            disk_total_bytes: ByteCount::from_mib(2048),
+            disk_free_bytes: ByteCount::from_mib(512),
+            ..node()
+        };
+        let text = sheet(output, &known).render();
+        for part in [
+            "512 MiB of 2.00 GiB",
+            "2027-01-01 00:00:00 +0000",
+            "10.0.0.5:7472",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert_eq!(next(&known), "foghorn node show north");
+    }
+}

@@ -1,0 +1,70 @@
+//! Files and folders that only their owner can read, and that are on the disk when a function
+//! returns.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use foghorn_types::ByteCount;
+use rustix::fs::statvfs;
+
+/// Makes `folder` if it is missing, and an empty `unfinished`, whose earlier content is of an
+/// attempt that was broken off.
+pub(super) fn start(folder: &Path, unfinished: &Path) -> io::Result<()> {
+    create_folder(folder)?;
+    match fs::remove_dir_all(unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    create_folder(unfinished)
+}
+
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+pub(super) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Copies the plain files of a folder to a new one.
+pub(super) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    create_folder(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    File::open(to)?.sync_all()
+}
+
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = create_private(to)?;
+    io::copy(&mut File::open(from)?, &mut file)?;
+    file.sync_all()
+}
+
+/// Renames, so that after a power failure there is the old name or the new one, and all content.
+pub(super) fn move_into_place(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() {
+        File::open(from)?.sync_all()?;
+    }
+    fs::rename(from, to)?;
+    match to.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Room for this process on the file system of `folder`; `None` when it does not say.
+pub(super) fn free(folder: &Path) -> io::Result<Option<ByteCount>> {
+    let stat = statvfs(folder)?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    Ok((stat.f_blocks > 0).then(|| ByteCount::from_bytes(free)))
+}

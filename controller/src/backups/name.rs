@@ -1,0 +1,125 @@
+//! Names of backups: why and when each was made.
+
+use std::fmt;
+use std::str::FromStr;
+
+use foghorn_types::Timestamp;
+
+/// Why a backup was made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// By the controller itself; the oldest of these are deleted.
+    Scheduled,
+    /// Because somebody asked; stays until it is removed by hand.
+    Asked,
+}
+
+impl Kind {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+/// Such as `scheduled-2026-11-29T030000Z`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct BackupName {
+    kind: Kind,
+    /// In whole seconds.
+    made: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("this is not the name of a backup, such as scheduled-2026-11-29T030000Z")]
+pub struct ParseBackupNameError;
+
+impl BackupName {
+    /// The part of a second is cut off.
+    #[must_use]
+    pub fn new(kind: Kind, made: Timestamp) -> Self {
+        let made = Timestamp::from_millis(made.as_millis().div_euclid(1000) * 1000);
+        Self { kind, made }
+    }
+
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+
+    #[must_use]
+    pub fn made(self) -> Timestamp {
+        self.made
+    }
+}
+
+impl fmt::Display for BackupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `YYYY-MM-DD HH:MM:SS`; a colon is not possible in a name on every file system.
+        let time = self.made.to_fog().replace(':', "").replace(' ', "T");
+        write!(f, "{}-{time}Z", self.kind.word())
+    }
+}
+
+impl FromStr for BackupName {
+    type Err = ParseBackupNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, time) = text.split_once('-').ok_or(ParseBackupNameError)?;
+        let kind = match kind {
+            "scheduled" => Kind::Scheduled,
+            "asked" => Kind::Asked,
+            _ => return Err(ParseBackupNameError),
+        };
+        let (date, clock) = time.split_once('T').ok_or(ParseBackupNameError)?;
+        let parts = (clock.get(0..2), clock.get(2..4), clock.get(4..));
+        let (Some(hours), Some(minutes), Some(rest)) = parts else {
+            return Err(ParseBackupNameError);
+        };
+        let made = format!("{date}T{hours}:{minutes}:{rest}")
+            .parse()
+            .map_err(|_| ParseBackupNameError)?;
+        let name = Self::new(kind, made);
+        // Only what this program writes.
+        (name.to_string() == text)
+            .then_some(name)
+            .ok_or(ParseBackupNameError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() -> Result<(), Box<dyn std::error::Error>> {
+        let made = Timestamp::from_millis(1_796_000_000_999);
+        for kind in [Kind::Scheduled, Kind::Asked] {
+            let name = BackupName::new(kind, made);
+            assert_eq!(name.to_string().parse::<BackupName>()?, name);
+        }
+        let name = BackupName::new(Kind::Asked, made).to_string();
+        assert_eq!(name, "asked-2026-11-30T005320Z");
+        Ok(())
+    }
+
+    #[test]
+    fn other_names_are_not_those_of_backups() {
+        for text in [
+            "",
+            ".unfinished",
+            "scheduled-",
+            "scheduled-2026-11-29",
+            "scheduled-2026-11-29T03:00:00Z",
+            "scheduled-2026-11-29T030000Z.old",
+            "scheduled-2026-11-29T030000+01:00",
+            "scheduled-2026-13-29T030000Z",
+            "before-restore-2026-11-29T030000Z",
+            "scheduled-2026-11-29Tüü",
+        ] {
+            assert!(text.parse::<BackupName>().is_err(), "{text}");
+        }
+    }
+}

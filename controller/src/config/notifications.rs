@@ -1,0 +1,95 @@
+//! `[notifications]`: when something lasts so long that people are told, and how long they are.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, seconds};
+
+/// When people are told, and how often it is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotificationConfig {
+    /// Attempts to deliver a message. Default 10.
+    pub attempts: u32,
+    /// Time from the first to the second attempt. Default 10 seconds; later ones are further apart.
+    pub first_retry: Duration,
+    /// Longest time between two attempts. Default 1 hour.
+    pub longest_retry: Duration,
+    /// A task without progress for this time is stuck. Default 15 minutes.
+    pub stuck_after: Duration,
+    /// A task whose machine does not come for this time is stuck too. Default 2 hours.
+    pub waiting_after: Duration,
+    /// How long a controller may send a message before another one takes it over: longer than an
+    /// attempt can take, with room for clocks that differ. Always 120 seconds but in tests.
+    pub lease: Duration,
+    /// A certificate that ends within this time is told. Default 30 days.
+    pub certificate_days: Duration,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Default for NotificationConfig {
+    fn default() -> Self {
+        Self {
+            attempts: 10,
+            first_retry: Duration::from_secs(10),
+            longest_retry: 60 * MINUTE,
+            stuck_after: 15 * MINUTE,
+            waiting_after: 120 * MINUTE,
+            lease: 2 * MINUTE,
+            certificate_days: super::DAY * 30,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotifications {
+    attempts: Option<u32>,
+    first_retry_seconds: Option<u64>,
+    longest_retry_seconds: Option<u64>,
+    stuck_minutes: Option<u64>,
+    waiting_minutes: Option<u64>,
+    certificate_days: Option<u32>,
+}
+
+impl RawNotifications {
+    pub(super) fn check(&self) -> Result<NotificationConfig, ConfigError> {
+        let default = NotificationConfig::default();
+        let attempts = self.attempts.unwrap_or(default.attempts);
+        if !(1..=30).contains(&attempts) {
+            return Err(ConfigError::Value {
+                key: "notifications.attempts",
+                why: "must be between 1 and 30".to_owned(),
+            });
+        }
+        let minutes = |value: Option<u64>| value.map(|minutes| minutes.saturating_mul(60));
+        Ok(NotificationConfig {
+            attempts,
+            first_retry: seconds(
+                "notifications.first_retry_seconds",
+                self.first_retry_seconds,
+                default.first_retry,
+            )?,
+            longest_retry: seconds(
+                "notifications.longest_retry_seconds",
+                self.longest_retry_seconds,
+                default.longest_retry,
+            )?,
+            stuck_after: seconds(
+                "notifications.stuck_minutes",
+                minutes(self.stuck_minutes),
+                default.stuck_after,
+            )?,
+            waiting_after: seconds(
+                "notifications.waiting_minutes",
+                minutes(self.waiting_minutes),
+                default.waiting_after,
+            )?,
+            lease: default.lease,
+            certificate_days: self
+                .certificate_days
+                .map_or(default.certificate_days, |days| super::DAY * days),
+        })
+    }
+}

@@ -1,0 +1,272 @@
+//! What is installed, and where.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::manuals;
+use crate::sources::Sources;
+
+/// A package, which is a program with what belongs to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Package {
+    Controller,
+    Agent,
+    CommandLine,
+    Client,
+}
+
+/// A unit, and the configuration that it reads.
+pub(crate) struct Service {
+    pub(crate) unit: &'static str,
+    pub(crate) unit_text: &'static str,
+    pub(crate) config: &'static str,
+    pub(crate) config_text: &'static str,
+}
+
+/// What is the same for every unit.
+const HARDENING: &str = include_str!("../files/hardening.conf");
+const CONTROLLER: Service = Service {
+    unit: "foghorn-controller.service",
+    unit_text: include_str!("../files/foghorn-controller.service"),
+    config: "controller.toml",
+    config_text: include_str!("../files/controller.toml"),
+};
+const AGENT: Service = Service {
+    unit: "foghorn-agent.service",
+    unit_text: include_str!("../files/foghorn-agent.service"),
+    config: "agent.toml",
+    config_text: include_str!("../files/agent.toml"),
+};
+const SERVE: Service = Service {
+    unit: "foghorn-serve.service",
+    unit_text: include_str!("../files/foghorn-serve.service"),
+    config: "serve.toml",
+    config_text: include_str!("../../docs/operations/serve.toml"),
+};
+
+impl Package {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Controller,
+        Self::Agent,
+        Self::CommandLine,
+        Self::Client,
+    ];
+
+    /// Of the package and of its program.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Controller => "foghorn-controller",
+            Self::Agent => "foghorn-agent",
+            Self::CommandLine => "foghorn",
+            Self::Client => "foghorn-client",
+        }
+    }
+
+    pub(crate) fn service(self) -> Option<&'static Service> {
+        match self {
+            Self::Controller => Some(&CONTROLLER),
+            Self::Agent => Some(&AGENT),
+            Self::CommandLine => Some(&SERVE),
+            Self::Client => None,
+        }
+    }
+}
+
+/// The folders of an installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) prefix: PathBuf,
+    pub(crate) sysconfdir: PathBuf,
+    /// Of zsh and fish: a distribution's packages have other folders than the administrator.
+    zsh: &'static str,
+}
+
+impl Places {
+    pub(crate) fn of(prefix: PathBuf, sysconfdir: PathBuf) -> Self {
+        let zsh = if prefix == Path::new("/usr") {
+            "share/zsh/vendor-completions"
+        } else {
+            "share/zsh/site-functions"
+        };
+        Self {
+            prefix,
+            sysconfdir,
+            zsh,
+        }
+    }
+
+    /// Those of a Debian package.
+    pub(crate) fn debian() -> Self {
+        Self::of("/usr".into(), "/etc".into())
+    }
+
+    /// A text with the names of folders filled in.
+    fn fill(&self, text: &str) -> String {
+        text.replace("@PREFIX@", &self.prefix.to_string_lossy())
+            .replace("@SYSCONFDIR@", &self.sysconfdir.to_string_lossy())
+            .replace("@HARDENING@\n", HARDENING)
+            // The journal is no place for the first credentials.
+            .replace("\n#first_run_file = ", "\nfirst_run_file = ")
+    }
+}
+
+/// One file of an installation.
+pub(crate) struct Piece {
+    /// Absolute.
+    pub(crate) to: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) content: Content,
+    /// Belongs to the administrator once it is there.
+    pub(crate) is_config: bool,
+}
+
+pub(crate) enum Content {
+    /// A compiled program.
+    Program(PathBuf),
+    Bytes(Vec<u8>),
+    /// Where a symbolic link leads.
+    Link(PathBuf),
+}
+
+/// The client's file for download, named after the machines that it runs on.
+pub(crate) fn client_file() -> String {
+    format!("foghorn-client-{}", std::env::consts::ARCH)
+}
+
+/// The files of a package. Without `sources`, those that are no programs, and programs without
+/// content.
+///
+/// # Errors
+/// When a program was not compiled, or a manual cannot be made.
+pub(crate) fn pieces(
+    package: Package,
+    places: &Places,
+    sources: Option<&Sources>,
+) -> Result<Vec<Piece>> {
+    let mut pieces = programs(package, places, sources)?;
+    let share = places.prefix.join("share");
+    let plain = |to: PathBuf, bytes: Vec<u8>| Piece {
+        to,
+        mode: 0o644,
+        content: Content::Bytes(bytes),
+        is_config: false,
+    };
+    for page in manuals::pages(package)? {
+        pieces.push(plain(share.join("man/man1").join(page.name), page.packed));
+    }
+    for script in manuals::completions(package) {
+        let folder = match script.shell {
+            "bash" => places.prefix.join("share/bash-completion/completions"),
+            "zsh" => places.prefix.join(places.zsh),
+            _ => places.prefix.join("share/fish/vendor_completions.d"),
+        };
+        pieces.push(plain(folder.join(script.name), script.text));
+    }
+    let doc = share.join("doc").join(package.name());
+    let changes = manuals::pack(include_bytes!("../../CHANGELOG.md"))?;
+    pieces.push(plain(doc.join("changelog.gz"), changes));
+    pieces.push(plain(
+        doc.join("copyright"),
+        include_bytes!("../files/copyright").to_vec(),
+    ));
+    if let Some(service) = package.service() {
+        let units = places.prefix.join("lib/systemd/system");
+        let unit = places.fill(service.unit_text).into_bytes();
+        pieces.push(plain(units.join(service.unit), unit));
+        // It may hold a token or a password; `Group=` of the unit reads it.
+        pieces.push(Piece {
+            to: places.sysconfdir.join("foghorn").join(service.config),
+            mode: 0o640,
+            content: Content::Bytes(places.fill(service.config_text).into_bytes()),
+            is_config: true,
+        });
+    }
+    Ok(pieces)
+}
+
+/// The program of a package. The client is there once, under the name for download, and the command
+/// is a link to it.
+fn programs(package: Package, places: &Places, sources: Option<&Sources>) -> Result<Vec<Piece>> {
+    let program = |to: PathBuf, content| Piece {
+        to,
+        mode: 0o755,
+        content,
+        is_config: false,
+    };
+    let command = places.prefix.join("bin").join(package.name());
+    if package != Package::Client {
+        let from = sources.map(|sources| sources.program(package.name()));
+        let from = from.transpose()?.unwrap_or_default();
+        return Ok(vec![program(command, Content::Program(from))]);
+    }
+    let from = sources
+        .map(Sources::client)
+        .transpose()?
+        .unwrap_or_default();
+    let file = client_file();
+    ensure!(
+        !file.contains('/'),
+        "the name of the client's file is a path"
+    );
+    let shared = places.prefix.join("lib/foghorn/clients").join(&file);
+    let link = Path::new("../lib/foghorn/clients").join(&file);
+    Ok(vec![
+        program(shared, Content::Program(from)),
+        program(command, Content::Link(link)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_file_is_in_two_packages() {
+        let mut seen = HashSet::new();
+        for package in Package::ALL {
+            for piece in pieces(package, &Places::debian(), None).unwrap() {
+                assert!(seen.insert(piece.to.clone()), "{}", piece.to.display());
+            }
+        }
+    }
+
+    #[test]
+    fn units_name_the_folders_of_the_installation() {
+        let places = Places::of("/opt/foghorn".into(), "/opt/etc".into());
+        for package in [Package::Controller, Package::Agent, Package::CommandLine] {
+            let unit = places.fill(package.service().unwrap().unit_text);
+            assert!(
+                unit.contains("ExecStart=/opt/foghorn/bin/foghorn"),
+                "{unit}"
+            );
+            assert!(unit.contains("/opt/etc/foghorn/"), "{unit}");
+            assert!(unit.contains("NoNewPrivileges=yes"), "{unit}");
+            for name in ["@PREFIX@", "@SYSCONFDIR@", "@HARDENING@"] {
+                assert!(!unit.contains(name), "{unit}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_program_has_a_manual_and_completions_for_three_shells() {
+        for package in Package::ALL {
+            let paths: Vec<String> = pieces(package, &Places::debian(), None)
+                .unwrap()
+                .iter()
+                .map(|piece| piece.to.to_string_lossy().into_owned())
+                .collect();
+            let name = package.name();
+            for path in [
+                format!("/usr/share/man/man1/{name}.1.gz"),
+                format!("/usr/share/bash-completion/completions/{name}"),
+                format!("/usr/share/zsh/vendor-completions/_{name}"),
+                format!("/usr/share/fish/vendor_completions.d/{name}.fish"),
+            ] {
+                assert!(paths.contains(&path), "{path}: {paths:?}");
+            }
+        }
+    }
+}
