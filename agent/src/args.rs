@@ -33,7 +33,7 @@ pub struct Run {
     /// Folder of the node's identity and chunks.
     #[arg(long, env = "FOGHORN_AGENT_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Where to enrol: https://HOST[:PORT].
+    /// Where to enrol: `https://HOST[:PORT]`.
     #[arg(long, env = "FOGHORN_AGENT_CONTROLLER")]
     pub controller: Option<ControllerUrl>,
     /// Used once, when the node has no identity yet.
@@ -52,7 +52,7 @@ pub struct Enrol {
     /// Folder to keep the identity in.
     #[arg(long, env = "FOGHORN_AGENT_STATE_DIR")]
     pub state_dir: PathBuf,
-    /// https://HOST[:PORT] of the controller.
+    /// `https://HOST[:PORT]` of the controller.
     #[arg(long, env = "FOGHORN_AGENT_CONTROLLER")]
     pub controller: ControllerUrl,
     /// Join token, as `foghorn node join-token` printed it.

@@ -13,7 +13,7 @@
 //! ([`Ticket::mark`]); an order for many hosts finds them busy.
 //!
 //! A key holds as long as its record is there. What removes records by age is
-//! [`crate::upkeep`](mod@crate::upkeep) alone, which does not trust a clock that leaps.
+//! `crate::upkeep` alone, which does not trust a clock that leaps.
 
 use std::sync::Arc;
 use std::time::Duration;
