@@ -19,11 +19,14 @@ impl Zone {
     /// it is.
     #[must_use]
     pub fn time(self, text: &str) -> String {
-        let zone = match self {
+        in_zone(text, self.rules())
+    }
+
+    fn rules(self) -> TimeZone {
+        match self {
             Self::Local => TimeZone::system(),
             Self::Utc => TimeZone::UTC,
-        };
-        in_zone(text, zone)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Times for people: read as they write them, shown in local time with its offset.
+//! Times as people write them.
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
@@ -50,43 +50,6 @@ fn in_zone(time: DateTime, zone: &TimeZone) -> Result<Timestamp, String> {
     Ok(zoned.timestamp())
 }
 
-/// `2026-11-29 15:04:05 +0100`.
-#[must_use]
-pub fn show(time: Timestamp, zone: &TimeZone) -> String {
-    time.to_zoned(zone.clone())
-        .strftime("%Y-%m-%d %H:%M:%S %z")
-        .to_string()
-}
-
-/// The same for a time as the server writes it (RFC 3339), here; what is none is left as it is.
-#[must_use]
-pub fn local(text: &str) -> String {
-    text.parse::<Timestamp>()
-        .map_or_else(|_| text.to_owned(), |time| show(time, &here()))
-}
-
-/// The present time here.
-#[must_use]
-pub fn now() -> Zoned {
-    Timestamp::now().to_zoned(here())
-}
-
-/// The time zone of this machine, as other programs find it: `TZ`, then `/etc/localtime`.
-fn here() -> TimeZone {
-    let named = std::env::var("TZ").unwrap_or_default();
-    let named = named.trim_start_matches(':');
-    let of_file = |path: &str| {
-        let content = std::fs::read(path).ok()?;
-        TimeZone::tzif(path, &content).ok()
-    };
-    let found = match named {
-        "" => of_file("/etc/localtime"),
-        path if path.starts_with('/') => of_file(path),
-        name => TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok(),
-    };
-    found.unwrap_or(TimeZone::UTC)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,13 +77,5 @@ mod tests {
         }
         // The hour that summer time skips.
         assert!(parse("2027-03-28 02:30", &sunday()).is_err());
-    }
-
-    #[test]
-    fn times_are_shown_with_their_offset() {
-        let zone = TimeZone::get("Europe/Berlin").unwrap();
-        let time = "2026-12-01T02:00:00Z".parse().unwrap();
-        assert_eq!(show(time, &zone), "2026-12-01 03:00:00 +0100");
-        assert_eq!(local("never"), "never");
     }
 }

@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 /// Where and how a command prints.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Output {
     pub format: Format,
     /// Print only ids and results, no messages.

@@ -7,12 +7,13 @@ use foghorn_types::Timestamp;
 
 use super::Finding;
 use crate::api::{Api, ApiError};
+use crate::human::Zone;
 
 const CHECK: &str = "backups";
 
-pub(super) fn check(api: &Api) -> Option<Finding> {
+pub(super) fn check(api: &Api, zone: Zone) -> Option<Finding> {
     match api.get::<BackupList>("/foghorn/v1/backups") {
-        Ok(list) => judge(&list, Timestamp::now()),
+        Ok(list) => judge(&list, Timestamp::now(), zone),
         // A server of an earlier version.
         Err(ApiError::NotFound(_)) => None,
         Err(error) => Some(Finding::warn(
@@ -25,7 +26,7 @@ pub(super) fn check(api: &Api) -> Option<Finding> {
 
 /// Nothing when the server makes none by itself: etcd has its own, and whoever turned them off
 /// knows.
-fn judge(list: &BackupList, now: Timestamp) -> Option<Finding> {
+fn judge(list: &BackupList, now: Timestamp, zone: Zone) -> Option<Finding> {
     let every = Duration::from_secs(list.every_seconds?);
     let newest = list
         .backups
@@ -36,7 +37,10 @@ fn judge(list: &BackupList, now: Timestamp) -> Option<Finding> {
     let late = newest.is_none_or(|made| now.since(made) > every * 2);
     let found = match newest {
         None => "there is none".to_owned(),
-        Some(made) => format!("{}, the newest of {made}", list.backups.len()),
+        Some(made) => {
+            let made = zone.time(&made.to_string());
+            format!("{}, the newest of {made}", list.backups.len())
+        }
     };
     Some(if late {
         let todo = "look at the server's log; `foghorn backup create` makes one now";
@@ -70,7 +74,7 @@ mod tests {
     #[test]
     fn the_newest_backup_must_not_be_older_than_two_periods() {
         let now = Timestamp::from_millis(1_000_000);
-        let verdict = |list| judge(&list, now).map(|finding| finding.verdict);
+        let verdict = |list| judge(&list, now, Zone::Utc).map(|finding| finding.verdict);
         assert_eq!(verdict(list(None, &[])), None);
         assert_eq!(verdict(list(Some(100), &[])), Some(Verdict::Warn));
         assert_eq!(verdict(list(Some(100), &[10, 801])), Some(Verdict::Ok));

@@ -7,13 +7,14 @@ use super::tls::{self, Cause, end_of};
 use super::{Finding, reach};
 use crate::api::certificates;
 use crate::context::Context;
+use crate::human::Zone;
 
 /// The controller renews its own certificates long before this; a certificate this close to its
 /// expiry was not renewed.
 const SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 /// `is_reached`: whether there is a server to ask for its certificate.
-pub(super) fn check(context: &Context, is_reached: bool) -> Vec<Finding> {
+pub(super) fn check(context: &Context, is_reached: bool, zone: Zone) -> Vec<Finding> {
     let Some(authority) = context.server.strip_prefix("https://") else {
         let todo = "plain HTTP is allowed on this machine only; use https:// from other machines";
         return vec![Finding::warn(
@@ -28,7 +29,7 @@ pub(super) fn check(context: &Context, is_reached: bool) -> Vec<Finding> {
             "no authority is pinned; the public authorities are used",
         )];
     };
-    let now = Timestamp::now();
+    let now = (Timestamp::now(), zone);
     let mut findings = match end_of_authority(pem) {
         Ok(end) => vec![judge(
             "authority",
@@ -57,23 +58,22 @@ pub(super) fn check(context: &Context, is_reached: bool) -> Vec<Finding> {
     findings
 }
 
-pub(super) fn judge(check: &'static str, end: Timestamp, now: Timestamp, todo: &str) -> Finding {
+pub(super) fn judge(
+    check: &'static str,
+    end: Timestamp,
+    (now, zone): (Timestamp, Zone),
+    todo: &str,
+) -> Finding {
     let left = end.duration_since(now);
-    let found = format!("valid until {}", local(end));
+    let shown = zone.time(&end.to_string());
+    let found = format!("valid until {shown}");
     if left.is_negative() {
-        Finding::fail(check, format!("ended on {}", local(end)), todo)
+        Finding::fail(check, format!("ended on {shown}"), todo)
     } else if left < SOON {
         Finding::warn(check, found, todo)
     } else {
         Finding::ok(check, found)
     }
-}
-
-/// A time as people write it, with the offset of this machine's zone.
-pub(super) fn local(time: Timestamp) -> String {
-    time.to_zoned(jiff::tz::TimeZone::system())
-        .strftime("%Y-%m-%d %H:%M:%S %z")
-        .to_string()
 }
 
 fn end_of_authority(pem: &str) -> Result<Timestamp, Cause> {
@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn what_ends_soon_is_said_in_time() {
         let now: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
-        let verdict = |end: &str| judge("certificate", end.parse().unwrap(), now, "x").verdict;
+        let verdict =
+            |end: &str| judge("certificate", end.parse().unwrap(), (now, Zone::Utc), "x").verdict;
         assert_eq!(verdict("2026-12-21T00:00:00Z"), Verdict::Ok);
         assert_eq!(verdict("2026-11-22T00:00:00Z"), Verdict::Warn);
         assert_eq!(verdict("2026-11-20T00:00:00Z"), Verdict::Fail);

@@ -6,8 +6,9 @@ use foghorn_rest_types::condition::{Condition, LinkPlace};
 use super::{Finding, reach, tls};
 use crate::api::{Api, ApiError};
 use crate::context::Context;
+use crate::human::Zone;
 
-pub(super) fn check(api: &Api, context: &Context) -> Vec<Finding> {
+pub(super) fn check(api: &Api, context: &Context, zone: Zone) -> Vec<Finding> {
     let condition = match api.get::<Condition>("/foghorn/v1/condition") {
         Ok(condition) => condition,
         // A server of an earlier version.
@@ -22,7 +23,7 @@ pub(super) fn check(api: &Api, context: &Context) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     if let Some(pem) = &context.ca_pem {
-        findings.push(link(&condition.link, pem));
+        findings.push(link(&condition.link, pem, zone));
     }
     findings.extend(plugins(&condition));
     findings.push(failed(&condition));
@@ -31,7 +32,7 @@ pub(super) fn check(api: &Api, context: &Context) -> Vec<Finding> {
 }
 
 /// The handshake of an agent, without its certificate.
-fn link(place: &LinkPlace, pem: &str) -> Finding {
+fn link(place: &LinkPlace, pem: &str, zone: Zone) -> Finding {
     let (host, port) = tls::split(&place.address);
     if let Err(error) = tls::connect(host, port) {
         return Finding::warn(
@@ -46,7 +47,7 @@ fn link(place: &LinkPlace, pem: &str) -> Finding {
         Ok(end) => super::certificate::judge(
             "link",
             end,
-            jiff::Timestamp::now(),
+            (jiff::Timestamp::now(), zone),
             "restart the server, which makes a new certificate",
         ),
         Err(error) => reach::handshake_failed("link", &error, &place.address),

@@ -89,7 +89,11 @@ pub fn run(args: &DoctorArgs, session: &Session) -> Result<Exit, Failure> {
     let network = reach::check(&context);
     let is_reached = network.verdict == Verdict::Ok;
     findings.push(network);
-    findings.extend(certificate::check(&context, is_reached));
+    findings.extend(certificate::check(
+        &context,
+        is_reached,
+        session.output.zone,
+    ));
     if is_reached {
         findings.extend(ask_server(&session, &context));
     } else {
@@ -117,6 +121,7 @@ fn ask_server(session: &Session, context: &Context) -> Vec<Finding> {
             )];
         }
     };
+    let zone = session.output.zone;
     let mut findings = server::check(&api);
     // The clock needs no tokens; the rest would say the same about them once for each check.
     findings.extend(clock::check(&api));
@@ -131,10 +136,10 @@ fn ask_server(session: &Session, context: &Context) -> Vec<Finding> {
         ));
         return findings;
     }
-    findings.extend(storage::check(&api, context));
-    findings.extend(condition::check(&api, context));
+    findings.extend(storage::check(&api, context, zone));
+    findings.extend(condition::check(&api, context, zone));
     findings.extend(background::check(&api));
-    findings.extend(backups::check(&api));
+    findings.extend(backups::check(&api, zone));
     findings
 }
 

@@ -9,13 +9,14 @@ use super::certificate::judge;
 use super::{Finding, Verdict, quic};
 use crate::api::{Api, ApiError};
 use crate::context::Context;
+use crate::human::Zone;
 use crate::verbs::damage;
 
 /// Free share of a disk, in per cent, below which a capture may run out of space.
 const LITTLE: u64 = 10;
 const ALMOST_NOTHING: u64 = 2;
 
-pub(super) fn check(api: &Api, context: &Context) -> Vec<Finding> {
+pub(super) fn check(api: &Api, context: &Context, zone: Zone) -> Vec<Finding> {
     let nodes = match api.list::<StorageNode>() {
         Ok(nodes) => nodes,
         Err(error) => {
@@ -35,7 +36,7 @@ pub(super) fn check(api: &Api, context: &Context) -> Vec<Finding> {
     match api.get::<NodeList>("/foghorn/v1/nodes") {
         Ok(list) => {
             findings.extend(list.nodes.iter().filter(|node| node.online).map(space));
-            let now = Timestamp::now();
+            let now = (Timestamp::now(), zone);
             findings.extend(list.nodes.iter().filter_map(|node| certificate(node, now)));
             if let Some(pem) = &context.ca_pem {
                 findings.extend(quic::check(&list.nodes, pem));
@@ -59,7 +60,7 @@ pub(super) fn check(api: &Api, context: &Context) -> Vec<Finding> {
 
 /// An agent renews its certificate after two thirds of its life; one that is close to its end was
 /// not renewed.
-fn certificate(node: &NodeStatus, now: Timestamp) -> Option<Finding> {
+fn certificate(node: &NodeStatus, now: (Timestamp, Zone)) -> Option<Finding> {
     let end: Timestamp = node.certificate_ends.as_ref()?.parse().ok()?;
     let finding = judge(
         "certificate",
@@ -292,7 +293,7 @@ mod tests {
                 "disk_free_bytes": 0, "stored_bytes": 0, "chunks": 0, "active_transfers": 0,
                 "certificate_ends": end,
             }));
-            certificate(&node.unwrap(), now)
+            certificate(&node.unwrap(), (now, Zone::Utc))
         };
         assert_eq!(with("2026-12-21T00:00:00Z"), None);
         let soon = with("2026-11-22T00:00:00Z").unwrap();

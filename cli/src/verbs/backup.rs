@@ -30,7 +30,7 @@ pub fn run(command: &BackupCommand, session: &Session) -> Result<Exit, Failure> 
             for backup in &found.backups {
                 table.row([
                     backup.name.clone(),
-                    backup.made.clone(),
+                    output.time(&backup.made),
                     backup.bytes.to_string(),
                     backup.path.clone(),
                 ]);

@@ -8,7 +8,7 @@ use super::made::{made, or_dash};
 use super::object::{dash, show_rows};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
-use crate::moment;
+use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
 pub enum PluginCommand {
@@ -53,7 +53,7 @@ pub fn run(command: PluginCommand, session: &Session) -> Result<Exit, Failure> {
         PluginCommand::Show { plugin } => {
             let row = named(&api, &plugin)?;
             output.show_object(&row.view.name, &row.raw)?;
-            output.say(&health(&row.view));
+            output.say(&health(output, &row.view));
         }
         PluginCommand::Enable { plugins } => switch(&api, session, &plugins, true)?,
         PluginCommand::Disable { plugins } => switch(&api, session, &plugins, false)?,
@@ -106,7 +106,7 @@ fn standing(plugin: &Plugin) -> &str {
 }
 
 /// What is wrong with it, and what to do.
-fn health(plugin: &Plugin) -> String {
+fn health(output: Output, plugin: &Plugin) -> String {
     let error = plugin.last_error.as_deref().unwrap_or("unknown");
     let when = plugin
         .last_error_time
@@ -114,7 +114,7 @@ fn health(plugin: &Plugin) -> String {
         .map_or_else(String::new, |time| {
             format!(
                 " at {}",
-                moment::local(&format!("{}Z", time.replace(' ', "T")))
+                output.time(&format!("{}Z", time.replace(' ', "T")))
             )
         });
     match standing(plugin) {
@@ -160,7 +160,7 @@ mod tests {
     fn a_suspended_plugin_says_why() {
         let raw = json!({"name": "x", "standing": "suspended", "failures": 5,
             "lastError": "HOST_DATA: no such field", "lastErrorTime": "2026-11-29 12:00:00"});
-        let said = health(&read_one::<Plugin>(raw).unwrap().view);
+        let said = health(Output::default(), &read_one::<Plugin>(raw).unwrap().view);
         assert!(
             said.contains("suspended") && said.contains("no such field"),
             "{said}"

@@ -5,7 +5,7 @@ use foghorn_rest_types::fog::{
     FogObject as _, Group, Host, Row, Schedule, ScheduleBody, Setting, Snapin,
 };
 use foghorn_rest_types::native::{ScheduleList, ScheduleStatus, ScheduleTarget};
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use serde_json::json;
 
 use super::Session;
@@ -16,6 +16,7 @@ use crate::api::Api;
 use crate::confirm::{Consent, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::human::Zone;
 use crate::moment;
 use crate::output::Table;
 
@@ -121,12 +122,12 @@ pub struct EditArgs {
 
 /// A time that has not passed.
 fn later(text: &str) -> Result<Timestamp, String> {
-    let now = moment::now();
+    let now = Zoned::now();
     let time = moment::parse(text, &now)?;
     if time > now.timestamp() {
         Ok(time)
     } else {
-        let shown = moment::show(time, now.time_zone());
+        let shown = Zone::Local.time(&time.to_string());
         Err(format!("{shown} has passed"))
     }
 }
@@ -172,6 +173,7 @@ fn all(api: &Api) -> Result<ScheduleList, Failure> {
 
 fn list(api: &Api, session: &Session) -> Result<(), Failure> {
     let list = all(api)?;
+    let time = |text: &str| session.output.time(text);
     let mut table = Table::new(&[
         "ID", "NAME", "DOES", "FOR", "ACTIVE", "NEXT", "LAST", "RESULT",
     ]);
@@ -182,8 +184,8 @@ fn list(api: &Api, session: &Session) -> Result<(), Failure> {
             word(schedule.task_type.into()),
             target(schedule),
             yes(schedule.active),
-            dash(schedule.next.as_deref().map(moment::local)),
-            dash(schedule.last.as_deref().map(moment::local)),
+            dash(schedule.next.as_deref().map(time)),
+            dash(schedule.last.as_deref().map(time)),
             or_dash(&schedule.outcome),
         ]);
     }
@@ -215,10 +217,10 @@ fn show(api: &Api, session: &Session, name: &str) -> Result<(), Failure> {
     let Some(status) = found.transpose()?.flatten() else {
         return session.output.show_object(&id.to_string(), &row.raw);
     };
+    let time = |text: &str| session.output.time(text);
     let once = (schedule.kind == "S").then(|| {
         let seconds = i64::try_from(schedule.time).unwrap_or(i64::MAX);
-        Timestamp::from_second(seconds)
-            .map_or_else(|_| "-".to_owned(), |time| moment::local(&time.to_string()))
+        Timestamp::from_second(seconds).map_or_else(|_| "-".to_owned(), |at| time(&at.to_string()))
     });
     let fields = json!({
         "id": id,
@@ -232,8 +234,8 @@ fn show(api: &Api, session: &Session, name: &str) -> Result<(), Failure> {
         "active": yes(status.active),
         "wake": yes(schedule.wake),
         "shutdown": yes(schedule.shutdown),
-        "next": status.next.as_deref().map(moment::local),
-        "last": status.last.as_deref().map(moment::local),
+        "next": status.next.as_deref().map(time),
+        "last": status.last.as_deref().map(time),
         "result": status.outcome,
     });
     session.output.show_object(&id.to_string(), &fields)
@@ -356,7 +358,7 @@ fn say(api: &Api, session: &Session, done: &str, row: &Row<Schedule>) -> Result<
         && let Some(status) = status(api, id)?
     {
         let next = match (&status.next, status.active) {
-            (Some(next), _) => format!("next start {}", moment::local(next)),
+            (Some(next), _) => format!("next start {}", session.output.time(next)),
             (None, false) => "it is switched off".to_owned(),
             (None, true) => "it does not start any more".to_owned(),
         };
