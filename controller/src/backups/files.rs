@@ -1,9 +1,9 @@
 //! Files and folders that only their owner can read, and that are on the disk when a function
 //! returns.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::Path;
 
 use foghorn_types::ByteCount;
@@ -60,6 +60,26 @@ pub(super) fn move_into_place(from: &Path, to: &Path) -> io::Result<()> {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Gives a folder and what is in it to the owner of `model`, so that what root puts there can be
+/// used by the service.
+pub(super) fn give_to_owner_of(model: &Path, folder: &Path) -> io::Result<()> {
+    let owner = fs::metadata(model)?;
+    give_to(&owner, folder)
+}
+
+fn give_to(owner: &Metadata, path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if (found.uid(), found.gid()) != (owner.uid(), owner.gid()) {
+        lchown(path, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_to(owner, &entry?.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Room for this process on the file system of `folder`; `None` when it does not say.

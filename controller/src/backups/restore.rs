@@ -92,6 +92,7 @@ fn check_and_replace(
     let (store, authority) = (candidate.join(STORE_FILE), candidate.join(AUTHORITY_FOLDER));
     files::copy(&backup.join(STORE_FILE), &store)
         .and_then(|()| files::copy_folder(&backup.join(AUTHORITY_FOLDER), &authority))
+        .and_then(|()| files::give_to_owner_of(data_dir, candidate))
         .map_err(|source| RestoreError::Io {
             path: backup.to_owned(),
             source,
@@ -166,6 +167,7 @@ fn set_aside(data_dir: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     if authority.exists() {
         files::copy_folder(&authority, &before.join(AUTHORITY_FOLDER))?;
     }
+    files::give_to_owner_of(data_dir, &before)?;
     File::open(&before)?.sync_all()?;
     Ok(Some(before))
 }
@@ -175,6 +177,7 @@ fn set_aside(data_dir: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
 fn put_in_place(data_dir: &Path, candidate: &Path) -> io::Result<()> {
     let authority = data_dir.join(AUTHORITY_FOLDER);
     files::create_folder(&authority)?;
+    files::give_to_owner_of(data_dir, &authority)?;
     for entry in fs::read_dir(candidate.join(AUTHORITY_FOLDER))? {
         let entry = entry?;
         files::move_into_place(&entry.path(), &authority.join(entry.file_name()))?;

@@ -179,6 +179,34 @@ async fn a_whole_site_moves_to_an_empty_machine_by_its_backup() {
 }
 
 #[tokio::test]
+async fn what_root_restores_belongs_to_the_owner_of_the_data_directory() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    let site = Site::new().await;
+    site.put(&["a"], "1").await;
+    let made = site.backups().make(Kind::Asked, at(0)).await.unwrap();
+    let folder = site.stop();
+    // Only root can give files away; for others the owner stays who it is.
+    let mine = fs::metadata(folder.path()).unwrap().uid();
+    if mine == 0 {
+        chown(folder.path(), Some(65_534), Some(65_534)).unwrap();
+    }
+    let owner = fs::metadata(folder.path()).unwrap().uid();
+    let done = restore(folder.path(), &made.path, at(1)).unwrap();
+    let before = done.before.unwrap();
+    for path in [
+        folder.path().join("store.redb"),
+        folder.path().join("ca"),
+        folder.path().join("ca/ca.key"),
+        before.join("ca/ca.key"),
+        before,
+    ] {
+        let found = fs::metadata(&path).unwrap().uid();
+        assert_eq!(found, owner, "{}", path.display());
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_whole_backup_replaces_nothing() {
     let site = Site::new().await;
     site.put(&["a"], &"some text ".repeat(2000)).await;
