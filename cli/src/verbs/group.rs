@@ -8,7 +8,7 @@ use foghorn_rest_types::native::GroupStatus;
 use foghorn_types::{GroupId, HostId};
 use serde_json::json;
 
-use super::object::{delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
+use super::object::{change, delete_all, fog_list, show_done, show_natives, show_row};
 use super::{Session, group_view};
 use crate::api::Api;
 use crate::confirm::{Consent, Rehearsal};
@@ -130,9 +130,7 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
                 return Err(Failure::usage("no change was given")
                     .advise("`foghorn help group edit` lists the options"));
             }
-            tell_changes(rehearsal, &row, &body)?;
-            let api = api.rehearsing(rehearsal.dry_run)?;
-            let row = api.edit::<Group>(row.view.id.get(), &body)?;
+            let row = change(&api, rehearsal, &row, &body)?;
             report(&api, output, "changed", &row)?;
         }
         GroupCommand::Delete { groups, consent } => {

@@ -7,7 +7,7 @@ use foghorn_types::{DiskRules, MacAddress, ParseDiskRuleError};
 
 use super::boot_token::{self, BootTokenArgs};
 use super::host_csv::{ExportArgs, ImportArgs};
-use super::object::{dash, delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
+use super::object::{change, dash, delete_all, fog_list, show_done, show_natives, show_row};
 use super::{Session, host_csv, host_view};
 use crate::api::Api;
 use crate::confirm::{Consent, Rehearsal};
@@ -191,9 +191,7 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
                     .advise("`foghorn help host edit` lists the options"));
             }
             let row = find::<Host>(&api, &host)?;
-            tell_changes(rehearsal, &row, &body)?;
-            let api = api.rehearsing(rehearsal.dry_run)?;
-            let row = api.edit::<Host>(row.view.id.get(), &body)?;
+            let row = change(&api, rehearsal, &row, &body)?;
             report(&api, output, "changed", &row)?;
         }
         HostCommand::Delete { hosts, consent } => {

@@ -2,15 +2,15 @@
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{FogObject as _, Image, ImageBody, Row};
-use foghorn_rest_types::native::{ImageStatus, ImageVersions, JobCreated};
+use foghorn_rest_types::native::{ImageStatus, ImageVersions};
 use serde_json::Value;
 
 use super::capture::{self, CaptureArgs};
 use super::deploy::{self, DeployArgs};
 use super::job;
-use super::object::{delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
+use super::job::Following;
+use super::object::{change, delete_all, fog_list, show_done, show_natives, show_row};
 use super::orphans::{self, OrphanCommand};
-use super::wait::parse_duration;
 use super::{Session, image_view, versions};
 use crate::api::Api;
 use crate::confirm::{Consent, Rehearsal};
@@ -105,12 +105,8 @@ pub enum ImageCommand {
     #[command(after_help = "Example:\n  foghorn image verify win11 --wait")]
     Verify {
         image: String,
-        /// Wait for the result
-        #[arg(long)]
-        wait: bool,
-        /// Stop waiting after this time, such as 90s, 30m, 2h
-        #[arg(long, value_parser = parse_duration, requires = "wait")]
-        timeout: Option<std::time::Duration>,
+        #[command(flatten)]
+        following: Following,
     },
     /// Content on storage nodes that no image or snapin here has: list, adopt or drop it
     #[command(
@@ -241,9 +237,7 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
                     .advise("`foghorn help image edit` lists the options"));
             }
             let row = find::<Image>(&api, &image)?;
-            tell_changes(rehearsal, &row, &body)?;
-            let api = api.rehearsing(rehearsal.dry_run)?;
-            let row = api.edit::<Image>(row.view.number(), &body)?;
+            let row = change(&api, rehearsal, &row, &body)?;
             report(&api, output, "changed", &row)?;
         }
         ImageCommand::Delete { images, consent } => {
@@ -280,15 +274,10 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         }
         ImageCommand::Capture(args) => return capture::run(args, session),
         ImageCommand::Deploy(args) => return deploy::run(args, session),
-        ImageCommand::Verify {
-            image,
-            wait,
-            timeout,
-        } => {
+        ImageCommand::Verify { image, following } => {
             let row = find::<Image>(&api, &image)?;
             let path = format!("/foghorn/v1/images/{}/verify", row.view.id);
-            let created: JobCreated = api.native("POST", &path, None::<&Value>)?;
-            return job::follow(&api, output, &created, wait, timeout);
+            return job::order(&api, output, &path, None::<&Value>, following);
         }
     }
     Ok(Exit::Ok)

@@ -5,12 +5,41 @@ use std::time::{Duration, Instant};
 use foghorn_rest_types::native::{JobCreated, JobStatus, Named};
 use foghorn_types::{ImageId, SnapinId};
 
+use serde::Serialize;
+
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
+use crate::number::parse_duration;
 use crate::output::{Output, Table};
 
 const ROUND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a command stays with the job that it has ordered.
+#[derive(clap::Args, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Following {
+    /// Wait for the result
+    #[arg(long)]
+    pub wait: bool,
+    /// Stop waiting after this time, such as 90s, 30m, 2h
+    #[arg(long, value_parser = parse_duration, requires = "wait")]
+    pub timeout: Option<Duration>,
+}
+
+/// Orders a job and follows it.
+///
+/// # Errors
+/// As the server answers, and as [`follow`].
+pub fn order(
+    api: &Api,
+    output: Output,
+    path: &str,
+    body: Option<&impl Serialize>,
+    following: Following,
+) -> Result<Exit, Failure> {
+    let created: JobCreated = api.native("POST", path, body)?;
+    follow(api, output, &created, following)
+}
 
 /// Prints the id of the job, or with `wait` its result.
 ///
@@ -20,8 +49,7 @@ pub fn follow(
     api: &Api,
     output: Output,
     created: &JobCreated,
-    wait: bool,
-    timeout: Option<Duration>,
+    Following { wait, timeout }: Following,
 ) -> Result<Exit, Failure> {
     if !wait {
         output.show_value(&created.job.to_string(), created)?;

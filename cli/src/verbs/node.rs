@@ -1,17 +1,13 @@
 //! `foghorn node`: the storage nodes.
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use foghorn_rest_types::fog::{Row, StorageNode, StorageNodeBody};
-use foghorn_rest_types::native::{
-    JobCreated, JoinTokenRequest, JoinTokenResponse, NodeStatus, SweepRequest,
-};
+use foghorn_rest_types::native::{JoinTokenRequest, JoinTokenResponse, NodeStatus, SweepRequest};
 use foghorn_types::{NodeName, StorageGroupId};
 use serde_json::Value;
 
-use super::object::{delete_all, fog_list, show_done, show_natives, show_row, tell_changes};
-use super::wait::parse_duration;
+use super::job::Following;
+use super::object::{change, delete_all, fog_list, show_done, show_natives, show_row};
 use super::{Session, job, node_view};
 use crate::api::Api;
 use crate::confirm::{Consent, Rehearsal, confirm};
@@ -104,23 +100,15 @@ pub enum NodeCommand {
         /// Also what became useless lately, such as by a capture that failed
         #[arg(long)]
         now: bool,
-        /// Wait for the result
-        #[arg(long)]
-        wait: bool,
-        /// Stop waiting after this time, such as 90s, 30m, 2h
-        #[arg(long, value_parser = parse_duration, requires = "wait")]
-        timeout: Option<Duration>,
+        #[command(flatten)]
+        following: Following,
     },
     /// Read every chunk on a node and report damaged ones
     #[command(after_help = "Example:\n  foghorn node scrub north --wait")]
     Scrub {
         node: String,
-        /// Wait for the result
-        #[arg(long)]
-        wait: bool,
-        /// Stop waiting after this time, such as 90s, 30m, 2h
-        #[arg(long, value_parser = parse_duration, requires = "wait")]
-        timeout: Option<Duration>,
+        #[command(flatten)]
+        following: Following,
     },
 }
 
@@ -175,9 +163,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                     .advise("`foghorn help node edit` lists the options"));
             }
             let row = find::<StorageNode>(&api, &node)?;
-            tell_changes(rehearsal, &row, &body)?;
-            let api = api.rehearsing(rehearsal.dry_run)?;
-            let row = api.edit::<StorageNode>(row.view.id.get(), &body)?;
+            let row = change(&api, rehearsal, &row, &body)?;
             report(&api, output, "changed", &row)?;
         }
         NodeCommand::Delete { nodes, consent } => {
@@ -206,23 +192,16 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
         NodeCommand::Sweep {
             node,
             now,
-            wait,
-            timeout,
+            following,
         } => {
             let row = find::<StorageNode>(&api, &node)?;
             let path = format!("/foghorn/v1/nodes/{}/sweep", row.view.id);
-            let created: JobCreated = api.native("POST", &path, Some(&SweepRequest { now }))?;
-            return job::follow(&api, output, &created, wait, timeout);
+            return job::order(&api, output, &path, Some(&SweepRequest { now }), following);
         }
-        NodeCommand::Scrub {
-            node,
-            wait,
-            timeout,
-        } => {
+        NodeCommand::Scrub { node, following } => {
             let row = find::<StorageNode>(&api, &node)?;
             let path = format!("/foghorn/v1/nodes/{}/scrub", row.view.id);
-            let created: JobCreated = api.native("POST", &path, None::<&Value>)?;
-            return job::follow(&api, output, &created, wait, timeout);
+            return job::order(&api, output, &path, None::<&Value>, following);
         }
     }
     Ok(Exit::Ok)

@@ -140,11 +140,26 @@ pub fn delete_all<T: FogObject>(
     }
 }
 
+/// Changes an object, or says in a dry run what would be changed.
+///
+/// # Errors
+/// As the server answers; a dry run ends with [`ApiError::Rehearsed`].
+pub fn change<T: FogObject>(
+    api: &Api,
+    rehearsal: Rehearsal,
+    row: &Row<T>,
+    body: &impl Serialize,
+) -> Result<Row<T>, Failure> {
+    tell_changes(rehearsal, row, body)?;
+    let api = api.rehearsing(rehearsal.dry_run)?;
+    Ok(api.edit::<T>(row.view.number(), body)?)
+}
+
 /// In a dry run, says which fields of an object would be changed to what.
 ///
 /// # Errors
 /// When the change cannot be written as JSON.
-pub fn tell_changes<T: FogObject>(
+fn tell_changes<T: FogObject>(
     rehearsal: Rehearsal,
     row: &Row<T>,
     body: &impl Serialize,

@@ -1,7 +1,5 @@
 //! `foghorn image orphans`: what storage nodes hold and no image or snapin of the server has.
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use foghorn_rest_types::fog::StorageNode;
 use foghorn_rest_types::native::{
@@ -9,8 +7,8 @@ use foghorn_rest_types::native::{
 };
 use foghorn_types::{ImageId, StorageNodeId};
 
+use super::job::Following;
 use super::object::dash;
-use super::wait::parse_duration;
 use super::{Session, job};
 use crate::api::{Api, ApiError};
 use crate::confirm::{Consent, Rehearsal, confirm};
@@ -39,12 +37,8 @@ pub enum OrphanCommand {
         /// Do not ask for confirmation, which is asked for without --name
         #[arg(long)]
         yes: bool,
-        /// Wait for the result
-        #[arg(long)]
-        wait: bool,
-        /// Stop waiting after this time, such as 90s, 30m, 2h
-        #[arg(long, value_parser = parse_duration, requires = "wait")]
-        timeout: Option<Duration>,
+        #[command(flatten)]
+        following: Following,
         #[command(flatten)]
         rehearsal: Rehearsal,
     },
@@ -72,8 +66,7 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
             content,
             name,
             yes,
-            wait,
-            timeout,
+            following,
             rehearsal,
         } => {
             let orphan = pick(&api, &node, |orphan| {
@@ -100,7 +93,7 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
             let created: Result<JobCreated, ApiError> =
                 api.native("POST", "/foghorn/v1/orphans/adopt", Some(&request));
             let created = created.map_err(not_adopted)?;
-            job::follow(&api, output, &created, wait, timeout)
+            job::follow(&api, output, &created, following)
         }
         OrphanCommand::Drop {
             node,
