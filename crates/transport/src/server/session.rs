@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foghorn_multicast::{IpVersion, Report};
 use foghorn_types::chain;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::Connection;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -146,9 +146,13 @@ async fn read_streams(link: QuicLink, sender: mpsc::Sender<Request>) {
             Some(_) = openings.join_next() => continue,
         };
         let Ok((send, receive)) = accepted else { break };
-        let (link, sender, manifests) = (link.clone(), sender.clone(), manifests.clone());
+        // Made here and not in the task: a task that is ended before it was ever run drops what
+        // it was given, and a bare stream that is dropped looks as if it had ended properly.
+        let writer = FrameWriter::new(link.clone(), send, OnDrop::Reset);
+        let reader = FrameReader::new(link.clone(), receive);
+        let (sender, manifests) = (sender.clone(), manifests.clone());
         openings.spawn(async move {
-            if let Err(error) = read_opening(link, send, receive, sender, &manifests).await {
+            if let Err(error) = read_opening(writer, reader, sender, &manifests).await {
                 debug!(error = %chain(&error), "a stream failed");
             }
         });
@@ -156,14 +160,11 @@ async fn read_streams(link: QuicLink, sender: mpsc::Sender<Request>) {
 }
 
 async fn read_opening(
-    link: QuicLink,
-    send: SendStream,
-    receive: RecvStream,
+    writer: FrameWriter,
+    mut reader: FrameReader,
     sender: mpsc::Sender<Request>,
     manifests: &Semaphore,
 ) -> Result<(), StreamError> {
-    let writer = FrameWriter::new(link.clone(), send, OnDrop::Reset);
-    let mut reader = FrameReader::new(link, receive);
     let mut turn = None;
     let request = match reader.expect(decode_client_message).await? {
         ClientMessage::FetchManifest => Request::FetchManifest(ManifestReply::new(writer)),

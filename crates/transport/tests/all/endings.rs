@@ -10,6 +10,7 @@ use foghorn_transport::{
     SessionKind, StreamError,
 };
 use foghorn_types::ManifestId;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -301,4 +302,25 @@ async fn a_listener_that_closes_in_mid_transfer_sends_clients_elsewhere() {
     let ((end, after), ()) = soon(async { tokio::join!(ended, listener.close()) }).await;
     assert!(after < PROMPT, "{after:?}");
     assert!(matches!(end, EndReason::Interrupted { .. }), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_that_nobody_has_looked_at_yet_learn_of_the_end() {
+    let (id, _) = payload(1, 1);
+    for round in 0..60 {
+        let (_listener, client, mut agent) = session(SessionKind::Capture).await;
+        let ending = tokio::spawn(async move {
+            // The first questions are here; the others are somewhere between socket and task.
+            for _ in 0..round % 20 {
+                drop(agent.next_request().await);
+            }
+            agent.interrupt("restarting");
+        });
+        let asking = (0..50).map(|_| client.which_are_stored(std::slice::from_ref(&id)));
+        for answer in soon(join_all(asking)).await {
+            let error = answer.unwrap_err();
+            assert!(error.is_transient(), "{round}: {error:?}");
+        }
+        ending.await.unwrap();
+    }
 }
