@@ -24,6 +24,7 @@ mod link;
 mod multicast;
 mod origin;
 mod outbox;
+mod replicas;
 mod served_image;
 mod sessions;
 mod space;

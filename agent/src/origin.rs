@@ -31,7 +31,23 @@ pub(crate) fn remember(
         used_bytes: captured.used_bytes,
         stored_bytes: captured.stored_bytes,
     };
-    let written = serde_json::to_vec(&origin)
+    write(store, manifest, &origin);
+}
+
+/// Remembers where the content of a copy comes from, as the controller knows it.
+pub(crate) fn copied(store: &Store, manifest: ManifestId, what: &StoredManifest) {
+    let origin = Origin {
+        captured_unix_ms: what.captured_unix_ms,
+        host_id: what.host_id,
+        host_name: what.host_name.clone(),
+        used_bytes: what.used_bytes,
+        stored_bytes: what.stored_bytes,
+    };
+    write(store, manifest, &origin);
+}
+
+fn write(store: &Store, manifest: ManifestId, origin: &Origin) {
+    let written = serde_json::to_vec(origin)
         .map_err(|error| error.to_string())
         .and_then(|bytes| {
             let put = store.put_origin(manifest, &bytes);

@@ -2,14 +2,16 @@
 //!
 //! Bounded by what exists and not by how long a link is down: one progress per transfer (the
 //! latest), one outcome per ended session (kept until the controller has recorded it), one report
-//! per job (the latest), one status.
+//! per job (the latest), one per copy of an image (the latest, until it is no longer ordered), one
+//! status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::{
-    AgentMessage, JobReport, MulticastReport, NodeStatus, SessionEnded, SessionProgress,
+    AgentMessage, JobReport, MulticastReport, NodeStatus, ReplicaReport, SessionEnded,
+    SessionProgress,
 };
 use foghorn_types::TaskId;
 use tokio::sync::{Notify, watch};
@@ -30,6 +32,7 @@ struct Waiting {
     progress: BTreeMap<TaskId, SessionProgress>,
     multicasts: BTreeMap<u32, MulticastReport>,
     jobs: BTreeMap<u64, WaitingReport>,
+    replicas: BTreeMap<u32, WaitingReplica>,
     /// `None` until it was gathered for the first time.
     status: Option<NodeStatus>,
     status_due: bool,
@@ -60,6 +63,11 @@ impl EndedSession {
 
 struct WaitingReport {
     message: JobReport,
+    sent: bool,
+}
+
+struct WaitingReplica {
+    message: ReplicaReport,
     sent: bool,
 }
 
@@ -138,6 +146,23 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// Replaces the copy's report.
+    pub(crate) fn replica(&self, message: ReplicaReport) {
+        let waiting = WaitingReplica {
+            message,
+            sent: false,
+        };
+        self.lock()
+            .replicas
+            .insert(waiting.message.copy_id, waiting);
+        self.wake.notify_one();
+    }
+
+    /// Forgets the reports of all copies but these.
+    pub(crate) fn keep_replicas(&self, copies: &BTreeSet<u32>) {
+        self.lock().replicas.retain(|copy, _| copies.contains(copy));
+    }
+
     /// Replaces the status of the node and sends it soon.
     pub(crate) fn status(&self, status: NodeStatus) {
         let mut state = self.lock();
@@ -194,6 +219,9 @@ impl Outbox {
         for report in state.jobs.values_mut() {
             report.sent = false;
         }
+        for report in state.replicas.values_mut() {
+            report.sent = false;
+        }
         state.status_due = false;
         state.status.clone()
     }
@@ -227,6 +255,11 @@ impl Outbox {
             let report = state.jobs.get_mut(&id)?;
             report.sent = true;
             return Some(Message::Job(report.message.clone()));
+        }
+        let replica = state.replicas.values_mut().find(|report| !report.sent);
+        if let Some(report) = replica {
+            report.sent = true;
+            return Some(Message::Replica(report.message.clone()));
         }
         if let Some((_, progress)) = state.progress.pop_first() {
             return Some(Message::Progress(progress));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use foghorn_chunk_store::{OpenStoreError, Options, Store};
@@ -15,11 +16,13 @@ use tracing::{info, warn};
 
 use crate::address::{Advertised, FindAddressError};
 use crate::config::Config;
+use crate::disk::Disk;
 use crate::files::Files;
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
 use crate::jobs::{Jobs, upkeep};
-use crate::link::ControllerLink;
+use crate::link::{ControllerLink, Controllers};
 use crate::outbox::Outbox;
+use crate::replicas::{self, Replicas};
 use crate::sessions::{self, Sessions};
 use crate::status::StatusReporter;
 use crate::wake::Waker;
@@ -34,6 +37,7 @@ pub struct Agent {
     jobs: Arc<Jobs>,
     files: Arc<Files>,
     sessions: Arc<Sessions>,
+    replicas: Arc<Replicas>,
     serving: TaskGroup,
     reporting: TaskGroup,
 }
@@ -69,7 +73,9 @@ pub enum StartError {
         path: PathBuf,
         source: OpenStoreError,
     },
-    #[error("could not listen for clients")]
+    #[error(
+        "could not listen for clients: stop the program that uses this port, or choose another one"
+    )]
     Bind(#[from] BindError),
     #[error("could not determine which address clients should use; set `advertise`")]
     Advertise(#[from] FindAddressError),
@@ -126,9 +132,19 @@ impl Agent {
             serving.cancel.child_token(),
         ));
         let identity = watch::Sender::new(Arc::new(identity));
+        let replicas = Replicas::new(replicas::Parts {
+            disk: Disk::new(store.clone(), config.limits.disk_operations),
+            outbox: outbox.clone(),
+            identity: identity.subscribe(),
+            store_changed: jobs.store_changed.clone(),
+            progress_every: config.timing.progress_every,
+            admission_wait: config.timing.admission_wait,
+            cancel: serving.cancel.child_token(),
+        });
 
         serving.spawn(sessions::accept_all(
             sessions.clone(),
+            replicas.clone(),
             listener,
             identity.subscribe(),
             serving.cancel.child_token(),
@@ -158,6 +174,8 @@ impl Agent {
         let (waker, sending) = Waker::new(config.wake);
         reporting.spawn(sending.run(reporting.cancel.child_token()));
         let link = ControllerLink {
+            controllers: Controllers::load(&config.state_dir),
+            dialled: AtomicU64::default(),
             state_dir: config.state_dir,
             identity,
             quic_address: advertised.first().to_owned(),
@@ -166,7 +184,9 @@ impl Agent {
             jobs: jobs.clone(),
             waker,
             files: files.clone(),
+            replicas: replicas.clone(),
             redial: config.timing.redial,
+            process: getrandom::u64().unwrap_or(0),
             cancel: reporting.cancel.child_token(),
         };
         reporting.spawn(link.run());
@@ -176,6 +196,7 @@ impl Agent {
             jobs,
             files,
             sessions,
+            replicas,
             serving,
             reporting,
         }
@@ -204,6 +225,12 @@ impl Agent {
             .is_err()
         {
             warn!("a job did not stop in time");
+        }
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.replicas.stopped())
+            .await
+            .is_err()
+        {
+            warn!("a copy of an image did not stop in time");
         }
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.files.stopped())
             .await

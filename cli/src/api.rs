@@ -5,6 +5,8 @@ pub mod action;
 mod error;
 mod files;
 mod rehearsal;
+mod stale;
+mod state_files;
 mod trouble;
 pub mod verbose;
 
@@ -219,6 +221,7 @@ impl Api {
         let status = response.status().as_u16();
         let problem = problem_of(&response);
         verbose::exchange(method, &url, status, problem.as_deref());
+        stale::warn(&response);
         let text = response
             .body_mut()
             .with_config()
@@ -289,9 +292,13 @@ impl Api {
 
     /// `pc1 (7)`, or `7` when the name was not seen.
     fn called(&self, class: &str, id: &str) -> String {
-        let number = id.parse::<u32>().ok();
-        let name = number.and_then(|id| self.names().get(&(class.to_owned(), id)).cloned());
+        let name = self.name_of(class, id);
         name.map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
+    }
+
+    fn name_of(&self, class: &str, id: &str) -> Option<String> {
+        let id = id.parse().ok()?;
+        self.names().get(&(class.to_owned(), id)).cloned()
     }
 
     /// A message of the server, which speaks of ids, with the names of these objects. Those that
@@ -299,7 +306,12 @@ impl Api {
     fn with_names(&self, message: &str) -> String {
         let words: Vec<&str> = message.split(' ').collect();
         let mut out: Vec<String> = Vec::with_capacity(words.len());
+        let mut said: Option<String> = None;
         for (at, word) in words.iter().enumerate() {
+            // The server has named this object itself.
+            if said.take().is_some_and(|name| *word == format!("({name})")) {
+                continue;
+            }
             let class = at.checked_sub(1).and_then(|at| action::words_of(words[at]));
             let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
             let rest = &word[digits.len()..];
@@ -310,6 +322,7 @@ impl Api {
                         class.noun.clone_into(last);
                     }
                     out.push(format!("{}{rest}", self.called(class.class, digits)));
+                    said = self.name_of(class.class, digits);
                 }
                 None => out.push((*word).to_owned()),
             }
@@ -341,7 +354,12 @@ impl Api {
 /// The words of an error's body, with the field at fault once.
 fn said_in(body: ErrorBody) -> String {
     match body.field {
-        Some(field) if !body.error.starts_with(&format!("{field}: ")) => {
+        Some(field)
+            if !body
+                .error
+                .strip_prefix(&field)
+                .is_some_and(|rest| rest.starts_with([':', ' '])) =>
+        {
             format!("{field}: {}", body.error)
         }
         _ => body.error,
@@ -397,6 +415,7 @@ mod tests {
         };
         assert_eq!(said("too many"), "hosts: too many");
         assert_eq!(said("hosts: too many"), "hosts: too many");
+        assert_eq!(said("hosts 1 and 2 are busy"), "hosts 1 and 2 are busy");
     }
 
     #[test]
@@ -413,6 +432,10 @@ mod tests {
         assert_eq!(
             api.with_names("mac: x belongs to storagenode 3: no"),
             "mac: x belongs to storage node north (3): no"
+        );
+        assert_eq!(
+            api.with_names("storagenode 3 (north) is busy"),
+            "storage node north (3) is busy"
         );
         assert_eq!(api.with_names("in use by task 4"), "in use by task 4");
         assert_eq!(api.called("host", "9"), "9");

@@ -21,10 +21,13 @@ use crate::verbs::login::LoginArgs;
 use crate::verbs::node::NodeCommand;
 use crate::verbs::notify::NotifyCommand;
 use crate::verbs::plugin::PluginCommand;
+use crate::verbs::replication::ReplicationCommand;
 use crate::verbs::schedule::ScheduleCommand;
 use crate::verbs::session::SessionCommand;
 use crate::verbs::setting::SettingCommand;
+use crate::verbs::site::SiteCommand;
 use crate::verbs::snapin::SnapinCommand;
+use crate::verbs::state::StateCommand;
 use crate::verbs::storage_group::StorageGroupCommand;
 use crate::verbs::task::TaskCommand;
 use crate::verbs::user::UserCommand;
@@ -117,12 +120,27 @@ pub enum Verb {
         after_help = "Example:\n  foghorn storage-group edit north --add-node n2"
     )]
     StorageGroup(StorageGroupCommand),
+    /// Replication: images on storage nodes, and how they get there
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn replication status --watch"
+    )]
+    Replication(ReplicationCommand),
+    /// Sites: storage groups with their subnets, and who serves their hosts
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn site edit north --subnet 10.1.0.0/16 --fallback default"
+    )]
+    Site(SiteCommand),
     /// Settings of the installation
     #[command(
         subcommand,
         after_help = "Example:\n  foghorn setting set FOG_TZ_INFO Europe/Berlin"
     )]
     Setting(SettingCommand),
+    /// List the controllers that share the store, and whether they hear each other
+    #[command(after_help = "Example:\n  foghorn controllers -o json")]
+    Controllers,
     /// Plugins: list, show, switch on and off
     #[command(subcommand, after_help = "Example:\n  foghorn plugin list")]
     Plugin(PluginCommand),
@@ -156,6 +174,12 @@ pub enum Verb {
     /// Backups of the server's state
     #[command(subcommand, after_help = "Example:\n  foghorn backup create")]
     Backup(BackupCommand),
+    /// The whole state as one encrypted file: to grow from one box to etcd, to move, to keep
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn state export lab.foghorn"
+    )]
+    State(StateCommand),
     /// Schedules: what is done later, once or by the calendar
     #[command(
         subcommand,
@@ -212,6 +236,31 @@ mod tests {
         let mut found = Vec::new();
         without_example(&Cli::command(), "", &mut found);
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn whatever_makes_changes_or_deletes_an_object_can_be_tried() {
+        fn walk(command: &clap::Command, path: &str, changes: bool, found: &mut Vec<String>) {
+            let name = command.get_name();
+            let path = format!("{path} {name}");
+            let changes = changes || matches!(name, "create" | "edit" | "delete" | "add" | "set");
+            let is_last = !command.has_subcommands();
+            let has = command
+                .get_arguments()
+                .any(|argument| argument.get_id() == "dry_run");
+            if is_last && changes && !has {
+                found.push(path.clone());
+            }
+            for sub in command.get_subcommands() {
+                if sub.get_name() != "help" {
+                    walk(sub, &path, changes, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&Cli::command(), "", false, &mut found);
+        // One is a file here, the other takes room and changes nothing.
+        assert_eq!(found, [" foghorn context delete", " foghorn backup create"]);
     }
 
     #[test]
@@ -290,11 +339,6 @@ mod tests {
             ("task show abc", "<TASK>", id),
             ("task cancel 0", "[TASKS]", id),
             ("session show 1.5", "<SESSION>", id),
-            (
-                "node create n --ip ::1 --storage-group x",
-                "--storage-group",
-                id,
-            ),
             (
                 "node edit n --max-clients many",
                 "--max-clients",

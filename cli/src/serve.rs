@@ -7,6 +7,7 @@
 
 mod first_run;
 mod plan;
+mod ready;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -218,11 +219,20 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         }
     };
     info!(%url, "the site is ready");
-    stop.asked().await;
+    ready::tell();
+    let is_replaced = tokio::select! {
+        () = stop.asked() => false,
+        () = controller.replaced() => true,
+    };
     info!("stopping the site");
     // The agent first, so that its last reports still reach the controller.
     agent.shutdown().await;
     controller.shutdown().await;
+    if is_replaced {
+        // systemd starts it again.
+        let what = "the state was replaced by an import, and the site has to start again";
+        return Err(Failure::new(Exit::Failed, what).advise("start it again"));
+    }
     Ok(Exit::Ok)
 }
 

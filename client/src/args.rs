@@ -59,8 +59,9 @@ const SHORT_NAME: &str = "fh";
 #[derive(Args, Debug, Default)]
 #[command(mut_arg("token", |token| token.hide(true).env(None::<&str>)))]
 pub struct BootArgs {
-    /// The short code, such as 7KQ-24M.
-    pub code: String,
+    /// The short code, such as 7KQ-24M. Spaces in it do no harm.
+    #[arg(required = true, num_args = 1..)]
+    pub code: Vec<String>,
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -72,7 +73,7 @@ impl Command {
         match self {
             Self::Run(args) => args,
             Self::Boot(BootArgs { code, run }) => RunArgs {
-                code: Some(code),
+                code: Some(code.concat()),
                 ..run
             },
         }
@@ -86,8 +87,8 @@ pub struct RunArgs {
     /// A short code in place of the token, from `boot`.
     #[arg(skip)]
     pub code: Option<String>,
-    /// Address of the controller, such as <https://foghorn.example:8443>. A name or an address alone
-    /// means https and port 8443.
+    /// Address of the controller, such as foghorn.example or `https://foghorn.example:443`. A name or
+    /// an address alone means https and port 8443.
     #[arg(short, long, env = "FOGHORN_CONTROLLER", value_name = "URL")]
     pub controller: Option<String>,
     /// MAC address that the host is known by. Default: that of the interface towards the
@@ -507,6 +508,20 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(help.contains("--token"), "{help}");
+    }
+
+    #[test]
+    fn a_code_may_be_typed_in_pieces() {
+        for line in [
+            "boot 7kq 24m -c c",
+            "boot -c c 7 K Q 2 4 M",
+            "boot 7KQ-24M -c c",
+        ] {
+            let code = parse_as("fh", line).unwrap().code.unwrap();
+            let code: ShortCode = code.parse().unwrap();
+            assert_eq!(code.to_string(), "7KQ-24M", "{line}");
+        }
+        assert!(parse_as("fh", "boot -c c").is_err());
     }
 
     #[test]

@@ -289,6 +289,30 @@ impl Contact {
         }
     }
 
+    /// The order as it is now: another storage node may have taken the task over. Waits for one a
+    /// while, if no node has the task or its node is offline; `None` if that does not change.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// The controller cannot be reached, or the task has ended.
+    pub fn order(&self, wait: Duration) -> Result<Option<Order>, CheckInError> {
+        let url = format!("{}{ORDER_PATH}?wait={}", self.base, wait.as_secs());
+        let (status, text) = exchange(&url, || {
+            self.agent
+                .get(&url)
+                .header("authorization", format!("Bearer {}", self.session))
+                .call()
+        })?;
+        match status {
+            200 => parse(&url, &text).map(Some),
+            204 => Ok(None),
+            410 => Err(CheckInError::NoTask {
+                reason: problem(&text),
+            }),
+            _ => Err(answer_error(status, &text)),
+        }
+    }
+
     /// Whether `address` is on the machine by which this one reaches the controller.
     #[must_use]
     pub fn is_beside(&self, address: &str) -> bool {

@@ -10,6 +10,8 @@ use foghorn_transport::{
 };
 use foghorn_types::chain;
 
+use foghorn_proto::http::Order;
+
 use crate::check_in::{CheckInError, Contact};
 use crate::display;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the controller hears that an agent is still silent; it may have been restarted.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// How often a connection is looked at, and after how long without a byte the controller is asked
+/// whether another node serves the task. Both ends send something every two seconds.
+const LISTEN_EVERY: Duration = Duration::from_millis(500);
+const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// How long the controller may hold the question who serves the task.
+const ORDER_WAIT: Duration = Duration::from_secs(20);
 /// A connection that lasted this long was a good one.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -82,9 +90,93 @@ pub struct TaskLink {
     /// Since when, and how many times, connections have come and gone without lasting.
     unsteady: Option<(Instant, u32)>,
     last_report: Option<ClientProgress>,
+    had_connection: bool,
     /// Who is told when no agent answers.
     contact: Option<Contact>,
     stop: CancellationToken,
+}
+
+/// Where the sources of a task come from.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    contact: Contact,
+    sources: Vec<Source>,
+}
+
+/// The controller's word on who serves the task.
+enum Word {
+    /// Others than before.
+    Moved(Vec<Source>),
+    Same,
+    /// Nobody for now.
+    Nobody,
+    /// The controller could not be asked.
+    Unknown,
+}
+
+impl Elsewhere {
+    async fn ask(&self, wait: Duration) -> Result<Word, LinkError> {
+        let contact = self.contact.clone();
+        let asked = tokio::task::spawn_blocking(move || contact.order(wait)).await;
+        match asked {
+            Ok(Ok(Some(order))) => {
+                let sources = sources_of(&order, &self.contact);
+                let known = |source: &Source| self.sources.contains(source);
+                // In another order they are the same.
+                if sources.is_empty() || sources.iter().all(known) {
+                    return Ok(Word::Same);
+                }
+                Ok(Word::Moved(sources))
+            }
+            Ok(Ok(None)) => Ok(Word::Nobody),
+            Ok(Err(CheckInError::NoTask { reason })) => Err(LinkError::Ended { reason }),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "the controller does not say who serves the task");
+                Ok(Word::Unknown)
+            }
+            Err(_) => Ok(Word::Unknown),
+        }
+    }
+
+    /// Asks the controller while nothing is heard on a connection (its `heard` bytes stay the same);
+    /// returns the sources of the node that has taken the task over.
+    ///
+    /// # Errors
+    /// The task has ended.
+    pub async fn when_silent(self, heard: impl Fn() -> u64) -> Result<Vec<Source>, LinkError> {
+        let (mut last, mut silent) = (heard(), Duration::ZERO);
+        loop {
+            tokio::time::sleep(LISTEN_EVERY).await;
+            let now = heard();
+            silent = if now == last {
+                silent + LISTEN_EVERY
+            } else {
+                Duration::ZERO
+            };
+            last = now;
+            if silent >= SILENT_AFTER
+                && let Word::Moved(sources) = self.ask(Duration::ZERO).await?
+            {
+                return Ok(sources);
+            }
+        }
+    }
+}
+
+/// The sources of an order, best first: of several addresses of a node, the one beside the
+/// controller is in a network that this machine reaches.
+#[must_use]
+pub fn sources_of(order: &Order, contact: &Contact) -> Vec<Source> {
+    let mut sources: Vec<Source> = order
+        .sources
+        .iter()
+        .map(|source| Source {
+            address: source.address.clone(),
+            server_name: source.server_name.clone(),
+        })
+        .collect();
+    sources.sort_by_key(|source| !contact.is_beside(&source.address));
+    sources
 }
 
 /// Attempts that nobody answered.
@@ -108,6 +200,7 @@ impl TaskLink {
             connected_at: None,
             unsteady: None,
             last_report: None,
+            had_connection: false,
             contact: None,
             stop,
         }
@@ -134,6 +227,7 @@ impl TaskLink {
     pub async fn connection(&mut self) -> Result<&AgentConnection, LinkError> {
         if self.connection.is_none() {
             self.connection = Some(self.connect().await?);
+            self.had_connection = true;
             self.connected_at = Some(Instant::now());
         }
         Ok(self.connection.as_ref().expect("it was just put there"))
@@ -144,6 +238,56 @@ impl TaskLink {
         self.last_report = Some(progress);
         if let Some(connection) = &self.connection {
             connection.report(progress);
+        }
+    }
+
+    /// What tells of another node that takes the task over; `None` if the controller is not told.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<Elsewhere> {
+        Some(Elsewhere {
+            contact: self.contact.clone()?,
+            sources: self.config.sources.clone(),
+        })
+    }
+
+    /// Drops the connection; the next one is made to one of these sources.
+    pub fn move_to(&mut self, sources: Vec<Source>) {
+        self.connection = None;
+        self.note_end();
+        self.take_over(sources);
+    }
+
+    fn take_over(&mut self, sources: Vec<Source>) {
+        if let Some(first) = sources.first() {
+            display::line(&format!(
+                "another storage node takes over: {}",
+                first.address
+            ));
+            (self.config.sources, self.at) = (sources, 0);
+        }
+    }
+
+    /// Asks the controller who serves the task, and waits a while if nobody does; whether that is
+    /// another node than before.
+    async fn ask_who_serves(&mut self) -> Result<bool, LinkError> {
+        let Some(elsewhere) = self.elsewhere() else {
+            return Ok(false);
+        };
+        let word = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(LinkError::Stopped),
+            word = elsewhere.ask(ORDER_WAIT) => word?,
+        };
+        match word {
+            Word::Moved(sources) => {
+                self.take_over(sources);
+                Ok(true)
+            }
+            Word::Same | Word::Unknown => Ok(false),
+            Word::Nobody => {
+                tracing::info!("the task waits for a storage node");
+                Ok(false)
+            }
         }
     }
 
@@ -190,7 +334,11 @@ impl TaskLink {
             self.pause((FIRST_PAUSE * 2u32.saturating_pow(times.min(10) - 1)).min(LONGEST_PAUSE))
                 .await?;
         }
-        let (mut refusals, mut silence) = (0, Silence::default());
+        let (mut refusals, mut silence, mut attempts) = (0, Silence::default(), 0_usize);
+        // Whoever lost a connection may have lost the node.
+        if self.had_connection {
+            self.ask_who_serves().await?;
+        }
         loop {
             let source = &self.config.sources[self.at];
             let attempt =
@@ -217,6 +365,13 @@ impl TaskLink {
             } else {
                 refusals + 1
             };
+            attempts += 1;
+            // Also of a refusal: a node that has given the task back does not serve it.
+            if attempts.is_multiple_of(self.config.sources.len()) && self.ask_who_serves().await? {
+                (refusals, attempts, silence) = (0, 0, Silence::default());
+                pause = FIRST_PAUSE;
+                continue;
+            }
             if refusals >= self.config.sources.len() {
                 return Err(LinkError::Refused(error));
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foghorn_proto::http::{Order, OrderKind};
-use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
+use foghorn_transport::{ClientOutcome, Hello, SessionKind};
 use foghorn_types::{Complaint, DiskPart, TaskId, chain};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use crate::deploy::{DeployError, DeployOptions, deploy};
 use crate::disk::select::{LeftOut, Selected};
 use crate::display::{self, What};
 use crate::exit::Exit;
-use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink};
+use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink, sources_of};
 use crate::partitions::PartitionsError;
 use crate::progress::Progress;
 use crate::ready::{self, NotReadyError, Ready};
@@ -248,16 +248,7 @@ async fn tell_failure(link: &mut TaskLink, error: &RunError, task: TaskId) {
 
 fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink, RunError> {
     let order = &checked_in.order;
-    let mut sources: Vec<Source> = order
-        .sources
-        .iter()
-        .map(|source| Source {
-            address: source.address.clone(),
-            server_name: source.server_name.clone(),
-        })
-        .collect();
-    // Of several addresses, the one beside the controller is in a network that this machine reaches.
-    sources.sort_by_key(|source| !checked_in.contact.is_beside(&source.address));
+    let sources = sources_of(order, &checked_in.contact);
     if sources.is_empty() {
         return Err(RunError::NoSource);
     }

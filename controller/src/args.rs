@@ -40,6 +40,43 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// The whole state as one encrypted file, without a running controller: to move to etcd or to
+    /// another machine.
+    #[command(subcommand)]
+    State(StateCommand),
+}
+
+#[derive(Subcommand)]
+pub enum StateCommand {
+    /// Write the state and the certificate authority into a new file and exit. With the embedded
+    /// store the controller must be stopped; `foghorn state export` does it while it runs.
+    Export {
+        /// The new file.
+        file: PathBuf,
+        /// File whose first line is the passphrase, at least 8 characters; `-` is standard input.
+        #[arg(long)]
+        passphrase_file: PathBuf,
+        /// Leave the certificate authority out.
+        #[arg(long)]
+        without_authority: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Put the state of a file into the store and exit. Every controller of the store must be
+    /// stopped. The file is checked before anything is changed.
+    Import {
+        /// What an export has written.
+        file: PathBuf,
+        /// File whose first line is the passphrase; `-` is standard input.
+        #[arg(long)]
+        passphrase_file: PathBuf,
+        /// Replace what the store holds. Without it, only a store on which nothing has been done yet
+        /// is filled.
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 #[derive(Args)]

@@ -7,6 +7,8 @@ use crate::agents::files::Files;
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
+use crate::agents::mirror::Mirror;
+use crate::agents::peers::Peers;
 use crate::background::Background;
 use crate::backups::Backups;
 use crate::config::{MulticastConfig, VersionConfig};
@@ -24,6 +26,10 @@ pub struct Ctx {
     pub live: Arc<Live>,
     pub trust: Arc<Trust>,
     pub links: Arc<Links>,
+    /// What agents say, for other controllers.
+    pub mirror: Arc<Mirror>,
+    /// Other controllers.
+    pub peers: Arc<Peers>,
     /// Transfers of files, which start with an order on a link.
     pub files: Arc<Files>,
     pub jobs: Arc<Jobs>,

@@ -20,6 +20,7 @@ pub mod events;
 pub mod link;
 pub mod logins;
 mod notify;
+pub mod peers;
 pub mod plugins;
 mod recorder;
 pub mod scheduler;
@@ -27,10 +28,14 @@ mod serve;
 mod shares;
 mod start;
 pub mod state;
+pub mod state_file;
 pub mod store;
 pub mod trust;
 mod upkeep;
 pub mod uploads;
 
 pub use config::{Config, ConfigError, ConfigFile};
-pub use start::{Controller, EXPOSED, StartError, reset_admin, restore};
+pub use start::{
+    Controller, EXPOSED, StartError, StateFileError, export_state, import_state, reset_admin,
+    restore,
+};

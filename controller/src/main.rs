@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use foghorn_controller::app::accounts::FirstRun;
-use foghorn_controller::args::{Arguments, Command};
-use foghorn_controller::{Config, Controller, StartError};
+use foghorn_controller::args::{Arguments, Command, StateCommand};
+use foghorn_controller::{Config, Controller, StartError, StateFileError};
 use foghorn_types::{Complaint, complaint};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,7 +35,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let start = error.downcast_ref::<StartError>();
-            let todo = start.and_then(StartError::todo);
+            let file = error.downcast_ref::<StateFileError>();
+            let todo = start
+                .and_then(StartError::todo)
+                .or_else(|| file.and_then(StateFileError::todo));
             eprintln!("{}", complaint(&*error).todo(todo).line());
             ExitCode::FAILURE
         }
@@ -53,7 +56,54 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
             hand_out(&made, None, config.first_run_file.as_deref())
         }
         Command::Restore { backup, options } => restored(&options.into_config()?, &backup),
+        Command::State(command) => state(command).await,
     }
+}
+
+/// The state as a file.
+async fn state(command: StateCommand) -> anyhow::Result<()> {
+    match command {
+        StateCommand::Export {
+            file,
+            passphrase_file,
+            without_authority,
+            options,
+        } => {
+            let (config, passphrase) = (options.into_config()?, passphrase(&passphrase_file)?);
+            let with_authority = !without_authority;
+            let header =
+                foghorn_controller::export_state(&config, &file, passphrase, with_authority)
+                    .await?;
+            show(&format!(
+                "exported revision {} to {}\n",
+                header.revision,
+                file.display()
+            ))
+        }
+        StateCommand::Import {
+            file,
+            passphrase_file,
+            replace,
+            options,
+        } => {
+            let (config, passphrase) = (options.into_config()?, passphrase(&passphrase_file)?);
+            let done =
+                foghorn_controller::import_state(&config, &file, passphrase, replace).await?;
+            show(&format!("{done}\n"))
+        }
+    }
+    .context("it is done, but standard output is gone")
+}
+
+/// The first line of a file, or of standard input.
+fn passphrase(path: &Path) -> anyhow::Result<String> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.with_context(|| format!("could not read {}", path.display()))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
@@ -61,7 +111,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
-    let file = config.first_run_file.clone();
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -70,12 +119,27 @@ async fn run(config: Config) -> anyhow::Result<()> {
         foghorn_telemetry::end_soon(0);
     };
     tokio::pin!(stop);
-    let controller = tokio::select! {
-        controller = Controller::start(config) => controller?,
-        () = &mut stop => return Ok(()),
-    };
+    loop {
+        let controller = tokio::select! {
+            controller = Controller::start(config.clone()) => controller?,
+            () = &mut stop => return Ok(()),
+        };
+        announce(&controller, config.first_run_file.as_deref());
+        let is_over = tokio::select! {
+            () = &mut stop => true,
+            // Another state, of another time: everything begins anew.
+            () = controller.replaced() => false,
+        };
+        controller.shutdown().await;
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+fn announce(controller: &Controller, file: Option<&Path>) {
     if let Some(first) = controller.first_run()
-        && let Err(error) = hand_out(first, Some(controller.ca_fingerprint()), file.as_deref())
+        && let Err(error) = hand_out(first, Some(controller.ca_fingerprint()), file)
     {
         tracing::error!(
             error = format!("{error:#}"),
@@ -90,9 +154,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = show(&addresses) {
         tracing::warn!(error = %foghorn_types::chain(&error), "could not write to standard output");
     }
-    stop.await;
-    controller.shutdown().await;
-    Ok(())
 }
 
 /// Ports chosen by the system, because another controller may use the same etcd at the same time.

@@ -1,5 +1,7 @@
 //! Builds the parts, owns their tasks, drains them.
 
+mod state_files;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,11 +18,14 @@ use crate::agents::files::Files;
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
+use crate::agents::mirror::Mirror;
+use crate::agents::peers::Peers;
 use crate::api;
 use crate::api::native::telemetry;
 use crate::app::accounts::{self, AccountError, FirstRun, first_run};
 use crate::app::authority::{self, AuthorityError};
 use crate::app::enrolment;
+use crate::app::replication;
 use crate::app::snapin_files;
 use crate::background::Background;
 use crate::backups::{AUTHORITY_FOLDER, Backups, RestoreError, Restored, STORE_FILE};
@@ -28,8 +33,10 @@ use crate::config::{Config, StoreConfig, machines_url};
 use crate::ctx::{Ctx, Settings};
 use crate::downloads::Downloads;
 use crate::events::{self, Hub};
+use crate::link::follow;
 use crate::link::service::LinkService;
 use crate::logins::Doors;
+use crate::peers::service::PeerService;
 use crate::plugins::Plugins;
 use crate::state::{Refusal, State};
 use crate::store::embedded::OpenEmbeddedError;
@@ -37,7 +44,9 @@ use crate::store::measured::MeasuredStore;
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, ServerConfigError, ServerNames, Trust};
 use crate::uploads::Uploads;
-use crate::{backups, descriptors, dispatch, notify, recorder, scheduler, serve, upkeep};
+use crate::{backups, descriptors, dispatch, notify, peers, recorder, scheduler, serve, upkeep};
+
+pub use self::state_files::{StateFileError, export_state, import_state};
 
 /// Maximum lifetime of a client certificate, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -163,8 +172,21 @@ impl Controller {
         let settings = settings(&config, link_address, link_everywhere, rest.1);
         let ctx = context(&config, state, trust, settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
-        let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
-        tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
+        if matches!(config.store, StoreConfig::Etcd(_)) {
+            let own = own(&config, &ctx, link.1);
+            let peers = peers::run(ctx.clone(), own, tasks.clone(), cancel.child_token());
+            tasks.spawn(peers);
+        }
+        let services = (
+            LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token()),
+            PeerService::new(ctx.clone(), tasks.clone(), cancel.child_token()),
+        );
+        tasks.spawn(serve::link(
+            link.0,
+            link_tls,
+            services,
+            cancel.child_token(),
+        ));
         let limits = serve::RestLimits {
             connections: descriptors::room_for(config.rest.max_connections),
             connections_each: config.rest.max_connections_per_address,
@@ -239,18 +261,17 @@ impl Controller {
     }
 
     /// A join token for a storage node that has joined before, under its present name; `None` if it
-    /// was revoked or deleted.
+    /// was revoked or deleted. A store that was put back to a backup may be from before its
+    /// enrolment: then the node joins anew.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn rejoin_token_for(&self, node: StorageNodeId) -> Result<Option<String>, Refusal> {
         let name = self.ctx.state.read(|tables| {
-            let enrolled = tables.enrolled_nodes().get(&node)?;
+            let enrolled = tables.enrolled_nodes().get(&node);
+            let is_revoked = enrolled.is_some_and(|enrolled| enrolled.is_revoked());
             let row = tables.storage_nodes().get(node.get())?;
-            row.name
-                .parse::<NodeName>()
-                .ok()
-                .filter(|_| !enrolled.is_revoked())
+            row.name.parse::<NodeName>().ok().filter(|_| !is_revoked)
         });
         match name {
             Some(name) => self.join_token_for(&name).await.map(Some),
@@ -262,6 +283,13 @@ impl Controller {
     #[must_use]
     pub fn ctx(&self) -> &Arc<Ctx> {
         &self.ctx
+    }
+
+    /// Waits until an import has replaced the state: this controller has to be shut down and started
+    /// again then.
+    pub async fn replaced(&self) {
+        self.ctx.state.replaced().await;
+        warn!("the state was replaced by an import: this controller ends, and has to start again");
     }
 
     /// Stops accepting requests, finishes the active ones, ends all tasks.
@@ -335,6 +363,8 @@ async fn context(
     let hub = Hub::new(state.read_at(|_, revision| revision));
     let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
     plugins.reload().await;
+    let others = matches!(config.store, StoreConfig::Etcd(_));
+    let mirror = Arc::new(Mirror::new(others));
     Arc::new(Ctx {
         backups: Arc::new(Backups::new(
             config.backups_folder(),
@@ -346,7 +376,9 @@ async fn context(
         state,
         live: Arc::new(Live::default()),
         trust,
-        links: Arc::new(Links::default()),
+        links: Arc::new(Links::new(mirror.clone())),
+        mirror,
+        peers: Arc::new(Peers::default()),
         files: Arc::new(Files::default()),
         jobs: Arc::new(Jobs::new(Timestamp::now())),
         events: Arc::new(hub),
@@ -360,6 +392,20 @@ async fn context(
     })
 }
 
+/// This controller as it presents itself to others.
+fn own(config: &Config, ctx: &Ctx, link: SocketAddr) -> peers::Own {
+    let advertised = config.peers_advertise.clone();
+    let peers = advertised.unwrap_or_else(|| match foghorn_reach::reached_at(link.ip()).first() {
+        Some(ip) if link.ip().is_unspecified() => SocketAddr::new(*ip, link.port()).to_string(),
+        _ => reachable(link).to_string(),
+    });
+    peers::Own {
+        id: format!("{:016x}", getrandom::u64().unwrap_or_default()),
+        peers,
+        link: ctx.settings.link_address.clone(),
+    }
+}
+
 /// Starts what works by itself, without a request.
 fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &CancellationToken) {
     tasks.spawn(dispatch::run(
@@ -367,6 +413,7 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         config.limits,
         cancel.child_token(),
     ));
+    tasks.spawn(follow::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(notify::run(
         ctx.clone(),
@@ -405,6 +452,7 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         ctx.background.clone(),
         cancel.child_token(),
     ));
+    tasks.spawn(replication::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(snapin_files::run(
         ctx.clone(),
         config.snapins.file_grace,

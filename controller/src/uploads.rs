@@ -112,6 +112,11 @@ impl Uploads {
 }
 
 impl Spooled<'_> {
+    /// The file itself, for whoever reads it from any place.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        self.content.try_clone()
+    }
+
     /// The content from its beginning.
     pub(crate) fn parts(&self) -> Parts {
         let state = Some((self.content.clone(), 0_u64));

@@ -29,14 +29,31 @@ pub(crate) fn install(sources: &Sources, places: &Places, destdir: &Path) -> Res
     for path in kept {
         println!("install: {} was there and is kept", path.display());
     }
-    println!(
-        "install: Foghorn is in {}, its configuration in {}. To run it as a service:\n  \
-         systemd-sysusers && chgrp foghorn {1}/* && systemctl daemon-reload\n  \
-         systemctl enable --now foghorn-serve",
-        places.prefix.display(),
-        places.sysconfdir.join("foghorn").display(),
-    );
+    println!("{}", next_steps(places));
     Ok(())
+}
+
+/// What is left to do. systemd looks for units in two folders only.
+fn next_steps(places: &Places) -> String {
+    let prefix = places.prefix.display();
+    let config = places.sysconfdir.join("foghorn");
+    let config = config.display();
+    let is_known = ["/usr", "/usr/local"]
+        .iter()
+        .any(|known| places.prefix == Path::new(known));
+    let (users, units) = if is_known {
+        (String::new(), "systemctl daemon-reload".to_owned())
+    } else {
+        (
+            format!(" {prefix}/lib/sysusers.d/foghorn.conf"),
+            format!("systemctl link {prefix}/lib/systemd/system/foghorn-*.service"),
+        )
+    };
+    format!(
+        "install: Foghorn is in {prefix}, its configuration in {config}. To run it as a service:\n  \
+         systemd-sysusers{users} && chgrp foghorn {config}/* && {units}\n  \
+         systemctl enable --now foghorn-serve"
+    )
 }
 
 /// Removes what [`install`] copied. Changed configuration and data stay.
@@ -159,6 +176,20 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn units_outside_the_folders_of_systemd_are_linked() {
+        let steps = |prefix: &str| next_steps(&Places::of(prefix.into(), "/etc".into()));
+        for known in ["/usr", "/usr/local"] {
+            assert!(!steps(known).contains("systemctl link"), "{known}");
+        }
+        let other = steps("/opt/foghorn");
+        assert!(
+            other.contains("systemd-sysusers /opt/foghorn/lib/sysusers.d/foghorn.conf")
+                && other.contains("systemctl link /opt/foghorn/lib/systemd/system/foghorn-"),
+            "{other}"
+        );
     }
 
     #[test]

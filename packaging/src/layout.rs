@@ -24,6 +24,40 @@ pub(crate) struct Service {
     pub(crate) config_text: &'static str,
 }
 
+macro_rules! page {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../docs/", $name)))
+    };
+}
+/// What an administrator reads, in folders as here, so that links lead somewhere.
+const PAGES: [(&str, &str); 25] = [
+    page!("quick-start.md"),
+    page!("cli.md"),
+    page!("security.md"),
+    page!("fog-compatibility.md"),
+    page!("glossary.md"),
+    page!("operations/README.md"),
+    page!("operations/a-room-by-hand.md"),
+    page!("operations/backup.md"),
+    page!("operations/coming-from-fog.md"),
+    page!("operations/configuration.md"),
+    page!("operations/disks.md"),
+    page!("operations/host-lists.md"),
+    page!("operations/install.md"),
+    page!("operations/multicast.md"),
+    page!("operations/notifications.md"),
+    page!("operations/reverse-proxy.md"),
+    page!("operations/losing-a-node.md"),
+    page!("operations/replication.md"),
+    page!("operations/several-controllers.md"),
+    page!("operations/sites.md"),
+    page!("operations/etcd.md"),
+    page!("operations/growing.md"),
+    page!("operations/snapins.md"),
+    page!("operations/what-a-capture-takes.md"),
+    page!("operations/windows.md"),
+];
+
 /// What is the same for every unit.
 const HARDENING: &str = include_str!("../files/hardening.conf");
 const CONTROLLER: Service = Service {
@@ -60,6 +94,16 @@ impl Package {
             Self::Agent => "foghorn-agent",
             Self::CommandLine => "foghorn",
             Self::Client => "foghorn-client",
+        }
+    }
+
+    /// Of the libraries that are linked into the program; see `build.rs`.
+    fn licences(self) -> &'static [u8] {
+        match self {
+            Self::Controller => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-controller")),
+            Self::Agent => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-agent")),
+            Self::CommandLine => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn")),
+            Self::Client => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-client")),
         }
     }
 
@@ -170,6 +214,13 @@ pub(crate) fn pieces(
         doc.join("copyright"),
         include_bytes!("../files/copyright").to_vec(),
     ));
+    let licences = manuals::pack(package.licences())?;
+    pieces.push(plain(doc.join("third-party-licences.gz"), licences));
+    if package == Package::CommandLine {
+        for (name, text) in PAGES {
+            pieces.push(plain(doc.join("docs").join(name), text.as_bytes().to_vec()));
+        }
+    }
     if let Some(service) = package.service() {
         let units = places.prefix.join("lib/systemd/system");
         let unit = places.fill(service.unit_text).into_bytes();
@@ -230,6 +281,32 @@ mod tests {
             for piece in pieces(package, &Places::debian(), None).unwrap() {
                 assert!(seen.insert(piece.to.clone()), "{}", piece.to.display());
             }
+        }
+    }
+
+    #[test]
+    fn every_package_names_the_libraries_in_it_with_their_licences() {
+        for package in Package::ALL {
+            let text = String::from_utf8_lossy(package.licences()).into_owned();
+            assert!(text.contains("\nserde 1."), "{package:?}");
+            assert!(text.contains("Permission is hereby granted"), "{package:?}");
+            assert!(!text.contains("\nfoghorn-types"), "{package:?}");
+        }
+        let client = Package::Client.licences();
+        let client = String::from_utf8_lossy(client);
+        assert!(!client.contains("\nredb "), "the client has no store");
+    }
+
+    #[test]
+    fn every_page_of_operations_is_installed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let page = format!("operations/{name}");
+            assert!(
+                !name.ends_with(".md") || PAGES.iter().any(|(name, _)| *name == page),
+                "{page}"
+            );
         }
     }
 

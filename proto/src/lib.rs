@@ -1,4 +1,5 @@
-//! Messages between controller and agents, generated from `foghorn/link.proto`, and their
+//! Messages between controller and agents, and between controllers, generated from
+//! `foghorn/link.proto` and `foghorn/peer.proto`, and their
 //! conversions to and from the types of the domain.
 
 /// The generated code: wire shapes only, nothing in it has been checked.

@@ -15,6 +15,8 @@ use crate::tools::find;
 /// A boot takes a few seconds, on a loaded machine some more.
 const BOOT: Duration = Duration::from_secs(90);
 const STOP: Duration = Duration::from_secs(60);
+/// With the mark of [`Terminal`](crate::terminal::Terminal).
+const BASH_PROMPT: &str = r"PS1=\[\e]0;$?\a\]root@server:\w# ";
 
 /// A running system; stopped when dropped.
 pub struct Debian {
@@ -22,13 +24,36 @@ pub struct Debian {
     first: String,
 }
 
+/// What a system sees of this machine.
+pub struct Sight<'a> {
+    /// A folder that it sees as `/shared`, read-only.
+    pub shared: &'a Path,
+    /// Folders that it may write to, and where it sees them.
+    pub folders: &'a [(&'a Path, &'a str)],
+    /// A network namespace; without one, it has no network but a loopback interface of its own.
+    pub network: Option<&'a Path>,
+}
+
 impl Debian {
-    /// Boots a system that sees the folder `shared` as `/shared`, read-only, and has no network but
-    /// a loopback interface of its own.
+    /// Boots a system that sees the folder `shared` as `/shared`, and has no network.
     ///
     /// # Errors
     /// Without root or the folder, or when the system does not come up.
     pub fn boot(name: &str, folder: &Path, shared: &Path) -> Result<Self> {
+        let sight = Sight {
+            shared,
+            folders: &[],
+            network: None,
+        };
+        Self::boot_with(name, folder, &sight)
+    }
+
+    /// The same with more of this machine in sight.
+    ///
+    /// # Errors
+    /// As [`Debian::boot`].
+    pub fn boot_with(name: &str, folder: &Path, sight: &Sight<'_>) -> Result<Self> {
+        let shared = sight.shared;
         let mut bind = std::ffi::OsString::from("--bind-ro=");
         bind.push(shared);
         bind.push(":/shared");
@@ -38,8 +63,19 @@ impl Debian {
             .arg(root()?)
             .arg(bind)
             .arg(format!("--machine=foghorn-{name}-{}", std::process::id()))
-            .args(["--volatile=overlay", "--private-network", "--console=pipe"])
+            .args(["--volatile=overlay", "--console=pipe"])
             .args(["--register=no", "--keep-unit", "--boot"]);
+        for (folder, place) in sight.folders {
+            command.arg(format!("--bind={}:{place}", folder.display()));
+        }
+        match sight.network {
+            Some(network) => {
+                command.arg(format!("--network-namespace-path={}", network.display()));
+            }
+            None => {
+                command.arg("--private-network");
+            }
+        }
         let container = Process::start(folder, name, &mut command)?;
         let mut debian = Self {
             container,
@@ -94,6 +130,19 @@ impl Debian {
         }
         let (out, err) = (output.stdout, output.stderr);
         Ok(String::from_utf8_lossy(&[out, err].concat()).into_owned())
+    }
+
+    /// A shell for a person in the system, in this folder; see
+    /// [`Terminal`](crate::terminal::Terminal).
+    #[must_use]
+    pub fn shell(&self, folder: &str) -> Command {
+        let mut command = self.enter(&["--all"]);
+        command
+            .args(["env", "-i", "-C", folder, "LC_ALL=C.UTF-8", "HOME=/root"])
+            .args(["TERM=xterm", "USER=root", BASH_PROMPT])
+            .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .args(["bash", "--norc", "--noprofile", "-i"]);
+        command
     }
 
     /// A program of this machine, in the network of the system.

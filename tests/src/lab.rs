@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -46,14 +46,31 @@ impl Lab {
         Ok(lab)
     }
 
+    /// The network namespace of the server.
+    #[must_use]
+    pub fn server_namespace(&self) -> PathBuf {
+        PathBuf::from(format!("/run/netns/{}-srv", self.name))
+    }
+
+    /// Gives the network card of a client another MAC address.
+    ///
+    /// # Errors
+    /// When ip refuses.
+    pub fn set_mac(&self, client: usize, mac: &str) -> Result<()> {
+        let namespace = format!("{}-c{client}", self.name);
+        let words = ["-n", &namespace, "link", "set", "eth0", "address", mac];
+        crate::tools::run("ip", words).map(drop)
+    }
+
     /// Moves the calling thread to the server.
     ///
     /// # Errors
     /// When the system does not permit it.
     pub fn enter(&self) -> Result<OnServer> {
         let home = File::open("/proc/thread-self/ns/net")?;
-        let place = format!("/run/netns/{}-srv", self.name);
-        move_to(&File::open(&place).with_context(|| place)?)?;
+        let place = self.server_namespace();
+        let opened = File::open(&place);
+        move_to(&opened.with_context(|| place.display().to_string())?)?;
         Ok(OnServer { home })
     }
 

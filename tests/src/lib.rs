@@ -13,5 +13,6 @@ pub mod rest;
 pub mod screen;
 pub mod stack;
 pub mod takes;
+pub mod terminal;
 pub mod tools;
 pub mod unclear;

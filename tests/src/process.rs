@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -18,10 +18,20 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output in `folder/name.log`; a name used twice appends.
     pub fn start(folder: &Path, name: &str, command: &mut Command) -> Result<Self> {
+        Self::start_reading(folder, name, command, Stdio::null())
+    }
+
+    /// The same with something to read; [`Process::input`] is the other end of a pipe.
+    pub fn start_reading(
+        folder: &Path,
+        name: &str,
+        command: &mut Command,
+        input: Stdio,
+    ) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log)?;
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()
@@ -31,6 +41,11 @@ impl Process {
             child,
             log,
         })
+    }
+
+    /// Where to write what the process reads, once.
+    pub fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     #[must_use]
@@ -82,6 +97,12 @@ impl Process {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The file with the output.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// Highest resident memory so far, in KiB.

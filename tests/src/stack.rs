@@ -84,6 +84,12 @@ impl Default for Options {
     }
 }
 
+/// A further controller of an installation, with clients of its own.
+pub struct Beside {
+    pub rest: Rest,
+    pub process: Process,
+}
+
 impl Stack {
     /// Controller and one agent (`defaultmember`) on loopback, ready for tasks.
     pub fn start(engine: Engine) -> Result<Self> {
@@ -180,6 +186,49 @@ impl Stack {
     #[must_use]
     pub fn link_port(&self) -> u16 {
         self.ports.link
+    }
+
+    /// A further controller on the same store, with the same authority.
+    pub fn beside(&self, name: &str) -> Result<Beside> {
+        let folder = self.folder().join(format!("controller-{name}"));
+        let authority = folder.join("ca");
+        fs::create_dir_all(&authority)?;
+        for file in fs::read_dir(self.folder().join("controller/ca"))? {
+            let file = file?;
+            fs::copy(file.path(), authority.join(file.file_name()))?;
+        }
+        let first = fs::read_to_string(self.folder().join("controller.toml"))?;
+        let (rest, link) = (free_port()?, free_port()?);
+        let config = folder.join("controller.toml");
+        let text = first
+            .replace(
+                &format!("{:?}", self.folder().join("controller")),
+                &format!("{folder:?}"),
+            )
+            .replace(
+                &format!("{}:{}", self.address, self.ports.rest),
+                &format!("{}:{rest}", self.address),
+            )
+            .replace(
+                &format!("{}:{}", self.address, self.ports.link),
+                &format!("{}:{link}", self.address),
+            );
+        fs::write(&config, text)?;
+        let mut command = Command::new(foghorn("foghorn-controller")?);
+        command.arg("run").arg("--config").arg(&config);
+        let mut process = Process::start(&folder, "controller", &mut command)?;
+        let known = &self.rest;
+        let rest = Rest::new(
+            &format!("https://{}:{rest}", self.address),
+            &known.ca_pem,
+            &known.api_token,
+            &known.user_token,
+        )?;
+        let what = "a further controller to become ready";
+        until_answer(&mut process, what, PATIENCE, || {
+            Ok(is_ready(&rest).then_some(()))
+        })?;
+        Ok(Beside { rest, process })
     }
 
     /// A further storage node on a free port; `extra` is added to its configuration.

@@ -129,6 +129,23 @@ pub fn static_client() -> Result<PathBuf> {
         .context("the static client is not built: `make client-static` builds it")
 }
 
+/// An empty folder in `target` for what people may want to read.
+pub fn for_people(name: &str) -> Result<PathBuf> {
+    let own =
+        std::env::current_exe().context("could not determine the path of the test program")?;
+    let target = own
+        .ancestors()
+        .nth(3)
+        .context("it is in no target folder")?;
+    let place = target.join(name);
+    match std::fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    std::fs::create_dir_all(&place)?;
+    Ok(place)
+}
+
 /// A Python program that `make test` installs beside the build's own files.
 pub fn python(program: &str) -> Result<PathBuf> {
     let own =

@@ -18,12 +18,12 @@ pub(super) enum DialError {
     Connect(#[source] tonic::transport::Error),
 }
 
-pub(super) async fn dial(identity: &NodeIdentity) -> Result<Channel, DialError> {
+pub(super) async fn dial(identity: &NodeIdentity, address: &str) -> Result<Channel, DialError> {
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&identity.ca_pem))
         .identity(Identity::from_pem(&identity.chain_pem, &identity.key_pem))
         .domain_name(&identity.link_server_name);
-    let endpoint = Endpoint::from_shared(format!("https://{}", identity.link_address))
+    let endpoint = Endpoint::from_shared(format!("https://{address}"))
         .and_then(|endpoint| endpoint.tls_config(tls))
         .map_err(DialError::Settings)?
         .connect_timeout(CONNECT_WITHIN)

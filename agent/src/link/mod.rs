@@ -5,10 +5,12 @@
 //! everything that must reach the controller waits in the [`Outbox`] until it has.
 
 mod complaint;
+mod controllers;
 mod dial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foghorn_proto::link::agent_link_client::AgentLinkClient;
@@ -26,11 +28,13 @@ use tonic::{Status, Streaming};
 use tracing::{debug, error, info, warn};
 
 use self::complaint::Complaint;
+pub(crate) use self::controllers::Controllers;
 use crate::backoff::Backoff;
 use crate::files::Files;
 use crate::identity::{NodeIdentity, RenewError, Renewal};
 use crate::jobs::Jobs;
 use crate::outbox::Outbox;
+use crate::replicas::Replicas;
 use crate::sessions::Sessions;
 use crate::wake::Waker;
 
@@ -59,7 +63,14 @@ pub(crate) struct ControllerLink {
     pub jobs: Arc<Jobs>,
     pub waker: Waker,
     pub files: Arc<Files>,
+    pub replicas: Arc<Replicas>,
     pub redial: (Duration, Duration),
+    /// Where the controllers are.
+    pub controllers: Controllers,
+    /// Tells this process from others with the same certificate.
+    pub process: u64,
+    /// Links that it has opened.
+    pub dialled: AtomicU64,
     pub cancel: CancellationToken,
 }
 
@@ -144,18 +155,16 @@ impl ControllerLink {
             opened = self.open(&identity) => opened?,
             () = self.cancel.cancelled() => return Ok(LinkEnd::Cancelled),
         };
-        info!(
-            controller = identity.link_address,
-            "link to the controller is up"
-        );
+        info!(controller = opened.address, "link to the controller is up");
         self.drive(opened, identity).await
     }
 
     async fn open(&self, identity: &NodeIdentity) -> Result<OpenLink, LinkError> {
-        let channel = dial::dial(identity)
+        let address = self.controllers.next(&identity.link_address);
+        let channel = dial::dial(identity, &address)
             .await
             .map_err(|source| LinkError::Dial {
-                address: identity.link_address.clone(),
+                address: address.clone(),
                 source,
             })?;
         let mut client = AgentLinkClient::new(channel);
@@ -168,7 +177,9 @@ impl ControllerLink {
             .map_err(|_| LinkError::Silent)?
             .map_err(|status| LinkError::Open(Box::new(status)))?
             .into_inner();
+        self.controllers.works(&address);
         Ok(OpenLink {
+            address,
             client,
             sender,
             inbound,
@@ -194,6 +205,8 @@ impl ControllerLink {
             quic_address: self.quic_address.clone(),
             sessions,
             status,
+            process: self.process,
+            dialled: self.dialled.fetch_add(1, Ordering::Relaxed) + 1,
         };
         AgentMessage {
             message: Some(agent_message::Message::Hello(hello)),
@@ -264,13 +277,19 @@ impl ControllerLink {
             Some(FromController::Reconcile(all)) => {
                 self.sessions.reconcile(all.sessions);
                 self.jobs.compare(&all.keep);
+                self.controllers
+                    .learn(all.controllers.unwrap_or_default().links);
+                // A controller of an earlier version copies nothing.
+                self.replicas.obey(all.replicas.unwrap_or_default());
             }
             Some(FromController::Open(order)) => self.sessions.open(order),
             Some(FromController::Admit(admit)) => self.sessions.admit(admit),
             Some(FromController::Cancel(cancel)) => self.sessions.cancel(cancel),
             Some(FromController::EndedRecorded(recorded)) => self.sessions.recorded(recorded),
             Some(FromController::Job(job)) => self.jobs.start(job),
+            Some(FromController::Controllers(all)) => self.controllers.learn(all.links),
             Some(FromController::Wake(order)) => self.waker.wake(order),
+            Some(FromController::Replicas(orders)) => self.replicas.obey(orders),
             Some(FromController::File(order)) => self.files.obey(order, client.clone()),
             None => warn!("the controller sent a message that this version does not know"),
         }
@@ -279,6 +298,8 @@ impl ControllerLink {
 
 /// A link that the controller has accepted.
 struct OpenLink {
+    /// Of the controller.
+    address: String,
     client: AgentLinkClient<Channel>,
     sender: mpsc::Sender<AgentMessage>,
     inbound: Streaming<ControllerMessage>,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use foghorn_transport::{Incoming, Listener, RefusalCode};
-use foghorn_types::{Timestamp, chain};
+use foghorn_types::{CertificateName, Timestamp, chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -14,11 +14,14 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::Sessions;
 use super::table::{Admission, Refusal};
 use crate::identity::NodeIdentity;
+use crate::replicas::Replicas;
 
 /// Takes clients until cancelled, then tells those that are left to come back later. `identity` is
-/// followed: a renewed certificate is shown to new clients and leaves the present ones alone.
+/// followed: a renewed certificate is shown to new clients and leaves the present ones alone. Other
+/// nodes come the same way, for copies.
 pub(crate) async fn accept_all(
     sessions: Arc<Sessions>,
+    replicas: Arc<Replicas>,
     mut listener: Listener,
     mut identity: watch::Receiver<Arc<NodeIdentity>>,
     cancel: CancellationToken,
@@ -41,6 +44,9 @@ pub(crate) async fn accept_all(
                     );
                     incoming.refuse(RefusalCode::Busy,
                         "this node already serves as many clients as it is allowed to");
+                }
+                Some(incoming) if matches!(incoming.peer, CertificateName::Node(_)) => {
+                    clients.spawn(replicas.clone().serve(incoming, cancel.child_token()));
                 }
                 Some(incoming) => {
                     clients.spawn(meet(sessions.clone(), incoming, cancel.child_token()));

@@ -176,6 +176,12 @@ impl Sessions {
             return;
         };
         let reason = cancel.reason;
+        if cancel.withdrawn {
+            let known = self.table().withdraw(task, &reason);
+            debug!(%task, known, "the controller has withdrawn a session");
+            self.changed.send_replace(());
+            return;
+        }
         // A client that is connected is expelled by its connection, after it has left.
         let away = {
             let table = self.table();

@@ -223,13 +223,26 @@ impl Table {
             .map(|entry| entry.order.task)
             .collect();
         for task in &unwanted {
-            if let Some(entry) = self.entries.remove(task) {
-                entry.stop(Stop::Cancelled {
-                    reason: "the controller no longer wants this task".to_owned(),
-                });
-            }
+            self.withdraw(*task, "this node does not serve the task any more");
         }
         unwanted
+    }
+
+    /// Forgets an open session. Its client asks the controller who serves it now, or hears there
+    /// that the task has ended; returns whether there was one.
+    pub(super) fn withdraw(&mut self, task: TaskId, reason: &str) -> bool {
+        let is_open = |entry: &Entry| entry.ended.is_none() && entry.order.task == task;
+        let key = self.entries.iter().find(|(_, entry)| is_open(entry));
+        let Some(entry) = key
+            .map(|(key, _)| *key)
+            .and_then(|key| self.entries.remove(&key))
+        else {
+            return false;
+        };
+        entry.stop(Stop::Interrupted {
+            reason: reason.to_owned(),
+        });
+        true
     }
 
     /// Decides whether the holder of a verified certificate is served, and gives it the session: an

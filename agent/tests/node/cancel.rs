@@ -15,6 +15,7 @@ async fn cancel(node: &Node, task_id: u32) {
         .send(Message::Cancel(CancelSession {
             task_id,
             reason: "the operator said so".into(),
+            withdrawn: false,
         }))
         .await;
 }

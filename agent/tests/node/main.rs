@@ -7,6 +7,7 @@
 mod support;
 
 mod cancel;
+mod copies;
 mod damage;
 mod enrolment;
 mod hostile_manifests;

@@ -188,6 +188,7 @@ async fn a_cancelled_receiver_costs_the_others_a_new_key() {
     let cancelled = CancelSession {
         task_id: 3,
         reason: "the operator said so".into(),
+        withdrawn: false,
     };
     let cancel = node.controller.send(ToAgent::Cancel(cancelled));
     let (epoch, ()) = tokio::join!(

@@ -50,8 +50,8 @@ async fn who_was_not_ordered_is_refused_and_told_why() {
         (
             authority.node(&node_name()),
             1,
-            RefusalCode::NotOrdered,
-            "is not a client",
+            RefusalCode::NotReady,
+            "no copy 1 is ordered",
         ),
         (
             authority.client(11, 1),

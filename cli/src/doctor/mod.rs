@@ -8,6 +8,7 @@ mod backups;
 mod certificate;
 mod clock;
 mod condition;
+mod controllers;
 mod quic;
 mod reach;
 mod server;
@@ -139,6 +140,7 @@ fn ask_server(session: &Session, context: &Context) -> Vec<Finding> {
     findings.extend(storage::check(&api, context, zone));
     findings.extend(condition::check(&api, context, zone));
     findings.extend(background::check(&api));
+    findings.extend(controllers::check(&api));
     findings.extend(backups::check(&api, zone));
     findings
 }

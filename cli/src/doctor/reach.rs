@@ -76,7 +76,7 @@ fn judge(reach: Reach, host: &str, port: u16) -> Finding {
             format!(
                 "{host} answers, but nothing listens at TCP {port}: the server is stopped, or has another port"
             ),
-            "start it there (`systemctl status foghorn-controller`, or `foghorn serve`) and see its log; the log says `controller started` with its port",
+            "start it there (`systemctl start foghorn-serve`, or foghorn-controller) and see its log (`journalctl -u foghorn-serve`); the log says `controller started` with its port",
         ),
         Reach::Filtered => Finding::fail(
             CHECK,

@@ -55,7 +55,13 @@ fn store(condition: &StoreCondition) -> Finding {
     let used = condition
         .used_bytes
         .map_or_else(String::new, |used| format!(", uses {used}"));
-    let place = format!("{} in {}{used}{room}", condition.engine, condition.place);
+    let stale = condition.stale_seconds.map_or_else(String::new, |seconds| {
+        format!("; what the server shows is {seconds} s old")
+    });
+    let place = format!(
+        "{} in {}{used}{room}{stale}",
+        condition.engine, condition.place
+    );
     let problem = condition.problem.as_deref();
     match (condition.writable, problem) {
         (false, problem) => Finding::fail(
@@ -105,6 +111,9 @@ mod tests {
             used_bytes: Some(ByteCount::from_mib(2)),
             writable: true,
             problem: None,
+            alarm: None,
+            stale_seconds: None,
+            members: Vec::new(),
         };
         assert_eq!(store(&condition).verdict, Verdict::Ok);
         condition.free_bytes = Some(ByteCount::from_mib(8));

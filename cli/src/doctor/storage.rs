@@ -175,8 +175,7 @@ fn online(enabled: &[&StorageNode]) -> Finding {
         .map(|node| node.name.as_str())
         .collect();
     let there = enabled.len() - away.len();
-    let todo =
-        "start foghorn-agent there and see its log; `foghorn node join-token NAME` adds a new node";
+    let todo = "see the log there (`journalctl -u foghorn-serve`, or foghorn-agent) and start it; `foghorn node join-token NAME` lets a node join anew, or adds one";
     match (there, away.as_slice()) {
         (0, _) => Finding::fail(
             "nodes",

@@ -149,6 +149,12 @@ fn listen_at(
 /// A name or an address, without a port.
 fn checked(host: &str) -> Result<String, Failure> {
     let plain = host.trim_matches(['[', ']']);
+    if plain.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+        let what = format!("{host} is no address at which a machine can be reached");
+        return Err(Failure::usage(what).advise(
+            "leave --advertise out, which stands for every address of this machine, or give one of them",
+        ));
+    }
     let is_name = !plain.is_empty() && !plain.contains(['/', ':', ' ', '@']);
     if is_name || plain.parse::<IpAddr>().is_ok() {
         return Ok(plain.to_owned());

@@ -61,7 +61,14 @@ fn clients_are_told_an_address_that_they_can_reach() {
         plan(&["--advertise", "fog", "--quic-listen", "0.0.0.0:0"]).is_err(),
         "nobody could be told the port"
     );
-    for wrong in ["https://fog", "fog:8443", "", "10.23.0.1:8443"] {
+    for wrong in [
+        "https://fog",
+        "fog:8443",
+        "",
+        "10.23.0.1:8443",
+        "0.0.0.0",
+        "[::]",
+    ] {
         assert!(plan(&["--advertise", wrong]).is_err(), "{wrong}");
     }
 }

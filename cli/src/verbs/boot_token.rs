@@ -149,10 +149,11 @@ pub fn show(
         );
     }
     if form.code && output.is_for_people() {
-        let (hosts, expires) = (answer.hosts.len(), &answer.expires);
-        output.say(&format!(
-            "good until {expires} for {hosts} host(s), once each"
-        ));
+        let until = output.time(&answer.expires);
+        output.say(&match answer.hosts.len() {
+            1 => format!("good until {until}, for one machine, once"),
+            hosts => format!("good until {until}, for {hosts} machines, once each"),
+        });
     }
     let text = if print_command {
         ordered.commands.join("\n")

@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::confirm::{Consent, NOTHING_CHANGED, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::human;
 use crate::number::{rate_limit, within};
 use crate::output::Output;
 
@@ -80,7 +81,8 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
         .iter()
         .map(|host| loss(&host.view, image.view.only()))
         .collect();
-    let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
+    let number = human::count(hosts.len(), "host");
+    let question = format!("Deploy {} to {number}?", image.view.name);
     confirm(args.consent, &losses, &question)?;
 
     let created = order(&api, &request)?;
@@ -172,7 +174,7 @@ fn request(image: &Row<Image>, hosts: &[Row<Host>], args: &MulticastArgs) -> Tas
     }
 }
 
-/// Every host given directly or by a group, once, in the order of ids.
+/// Every host given directly or by a group, once, in the order of names.
 ///
 /// # Errors
 /// When there is no such host or group, or nothing in the group.
@@ -197,7 +199,10 @@ pub fn targets(api: &Api, named: &[String], groups: &[String]) -> Result<Vec<Row
         }
         hosts.extend(members.into_iter().map(|row| (row.view.id, row)));
     }
-    Ok(hosts.into_values().collect())
+    // People look for a machine in the list of what is lost by its name.
+    let mut hosts: Vec<Row<Host>> = hosts.into_values().collect();
+    hosts.sort_by_cached_key(|host| host.view.name.to_lowercase());
+    Ok(hosts)
 }
 
 /// What the user must know about this host before confirming. `only` is the part of the disk that
@@ -209,6 +214,7 @@ fn loss(host: &Host, only: Option<&str>) -> String {
         .map(ToString::to_string)
         .unwrap_or_default();
     let disk = match &host.disk_rule {
+        Some(rule) if rule == "only" => "its only disk".to_owned(),
         Some(rule) => format!("the disk selected by {rule}"),
         None => "the disk that is given to its client (the host has no disk rule)".to_owned(),
     };
@@ -237,6 +243,7 @@ mod tests {
             host("serial:S1"),
             "host pc1 (aa:bb:cc:00:00:01): everything on the disk selected by serial:S1 is replaced"
         );
+        assert!(host("only").ends_with(": everything on its only disk is replaced"));
         assert!(host("").contains("no disk rule"));
     }
 }

@@ -1,10 +1,10 @@
 //! Images as people see them.
 
-use foghorn_rest_types::native::{ImageContent, ImageStatus};
+use foghorn_rest_types::native::{ImageContent, ImageStatus, Replica, ReplicaState};
 
 use super::object::dash;
-use super::{damage, disks, notes};
-use crate::human::{argument, yes_no};
+use super::{damage, disks, notes, replication};
+use crate::human::{self, argument, yes_no};
 use crate::native::Native;
 use crate::output::{Output, Table};
 use crate::sheet::Sheet;
@@ -103,12 +103,39 @@ fn add_content(output: Output, sheet: &mut Sheet, image: &ImageStatus, content: 
             nodes.join(", ")
         },
     );
+    for replica in &image.replicas {
+        if replica.state != ReplicaState::Ready {
+            sheet.field(
+                &format!("copy to {}", replica.node.name),
+                copy_in_words(output, replica),
+            );
+        }
+    }
     for damage in &content.damaged {
         let field = format!("damaged on {}", damage.node.name);
         sheet.field(&field, damage::in_words(damage));
     }
     sheet.field("manifest", content.manifest.to_string());
     sheet.lines("notes", notes::lines(&content.notes, content.more_notes));
+}
+
+/// `copying, 12/340 chunks, 80.0 MiB/s from north`
+fn copy_in_words(output: Output, replica: &Replica) -> String {
+    let mut words = replica.state.as_str().to_owned();
+    if let Some(progress) = &replica.progress {
+        let total = progress
+            .total
+            .map_or("?".to_owned(), |total| total.to_string());
+        words.push_str(&format!(", {}/{total} chunks", progress.verified));
+        if let Some(source) = &progress.source {
+            words.push_str(&format!(", {} from {source}", human::rate(progress.rate)));
+        }
+    }
+    let note = replication::note(output, replica);
+    match note.is_empty() {
+        true => words,
+        false => format!("{words}: {note}"),
+    }
 }
 
 /// What one usually does with an image next.
@@ -157,6 +184,7 @@ mod tests {
             created_by: "anna".into(),
             created: None,
             content,
+            replicas: Vec::new(),
         }
     }
 

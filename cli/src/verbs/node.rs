@@ -1,14 +1,14 @@
 //! `foghorn node`: the storage nodes.
 
 use clap::Subcommand;
-use foghorn_rest_types::fog::{Row, StorageNode, StorageNodeBody};
+use foghorn_rest_types::fog::{Row, StorageGroup, StorageNode, StorageNodeBody};
 use foghorn_rest_types::native::{JoinTokenRequest, JoinTokenResponse, NodeStatus, SweepRequest};
-use foghorn_types::{NodeName, StorageGroupId};
+use foghorn_types::NodeName;
 use serde_json::Value;
 
 use super::job::Following;
 use super::object::{change, delete_all, fog_list, show_done, show_natives, show_row};
-use super::{Session, job, node_view};
+use super::{Session, job, node_hold, node_view};
 use crate::api::Api;
 use crate::confirm::{Consent, Rehearsal, confirm};
 use crate::exit::{Exit, Failure};
@@ -35,15 +35,17 @@ pub enum NodeCommand {
         fog: bool,
     },
     /// Create a storage node; `foghorn node join-token` also creates one
-    #[command(after_help = "Example:\n  foghorn node create north --ip 10.0.0.5 --storage-group 1")]
+    #[command(
+        after_help = "Example:\n  foghorn node create north --ip 10.0.0.5 --storage-group default"
+    )]
     Create {
         name: NodeName,
         /// Address for display; the agent itself reports the address for clients
         #[arg(long)]
         ip: std::net::IpAddr,
-        /// Id of the storage group
-        #[arg(long, value_name = "ID", default_value = "1")]
-        storage_group: StorageGroupId,
+        /// Storage group, by name or id
+        #[arg(long, value_name = "GROUP", default_value = "id:1")]
+        storage_group: String,
         #[command(flatten)]
         rehearsal: Rehearsal,
     },
@@ -79,9 +81,9 @@ pub enum NodeCommand {
     )]
     JoinToken {
         name: NodeName,
-        /// Id of the storage group if the node does not exist yet
-        #[arg(long, value_name = "ID")]
-        storage_group: Option<StorageGroupId>,
+        /// Storage group, by name or id, if the node does not exist yet
+        #[arg(long, value_name = "GROUP")]
+        storage_group: Option<String>,
         /// Seconds until the token expires (1 to 604800)
         #[arg(long, value_name = "SECONDS", value_parser = within(1..=604800))]
         ttl: Option<u32>,
@@ -92,6 +94,43 @@ pub enum NodeCommand {
         node: String,
         #[command(flatten)]
         consent: Consent,
+    },
+    /// Give a node no new tasks; what runs there ends there
+    #[command(after_help = "Example:\n  foghorn node cordon north --reason 'new disks'")]
+    Cordon {
+        node: String,
+        /// Shown with the node
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Cordon a node, and wait until nothing runs there
+    #[command(after_help = "Example:\n  foghorn node drain north && ssh north poweroff")]
+    Drain {
+        node: String,
+        /// Shown with the node
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Stop waiting after this time, such as 90s, 30m, 2h; the node stays cordoned
+        #[arg(long, value_parser = super::wait::parse_duration)]
+        timeout: Option<std::time::Duration>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Give a node tasks again
+    #[command(after_help = "Example:\n  foghorn node uncordon north")]
+    Uncordon {
+        node: String,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Admit a node whose certificate two machines have used, when one of them is off
+    #[command(after_help = "Example:\n  foghorn node readmit north")]
+    Readmit {
+        node: String,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Remove what no image on a node needs, and report the bytes freed
     #[command(after_help = "Example:\n  foghorn node sweep north --now --wait")]
@@ -138,9 +177,13 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
             storage_group,
             rehearsal,
         } => {
-            rehearsal.tell(&format!("create storage node {name}"));
+            let group = find::<StorageGroup>(&api, &storage_group)?.view;
+            rehearsal.tell(&format!(
+                "create storage node {name} in the storage group {}",
+                group.name
+            ));
             let api = api.rehearsing(rehearsal.dry_run)?;
-            let body = StorageNodeBody::new(name.as_str(), &ip.to_string(), storage_group);
+            let body = StorageNodeBody::new(name.as_str(), &ip.to_string(), group.id);
             report(&api, output, "created", &api.create::<StorageNode>(&body)?)?;
         }
         NodeCommand::Edit {
@@ -179,14 +222,32 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
             storage_group,
             ttl,
         } => {
+            let group = storage_group.map(|group| find::<StorageGroup>(&api, &group));
             let request = JoinTokenRequest {
                 name,
-                storage_group,
+                storage_group: group.transpose()?.map(|group| group.view.id),
                 ttl_seconds: ttl,
             };
             let answer: JoinTokenResponse =
                 api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
             output.show_value(&answer.token, &answer)?;
+        }
+        NodeCommand::Cordon {
+            node,
+            reason,
+            rehearsal,
+        } => node_hold::cordon(&api, output, &node, &reason, &rehearsal)?,
+        NodeCommand::Drain {
+            node,
+            reason,
+            timeout,
+            rehearsal,
+        } => return node_hold::drain(&api, output, &node, &reason, (timeout, &rehearsal)),
+        NodeCommand::Uncordon { node, rehearsal } => {
+            node_hold::free(&api, output, &node, "uncordon", &rehearsal)?
+        }
+        NodeCommand::Readmit { node, rehearsal } => {
+            node_hold::free(&api, output, &node, "readmit", &rehearsal)?
         }
         NodeCommand::Revoke { node, consent } => revoke(&api, output, &node, consent)?,
         NodeCommand::Sweep {

@@ -22,7 +22,7 @@ pub(super) fn table(nodes: &[Native<NodeStatus>]) -> Table {
             node.name.clone(),
             dash(node.storage_group.as_ref().map(|group| &group.name)),
             yes_no(node.master).to_owned(),
-            yes_no(node.enabled).to_owned(),
+            tasks(node).to_owned(),
             yes_no(node.online).to_owned(),
             dash(room(node)),
             dash(room(node).map(|_| node.stored_bytes)),
@@ -32,6 +32,14 @@ pub(super) fn table(nodes: &[Native<NodeStatus>]) -> Table {
         ]);
     }
     table
+}
+
+fn tasks(node: &NodeStatus) -> &'static str {
+    match (&node.cordoned, &node.cloned) {
+        (_, Some(_)) => "refused",
+        (Some(_), None) => "cordoned",
+        (None, None) => yes_no(node.enabled),
+    }
 }
 
 /// Where clients reach it, or before its agent has connected what was entered.
@@ -55,6 +63,22 @@ pub(super) fn sheet(output: Output, node: &NodeStatus) -> Sheet {
     sheet.field("storage group", group.unwrap_or("none"));
     sheet.field("receives captures", yes_no(node.master));
     sheet.field("enabled", yes_no(node.enabled));
+    if let Some(cordon) = &node.cordoned {
+        let since = output.time(&cordon.since);
+        let text = match cordon.reason.as_str() {
+            "" => format!("since {since}: it gets no new tasks"),
+            reason => format!("since {since}: {reason}"),
+        };
+        sheet.field("cordoned", text);
+    }
+    if let Some(at) = &node.cloned {
+        let text = format!(
+            "since {}: two machines use its certificate; end one, then `foghorn node readmit {}`",
+            output.time(at),
+            argument(&node.name, node.id.get())
+        );
+        sheet.field("refused", text);
+    }
     sheet.field(
         "transfers",
         format!(

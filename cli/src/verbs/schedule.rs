@@ -1,19 +1,18 @@
 //! `foghorn schedule` and `foghorn wake`: tasks that are created later, and waking hosts.
 
 use clap::Subcommand;
-use foghorn_rest_types::fog::{
-    FogObject as _, Group, Host, Row, Schedule, ScheduleBody, Setting, Snapin,
-};
+use foghorn_rest_types::fog::{FogObject as _, Row, Schedule, ScheduleBody, Setting};
 use foghorn_rest_types::native::{ScheduleList, ScheduleStatus, ScheduleTarget};
 use jiff::{Timestamp, Zoned};
 use serde_json::json;
 
 use super::Session;
 use super::made::{made, no_change, or_dash, yes};
-use super::object::{dash, delete_all};
-use super::schedule_terms::{Calendar, Doing, ONE_SNAPIN, calendar_of, parse_calendar, word};
+use super::object::{change, dash, delete_all};
+use super::schedule_target::{ask, target_of, write_work};
+use super::schedule_terms::{Calendar, Doing, calendar_of, parse_calendar, word};
 use crate::api::Api;
-use crate::confirm::{Consent, confirm};
+use crate::confirm::Consent;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
 use crate::human::Zone;
@@ -104,10 +103,24 @@ pub struct Times {
 
 #[derive(clap::Args, Debug)]
 #[command(group = clap::ArgGroup::new("time"))]
+#[command(group = clap::ArgGroup::new("target"))]
+#[command(group = clap::ArgGroup::new("what"))]
 pub struct EditArgs {
     schedule: String,
     #[arg(long)]
     name: Option<String>,
+    /// What to do
+    #[arg(long, value_enum, group = "what")]
+    task: Option<Doing>,
+    /// Run this snapin
+    #[arg(long, group = "what")]
+    snapin: Option<String>,
+    /// Host for which it is done
+    #[arg(long, group = "target")]
+    host: Option<String>,
+    /// Group for whose hosts it is done: those that are in it then
+    #[arg(long, group = "target")]
+    group: Option<String>,
     #[arg(long)]
     description: Option<String>,
     #[command(flatten)]
@@ -118,6 +131,8 @@ pub struct EditArgs {
     /// Whether the hosts are powered off afterwards
     #[arg(long, value_name = "true|false")]
     shutdown: Option<bool>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// A time that has not passed.
@@ -252,47 +267,28 @@ fn zone(api: &Api) -> Result<String, Failure> {
 }
 
 fn create(api: &Api, session: &Session, args: CreateArgs) -> Result<(), Failure> {
-    let for_group = args.group.is_some();
-    let (target, target_name) = match (&args.host, &args.group) {
-        (Some(host), _) => {
-            let host = find::<Host>(api, host)?.view;
-            (host.number(), format!("host {}", host.name))
-        }
-        (None, Some(group)) => {
-            let group = find::<Group>(api, group)?.view;
-            (group.number(), format!("the hosts of group {}", group.name))
-        }
-        (None, None) => return Err(Failure::usage("give --host or --group")),
+    let Some(target) = target_of(api, args.host.as_deref(), args.group.as_deref())? else {
+        return Err(Failure::usage("give --host or --group"));
     };
     let mut body = ScheduleBody {
         name: Some(args.name),
         description: args.description,
-        for_group: Some(for_group),
-        target: Some(target),
+        for_group: Some(target.is_group),
+        target: Some(target.number),
         shutdown: args.shutdown.then_some(true),
         wake: args.wake.then_some(true),
         active: Some(true),
         ..ScheduleBody::default()
     };
-    match (args.task, &args.snapin) {
-        (Some(doing), _) => {
-            doing.check(for_group).map_err(Failure::usage)?;
-            if doing.replaces_disks() {
-                let loss = format!(
-                    "at that time, the disks of {target_name} are replaced with their images, without another question"
-                );
-                confirm(args.consent, &[loss], "Create the schedule?")?;
-            }
-            body.task_type = Some(doing.number());
-            // A multicast and a deploy run the snapins of each host.
-            body.snapins = matches!(doing, Doing::Deploy | Doing::Multicast | Doing::Snapins)
-                .then(|| "-1".to_owned());
-        }
-        (None, Some(snapin)) => {
-            body.task_type = Some(ONE_SNAPIN);
-            body.snapins = Some(find::<Snapin>(api, snapin)?.view.id.to_string());
-        }
-        (None, None) => return Err(Failure::usage("give --task or --snapin")),
+    if args.task.is_none() && args.snapin.is_none() {
+        return Err(Failure::usage("give --task or --snapin"));
+    }
+    write_work(api, args.task, args.snapin.as_deref(), &mut body)?;
+    if let Some(doing) = args.task {
+        doing.check(target.is_group).map_err(Failure::usage)?;
+    }
+    if args.task.is_some_and(Doing::replaces_disks) {
+        ask(args.consent, &target.words, "Create the schedule?")?;
     }
     args.times.write_to(&mut body);
     let api = &api.rehearsing(args.consent.is_dry_run())?;
@@ -309,11 +305,31 @@ fn edit(api: &Api, session: &Session, args: EditArgs) -> Result<(), Failure> {
         ..ScheduleBody::default()
     };
     args.times.write_to(&mut body);
+    let target = target_of(api, args.host.as_deref(), args.group.as_deref())?;
+    body.target = target.as_ref().map(|target| target.number);
+    body.for_group = target.as_ref().map(|target| target.is_group);
+    write_work(api, args.task, args.snapin.as_deref(), &mut body)?;
+    if args.task.is_some() && body.snapins.is_none() {
+        // Those of what it did before.
+        body.snapins = Some(String::new());
+    }
     if body == ScheduleBody::default() {
         return Err(no_change("schedule edit"));
     }
     let row = find::<Schedule>(api, &args.schedule)?;
-    let row = api.edit::<Schedule>(row.view.number(), &body)?;
+    if target.is_some() || body.task_type.is_some() {
+        let number = body.task_type.map_or(row.view.task_type, u64::from);
+        let is_group = target.as_ref().map_or(row.view.for_group, |it| it.is_group);
+        if let Some(doing) = Doing::of_number(number) {
+            doing.check(is_group).map_err(Failure::usage)?;
+            if doing.replaces_disks() {
+                let before = || format!("the target of schedule {}", row.view.name);
+                let words = target.map_or_else(before, |target| target.words);
+                ask(args.consent, &words, "Change the schedule?")?;
+            }
+        }
+    }
+    let row = change(api, args.consent.rehearsal, &row, &body)?;
     say(api, session, "changed", &row)
 }
 

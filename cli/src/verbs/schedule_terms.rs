@@ -35,6 +35,14 @@ impl Doing {
         }
     }
 
+    /// The task of this type of FOG, if it can be ordered here.
+    pub(super) fn of_number(number: u64) -> Option<Self> {
+        let all = <Self as clap::ValueEnum>::value_variants();
+        all.iter()
+            .copied()
+            .find(|doing| u64::from(doing.number()) == number)
+    }
+
     /// Whether it replaces what is on disks.
     pub(super) const fn replaces_disks(self) -> bool {
         matches!(self, Self::Deploy | Self::DeployNoSnapins | Self::Multicast)

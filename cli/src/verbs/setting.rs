@@ -9,6 +9,7 @@ use super::Session;
 use super::made::{made, or_dash, yes};
 use super::object::show_rows;
 use crate::api::Api;
+use crate::confirm::Rehearsal;
 use crate::exit::{Exit, Failure};
 
 #[derive(Subcommand, Debug)]
@@ -42,6 +43,8 @@ pub enum SettingCommand {
         /// Read the value from standard input, such as a password
         #[arg(long)]
         value_stdin: bool,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
 }
 
@@ -79,6 +82,7 @@ pub fn run(command: SettingCommand, session: &Session) -> Result<Exit, Failure> 
             name,
             value,
             value_stdin,
+            rehearsal,
         } => {
             refuse_others(&name)?;
             let row = named(&api, &name)?;
@@ -87,6 +91,8 @@ pub fn run(command: SettingCommand, session: &Session) -> Result<Exit, Failure> 
             } else {
                 value.unwrap_or_default()
             };
+            rehearsal.tell(&format!("set {} to {}", row.view.name, shown(&value)));
+            let api = api.rehearsing(rehearsal.dry_run)?;
             let row = api.edit::<Setting>(row.view.number(), &SettingBody { value })?;
             let setting = &row.view;
             let mut said = format!("{} is {}", setting.name, shown(&setting.value));

@@ -11,10 +11,10 @@ use foghorn_types::{ByteCount, HostId};
 use serde_json::json;
 
 use super::made::{count, made, no_change, or_dash, yes};
-use super::object::{delete_all, show_rows};
+use super::object::{change, delete_all, show_rows};
 use super::{Session, group, snapin_file};
 use crate::api::{Api, ApiError};
-use crate::confirm::Consent;
+use crate::confirm::{Consent, Rehearsal};
 use crate::exit::{Exit, Failure, of_many};
 use crate::find::find;
 use crate::number;
@@ -38,6 +38,8 @@ pub enum SnapinCommand {
         upload: Option<PathBuf>,
         #[command(flatten)]
         settings: SnapinSettings,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change a snapin; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn snapin edit 7zip --args '/qn /norestart'")]
@@ -47,6 +49,8 @@ pub enum SnapinCommand {
         name: Option<String>,
         #[command(flatten)]
         settings: SnapinSettings,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Delete snapins with their files
     #[command(after_help = "Example:\n  foghorn snapin delete 7zip --yes")]
@@ -186,11 +190,20 @@ pub fn run(command: SnapinCommand, session: &Session) -> Result<Exit, Failure> {
             name,
             upload,
             settings,
-        } => return create(&api, session, name, upload, settings),
+            rehearsal,
+        } => {
+            rehearsal.tell(&format!("create snapin {name}"));
+            if let Some(path) = &upload {
+                rehearsal.tell(&format!("upload {}", path.display()));
+            }
+            let api = api.rehearsing(rehearsal.dry_run)?;
+            return create(&api, session, name, upload, settings);
+        }
         SnapinCommand::Edit {
             snapin,
             name,
             settings,
+            rehearsal,
         } => {
             let body = settings.over(SnapinBody {
                 name,
@@ -199,7 +212,7 @@ pub fn run(command: SnapinCommand, session: &Session) -> Result<Exit, Failure> {
             if body == SnapinBody::default() {
                 return Err(no_change("snapin edit"));
             }
-            let row = api.edit::<Snapin>(one(&snapin)?.view.number(), &body)?;
+            let row = change(&api, rehearsal, &one(&snapin)?, &body)?;
             let said = format!("changed snapin {} ({})", row.view.name, row.view.id);
             made(output, row.view.number(), &row.raw, &said)?;
         }

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::Session;
 use super::made::{count, made, no_change, or_dash};
-use super::object::{delete_all, show_rows};
+use super::object::{change, delete_all, show_rows};
 use crate::api::Api;
-use crate::confirm::Consent;
+use crate::confirm::{Consent, Rehearsal};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
 
@@ -35,6 +35,8 @@ pub enum StorageGroupCommand {
         /// The storage node that receives captures; it is moved into the group
         #[arg(long, value_name = "NODE")]
         master: Option<String>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Change a storage group, or move nodes into it; each node is in one group
     #[command(
@@ -52,6 +54,8 @@ pub enum StorageGroupCommand {
         /// The storage node that receives captures; it is moved into the group
         #[arg(long, value_name = "NODE")]
         master: Option<String>,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// Delete storage groups; their nodes stay and serve nothing until they are in another group
     #[command(after_help = "Example:\n  foghorn storage-group delete north --yes")]
@@ -101,8 +105,12 @@ pub fn run(command: StorageGroupCommand, session: &Session) -> Result<Exit, Fail
             description,
             node,
             master,
+            rehearsal,
         } => {
             let nodes = nodes(&api, &node, master.as_ref())?;
+            rehearsal.tell(&format!("create storage group {name}"));
+            tell_moves(rehearsal, &name, &nodes);
+            let api = api.rehearsing(rehearsal.dry_run)?;
             let body = StorageGroupBody {
                 name: Some(name),
                 description,
@@ -118,6 +126,7 @@ pub fn run(command: StorageGroupCommand, session: &Session) -> Result<Exit, Fail
             description,
             add_node,
             master,
+            rehearsal,
         } => {
             let body = StorageGroupBody { name, description };
             let nodes = nodes(&api, &add_node, master.as_ref())?;
@@ -125,9 +134,11 @@ pub fn run(command: StorageGroupCommand, session: &Session) -> Result<Exit, Fail
                 return Err(no_change("storage-group edit"));
             }
             let mut row = find::<StorageGroup>(&api, &group)?;
+            tell_moves(rehearsal, &row.view.name, &nodes);
             if body != StorageGroupBody::default() {
-                row = api.edit::<StorageGroup>(row.view.number(), &body)?;
+                row = change(&api, rehearsal, &row, &body)?;
             }
+            let api = api.rehearsing(rehearsal.dry_run)?;
             enter(&api, row.view.id, &nodes)?;
             let said = sentence("changed", &row, &nodes);
             made(output, row.view.number(), &row.raw, &said)?;
@@ -146,6 +157,14 @@ pub fn run(command: StorageGroupCommand, session: &Session) -> Result<Exit, Fail
         }
     }
     Ok(Exit::Ok)
+}
+
+fn tell_moves(rehearsal: Rehearsal, group: &str, nodes: &[(Row<StorageNode>, bool)]) {
+    for (node, is_master) in nodes {
+        let role = if *is_master { " as its master" } else { "" };
+        let name = &node.view.name;
+        rehearsal.tell(&format!("move storage node {name} into {group}{role}"));
+    }
 }
 
 fn sentence(done: &str, row: &Row<StorageGroup>, nodes: &[(Row<StorageNode>, bool)]) -> String {

@@ -11,6 +11,7 @@ use crate::api::{Api, ApiError};
 use crate::confirm::{Consent, NOTHING_CHANGED, confirm};
 use crate::exit::{Exit, Failure, of_many};
 use crate::find::find;
+use crate::human;
 use crate::output::Output;
 
 #[derive(clap::Args, Debug)]
@@ -53,7 +54,11 @@ pub(super) fn run(api: &Api, output: Output, args: &CancelArgs) -> Result<Exit, 
         .filter_map(|id| active.get(id))
         .map(line)
         .collect();
-    confirm(consent, &lines, &format!("Cancel {} task(s)?", lines.len()))?;
+    confirm(
+        consent,
+        &lines,
+        &format!("Cancel {}?", human::count(lines.len(), "task")),
+    )?;
     let named = args.tasks.iter().filter(|id| !chosen.contains(*id));
     let all: Vec<TaskId> = named.chain(&chosen).copied().collect();
     if all.is_empty() {

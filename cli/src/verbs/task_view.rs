@@ -26,10 +26,16 @@ pub(super) fn table(output: Output, tasks: &[Native<TaskStatus>]) -> Table {
             dash(done(task)),
             dash(task.duration_seconds.map(human::duration)),
             output.time(&task.created),
-            task.reason.clone().unwrap_or_default(),
+            reason(task),
         ]);
     }
     table
+}
+
+/// Why it failed, or what it waits for.
+fn reason(task: &TaskStatus) -> String {
+    let wait = || task.waits_for.as_ref().map(|wait| wait.sentence.clone());
+    task.reason.clone().or_else(wait).unwrap_or_default()
 }
 
 /// What it does; of a type that Foghorn gives no meaning its name.
@@ -55,6 +61,8 @@ pub(super) fn sheet(output: Output, task: &TaskStatus) -> Sheet {
     sheet.field("type", work(task));
     sheet.field("state", wait::phase(task.state));
     sheet.maybe("reason", task.reason.as_deref());
+    let wait = task.waits_for.as_ref();
+    sheet.maybe("waits", wait.map(|wait| wait.sentence.as_str()));
     sheet.field("host", format!("{} (id {})", task.host.name, task.host.id));
     if let Some(image) = &task.image {
         sheet.field("image", format!("{} (id {})", image.name, image.id));
@@ -63,8 +71,12 @@ pub(super) fn sheet(output: Output, task: &TaskStatus) -> Sheet {
             task.image_version.map(|number| version(number, task)),
         );
         sheet.maybe("touches", task.part.map(|part| part.to_string()));
-        sheet.field("storage node", task.node.as_deref().unwrap_or("none yet"));
+        // A task that has ended no longer has one, and none will come.
+        let none = (!task.state.is_finished()).then_some("none yet");
+        sheet.maybe("storage node", task.node.as_deref().or(none));
     }
+    let from = task.served_from.as_ref();
+    sheet.maybe("served from", from.map(|from| from.why.as_str()));
     add_progress(&mut sheet, task);
     sheet.group("time");
     let at = |time: &Option<String>| time.as_deref().map(|at| output.time(at));
@@ -187,6 +199,19 @@ time
   duration      1:15 min
 "
         );
+    }
+
+    #[test]
+    fn a_storage_node_is_awaited_only_while_one_can_come() {
+        let shown = |state: &str| {
+            let mut raw = failed().raw;
+            raw["state"] = json!(state);
+            raw["node"] = json!(null);
+            let task: TaskStatus = serde_json::from_value(raw).unwrap();
+            sheet(UTC, &task).render().contains("none yet")
+        };
+        assert!(shown("queued"));
+        assert!(!shown("complete") && !shown("cancelled"));
     }
 
     #[test]

@@ -290,6 +290,8 @@ mod tests {
             part: Some(DiskPart::Everything),
             disks: Vec::new(),
             node: None,
+            served_from: None,
+            waits_for: None,
             progress,
             multicast: None,
             created_by: String::new(),

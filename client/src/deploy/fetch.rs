@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use foghorn_transport::client::{FetchRequests, Fetched};
-use foghorn_transport::{AgentConnection, StreamError};
+use foghorn_transport::{AgentConnection, Source, StreamError};
 use foghorn_types::ChunkNumber;
 use tokio::sync::mpsc;
 
 use super::shared::Shared;
 use super::verify::Arrived;
+use crate::link::LinkError;
 use crate::progress::Work;
 
 /// Lanes per connection: enough that a lane that waits for the verifier does not idle the network.
@@ -30,6 +31,10 @@ pub(super) enum FetchEnd {
     /// The agent sent something wrong; another agent is asked.
     Distrusted,
     Lost(StreamError),
+    /// Another agent serves the task now.
+    Moved(Vec<Source>),
+    /// The task has ended without us, or the way to the controller is no use.
+    Gone(LinkError),
     /// The agent answered with something that was not asked for.
     Disorder,
 }

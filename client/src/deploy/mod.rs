@@ -454,11 +454,13 @@ async fn drive(
             return Ok(());
         }
         let end = {
-            let connection = tokio::select! {
+            tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => return Err(stopped()),
-                connection = link.connection() => connection?,
-            };
+                connected = link.connection() => { connected?; }
+            }
+            let elsewhere = link.elsewhere();
+            let connection = link.connection().await?;
             let fetching = fetch(shared, connection, &queues.verify);
             let hearing = multicast::hear(
                 shared,
@@ -466,11 +468,21 @@ async fn drive(
                 queues,
                 multicast::expect(shared, connection),
             );
-            tokio::pin!(fetching, hearing);
+            let moved = async {
+                match elsewhere {
+                    Some(elsewhere) => elsewhere.when_silent(|| connection.heard_bytes()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(fetching, hearing, moved);
             loop {
                 tokio::select! {
                     end = &mut fetching => break end,
                     () = &mut hearing => {}
+                    moved = &mut moved => break match moved {
+                        Ok(sources) => FetchEnd::Moved(sources),
+                        Err(error) => FetchEnd::Gone(error),
+                    },
                     reason = connection.ended() => break FetchEnd::Lost(StreamError::Ended(reason)),
                     () = tokio::time::sleep(TICK) => {
                         shared.progress.set_limiting(limiting_stage(
@@ -495,6 +507,8 @@ async fn drive(
                 ));
             }
             FetchEnd::Lost(error) => lost(link, error)?,
+            FetchEnd::Moved(sources) => link.move_to(sources),
+            FetchEnd::Gone(error) => return Err(error.into()),
         }
     }
 }

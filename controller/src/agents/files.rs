@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foghorn_proto::link::controller_message::Message;
@@ -29,6 +29,9 @@ const CALL_BACK_WITHIN: Duration = Duration::from_secs(10);
 const SILENT_WITHIN: Duration = Duration::from_secs(60);
 /// Parts in flight; each has at most 1 MiB.
 pub(crate) const PARTS: usize = 4;
+
+/// The node whose call one controller passes on to another, in the metadata.
+pub(crate) const NODE_HEADER: &str = "foghorn-node";
 
 /// Why a transfer to or from a node failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -69,6 +72,12 @@ enum What {
     },
     /// The agent sends the file.
     Send { parts: mpsc::Sender<Incoming> },
+    /// Another controller has ordered it, which knows it under this number.
+    Elsewhere {
+        controller: String,
+        id: u64,
+        since: Instant,
+    },
 }
 
 /// A message from an agent that sends a file.
@@ -152,6 +161,48 @@ impl Files {
         order(links, node, id, file, file_order::Work::Drop(DropFile {}))
     }
 
+    /// The order of another controller, with a number of this one: the agent's call comes here and is
+    /// passed on.
+    pub(crate) fn passed_on(
+        &self,
+        node: StorageNodeId,
+        controller: &str,
+        order: FileOrder,
+    ) -> FileOrder {
+        if matches!(order.work, Some(file_order::Work::Drop(_)) | None) {
+            return order; // no call follows
+        }
+        self.lock().retain(|_, waiting| {
+            !matches!(waiting.what, What::Elsewhere { since, .. } if since.elapsed() > CALL_BACK_WITHIN)
+        });
+        let what = What::Elsewhere {
+            controller: controller.to_owned(),
+            id: order.transfer_id,
+            since: Instant::now(),
+        };
+        FileOrder {
+            transfer_id: self.wait_for(node, what),
+            ..order
+        }
+    }
+
+    /// Where the call of an agent belongs, if that is another controller: its id, and the number of
+    /// the transfer there.
+    pub(crate) fn elsewhere(&self, node: StorageNodeId, transfer: u64) -> Option<(String, u64)> {
+        let mut waiting = self.lock();
+        match waiting.get(&transfer) {
+            Some(Waiting {
+                node: own,
+                what: What::Elsewhere { controller, id, .. },
+            }) if *own == node => {
+                let found = (controller.clone(), *id);
+                waiting.remove(&transfer);
+                Some(found)
+            }
+            _ => None,
+        }
+    }
+
     /// Serves the call of an agent whose first message contains a transfer id. Transfers of other
     /// nodes are not visible to it.
     pub(crate) fn call(
@@ -175,6 +226,8 @@ impl Files {
                     let _gone = done.send(give(parts, inbound, outgoing).await);
                 }
                 What::Send { parts } => take(inbound, parts, outgoing).await,
+                // Asked for before.
+                What::Elsewhere { .. } => {}
             }
         })
     }

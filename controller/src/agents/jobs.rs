@@ -65,6 +65,25 @@ pub struct RecordDamage {
     pub images: Vec<ImageId>,
 }
 
+impl JobState {
+    fn new(job: u64, node: StorageNodeId, work: JobWork, now: Timestamp) -> Self {
+        Self {
+            job,
+            node,
+            work,
+            created: now,
+            reported: now,
+            done: false,
+            error: None,
+            chunks_checked: 0,
+            chunks_total: 0,
+            damaged: vec![],
+            records: vec![],
+            freed: ByteCount::ZERO,
+        }
+    }
+}
+
 /// Every job since the controller started.
 pub struct Jobs {
     jobs: Mutex<Inner>,
@@ -76,11 +95,12 @@ struct Inner {
 }
 
 impl Jobs {
-    /// Ids start from the clock, so that an id from before a restart does not belong to another job
-    /// after it.
+    /// Ids start from the clock, in microseconds, so that an id from before a restart, or of another
+    /// controller, does not belong to another job as well.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        let next = u64::try_from(now.as_millis()).unwrap_or(1);
+        let next = u64::try_from(now.as_millis()).unwrap_or(1) * 1000
+            + u64::from(getrandom::u32().unwrap_or_default() % 1000);
         Self {
             jobs: Mutex::new(Inner {
                 next,
@@ -96,22 +116,19 @@ impl Jobs {
         if inner.jobs.len() >= REMEMBERED {
             inner.jobs.pop_first();
         }
-        let state = JobState {
-            job,
-            node,
-            work,
-            created: now,
-            reported: now,
-            done: false,
-            error: None,
-            chunks_checked: 0,
-            chunks_total: 0,
-            damaged: vec![],
-            records: vec![],
-            freed: ByteCount::ZERO,
-        };
-        inner.jobs.insert(job, state);
+        inner.jobs.insert(job, JobState::new(job, node, work, now));
         job
+    }
+
+    /// Another controller has ordered this job.
+    pub(crate) fn learn(&self, job: u64, node: StorageNodeId, work: JobWork, created: Timestamp) {
+        let mut inner = self.lock();
+        inner.next = inner.next.max(job + 1);
+        if inner.jobs.len() >= REMEMBERED {
+            inner.jobs.pop_first();
+        }
+        let state = JobState::new(job, node, work, created);
+        inner.jobs.entry(job).or_insert(state);
     }
 
     /// Removes a job whose order was not sent.

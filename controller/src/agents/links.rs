@@ -1,14 +1,19 @@
-//! The current links: one per node, each with a bounded queue of outgoing orders.
+//! The current links: one per node, each with a bounded queue of outgoing orders. The link of a
+//! node may also be at another controller, which passes orders on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use foghorn_proto::link::ControllerMessage;
 use foghorn_proto::link::controller_message::Message;
-use foghorn_types::StorageNodeId;
+use foghorn_proto::link::peer_order::Order;
+use foghorn_proto::link::{ControllerMessage, Hello, NodeOrder, PeerOrder};
+use foghorn_types::{StorageNodeId, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use super::mirror::Mirror;
+use crate::store::Revision;
 
 /// Maximum number of queued orders per agent, enough for a room of hosts. The link of an agent with
 /// more is closed: it receives everything again when it reconnects.
@@ -17,16 +22,58 @@ pub const QUEUE: usize = 2048;
 type Outgoing = mpsc::Sender<Result<ControllerMessage, tonic::Status>>;
 
 /// Registry of links.
-#[derive(Default)]
 pub struct Links {
+    mirror: Arc<Mirror>,
     next: AtomicU64,
     links: Mutex<HashMap<StorageNodeId, Link>>,
 }
 
-struct Link {
-    number: u64,
-    outgoing: Outgoing,
-    cancel: CancellationToken,
+enum Link {
+    Here {
+        number: u64,
+        dialled: Dialled,
+        /// What its first order shows.
+        reconciled: Revision,
+        outgoing: Outgoing,
+        cancel: CancellationToken,
+    },
+    Away {
+        /// Id of the controller.
+        controller: String,
+        orders: mpsc::Sender<PeerOrder>,
+    },
+}
+
+/// Which process of the agent opened a link, and as its how manieth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dialled {
+    process: u64,
+    count: u64,
+}
+
+impl From<&Hello> for Dialled {
+    fn from(hello: &Hello) -> Self {
+        Self {
+            process: hello.process,
+            count: hello.dialled,
+        }
+    }
+}
+
+impl Dialled {
+    /// Whether this link was opened after the other, as far as that can be told: the links of one
+    /// process are counted, and no clock is trusted.
+    fn is_newer_than(self, other: Self) -> bool {
+        self.process == other.process && self.process != 0 && self.count > other.count
+    }
+}
+
+/// A link of this controller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Here {
+    pub(crate) node: StorageNodeId,
+    pub(crate) number: u64,
+    pub(crate) reconciled: Revision,
 }
 
 /// The order could not be queued. The next reconciliation repeats what matters.
@@ -39,6 +86,16 @@ pub enum SendError {
 }
 
 impl Links {
+    /// Jobs that are ordered are told to other controllers by `mirror`.
+    #[must_use]
+    pub fn new(mirror: Arc<Mirror>) -> Self {
+        Self {
+            mirror,
+            next: AtomicU64::default(),
+            links: Mutex::default(),
+        }
+    }
+
     /// Registers a link, queues `first` as its first order, and closes the node's older link, if
     /// there is one.
     ///
@@ -47,26 +104,28 @@ impl Links {
     pub(crate) fn add(
         &self,
         node: StorageNodeId,
+        dialled: Dialled,
         outgoing: Outgoing,
         cancel: CancellationToken,
-        first: impl FnOnce() -> Message,
+        first: impl FnOnce() -> (Message, Revision),
     ) -> Result<u64, SendError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut links = self.lock();
+        let (first, reconciled) = first();
         outgoing
             .try_send(Ok(ControllerMessage {
-                message: Some(first()),
+                message: Some(first),
             }))
             .map_err(|_| SendError::Offline)?;
-        if let Some(older) = links.insert(
-            node,
-            Link {
-                number,
-                outgoing,
-                cancel,
-            },
-        ) {
-            older.cancel.cancel();
+        let link = Link::Here {
+            number,
+            dialled,
+            reconciled,
+            outgoing,
+            cancel,
+        };
+        if let Some(Link::Here { cancel: older, .. }) = links.insert(node, link) {
+            older.cancel();
         }
         Ok(number)
     }
@@ -74,11 +133,82 @@ impl Links {
     /// Removes a link; returns whether it was still the current one of its node.
     pub(crate) fn remove(&self, node: StorageNodeId, number: u64) -> bool {
         let mut links = self.lock();
-        let current = links.get(&node).is_some_and(|link| link.number == number);
+        let current =
+            matches!(links.get(&node), Some(Link::Here { number: own, .. }) if *own == number);
         if current {
             links.remove(&node);
         }
         current
+    }
+
+    /// The node is linked to another controller, which takes `orders` for it. A link here that is
+    /// not newer is closed. Returns whether that is the link that counts.
+    pub(crate) fn moved_away(
+        &self,
+        node: StorageNodeId,
+        dialled: Dialled,
+        controller: &str,
+        orders: &mpsc::Sender<PeerOrder>,
+    ) -> bool {
+        let mut links = self.lock();
+        if let Some(Link::Here {
+            dialled: own,
+            cancel,
+            ..
+        }) = links.get(&node)
+        {
+            if own.is_newer_than(dialled) {
+                return false;
+            }
+            cancel.cancel();
+            // Others hear of the node from the other controller from now on.
+            self.mirror.down(node);
+        }
+        let away = Link::Away {
+            controller: controller.to_owned(),
+            orders: orders.clone(),
+        };
+        links.insert(node, away);
+        true
+    }
+
+    /// Whether the node is linked to this other controller.
+    pub(crate) fn is_at(&self, node: StorageNodeId, controller: &str) -> bool {
+        matches!(self.lock().get(&node), Some(Link::Away { controller: own, .. }) if own == controller)
+    }
+
+    /// The node is no longer linked to the other controller. Returns whether it was.
+    pub(crate) fn left(&self, node: StorageNodeId, controller: &str) -> bool {
+        let is_there = self.is_at(node, controller);
+        if is_there {
+            self.lock().remove(&node);
+        }
+        is_there
+    }
+
+    /// The nodes that are linked to the other controller.
+    pub(crate) fn at(&self, controller: &str) -> Vec<StorageNodeId> {
+        let links = self.lock();
+        let at = links.iter().filter(
+            |(_, link)| matches!(link, Link::Away { controller: own, .. } if own == controller),
+        );
+        at.map(|(node, _)| *node).collect()
+    }
+
+    /// The links of this controller.
+    pub(crate) fn here(&self) -> Vec<Here> {
+        let links = self.lock();
+        let here = links.iter().filter_map(|(node, link)| match link {
+            Link::Here {
+                number, reconciled, ..
+            } => Some(Here {
+                node: *node,
+                number: *number,
+                reconciled: *reconciled,
+            }),
+            Link::Away { .. } => None,
+        });
+        here.collect()
     }
 
     /// Queues an order without waiting.
@@ -86,12 +216,21 @@ impl Links {
     /// # Errors
     /// When the node has no link, or its queue is full.
     pub fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
-        self.send_with(node, || Some(message))
+        let links = self.lock();
+        let link = links.get(&node).ok_or(SendError::Offline)?;
+        if let Message::Job(job) = &message {
+            // Before the agent can say anything of it.
+            self.mirror.ordered(node, job, Timestamp::now());
+        }
+        link.send(node, message)
     }
 
     /// Like [`Links::send`], with an order that contains a state which may change at any time.
     /// `build` runs under the registry's lock, so of two such orders the newer one is queued later.
     /// `None`: nothing to send.
+    ///
+    /// For a node that is linked to another controller nothing is sent: that one sees the same
+    /// state, and sends the order by itself ([`crate::link::follow`]).
     ///
     /// # Errors
     /// As [`Links::send`].
@@ -101,29 +240,27 @@ impl Links {
         build: impl FnOnce() -> Option<Message>,
     ) -> Result<(), SendError> {
         let links = self.lock();
-        let link = links.get(&node).ok_or(SendError::Offline)?;
-        let Some(message) = build() else {
-            return Ok(());
-        };
-        match link.outgoing.try_send(Ok(ControllerMessage {
-            message: Some(message),
-        })) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(SendError::Offline),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                link.cancel.cancel();
-                Err(SendError::Congested)
-            }
+        match links.get(&node) {
+            None => Err(SendError::Offline),
+            Some(Link::Away { .. }) => Ok(()),
+            Some(link) => build().map_or(Ok(()), |message| link.send(node, message)),
         }
     }
 
     /// Closes the node's link, for example because it was revoked.
     pub fn cut(&self, node: StorageNodeId) {
-        if let Some(link) = self.lock().get(&node) {
-            link.cancel.cancel();
+        match self.lock().get(&node) {
+            None => {}
+            Some(Link::Here { cancel, .. }) => cancel.cancel(),
+            Some(Link::Away { orders, .. }) => {
+                let order = Order::CutNodeId(node.get());
+                // When the queue is full, that link is about to break.
+                let _full = orders.try_send(PeerOrder { order: Some(order) });
+            }
         }
     }
 
+    /// The nodes that are linked to this controller or to another one that this one hears.
     #[must_use]
     pub fn online(&self) -> Vec<StorageNodeId> {
         self.lock().keys().copied().collect()
@@ -131,6 +268,37 @@ impl Links {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StorageNodeId, Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
+        let message = ControllerMessage {
+            message: Some(message),
+        };
+        match self {
+            Self::Here {
+                outgoing, cancel, ..
+            } => outgoing.try_send(Ok(message)).map_err(|error| {
+                if matches!(error, mpsc::error::TrySendError::Full(_)) {
+                    cancel.cancel();
+                    return SendError::Congested;
+                }
+                SendError::Offline
+            }),
+            Self::Away { orders, .. } => {
+                let order = Order::Node(NodeOrder {
+                    node_id: node.get(),
+                    message: Some(message),
+                });
+                orders
+                    .try_send(PeerOrder { order: Some(order) })
+                    .map_err(|error| match error {
+                        mpsc::error::TrySendError::Full(_) => SendError::Congested,
+                        mpsc::error::TrySendError::Closed(_) => SendError::Offline,
+                    })
+            }
+        }
     }
 }
 
@@ -143,17 +311,59 @@ mod tests {
         Message::Cancel(CancelSession {
             task_id: 1,
             reason: String::new(),
+            withdrawn: false,
         })
+    }
+
+    fn dialled(process: u64, count: u64) -> Dialled {
+        Dialled { process, count }
+    }
+
+    fn add(links: &Links, outgoing: Outgoing, end: &CancellationToken) -> u64 {
+        let node = StorageNodeId::new(1).unwrap();
+        links
+            .add(node, dialled(1, 5), outgoing, end.clone(), || (order(), 1))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_link_at_another_controller_takes_orders_and_ends_an_older_one_here() {
+        let (links, node) = (
+            Links::new(Arc::new(Mirror::new(false))),
+            StorageNodeId::new(1).unwrap(),
+        );
+        let (outgoing, _queue) = mpsc::channel(2);
+        let end = CancellationToken::new();
+        let number = add(&links, outgoing, &end);
+        let (orders, mut passed_on) = mpsc::channel(2);
+        // What the other one has is older: the agent has dialled here since.
+        assert!(!links.moved_away(node, dialled(1, 4), "b", &orders));
+        assert!(!end.is_cancelled());
+        assert!(links.moved_away(node, dialled(1, 6), "b", &orders));
+        assert!(end.is_cancelled() && links.is_at(node, "b"));
+        assert!(!links.remove(node, number), "it does not count any longer");
+        assert_eq!(links.send(node, order()), Ok(()));
+        let Some(Order::Node(passed)) = passed_on.try_recv().unwrap().order else {
+            panic!("no order")
+        };
+        assert_eq!((passed.node_id, links.online()), (1, vec![node]));
+        // An order that follows from the state is sent by the other one.
+        assert_eq!(links.send_with(node, || panic!("it is not built")), Ok(()));
+        assert!(!links.left(node, "c") && links.left(node, "b"));
+        assert_eq!(links.send(node, order()), Err(SendError::Offline));
     }
 
     #[test]
     fn a_newer_link_replaces_the_older_and_outlives_its_end() {
-        let (links, node) = (Links::default(), StorageNodeId::new(1).unwrap());
+        let (links, node) = (
+            Links::new(Arc::new(Mirror::new(false))),
+            StorageNodeId::new(1).unwrap(),
+        );
         let (old_end, new_end) = (CancellationToken::new(), CancellationToken::new());
         let (old, _old_queue) = mpsc::channel(2);
         let (new, _new_queue) = mpsc::channel(2);
-        let first = links.add(node, old, old_end.clone(), order).unwrap();
-        links.add(node, new, new_end.clone(), order).unwrap();
+        let first = add(&links, old, &old_end);
+        add(&links, new, &new_end);
         assert!(old_end.is_cancelled() && !new_end.is_cancelled());
         assert!(!links.remove(node, first));
         assert_eq!(links.send(node, order()), Ok(()));
@@ -161,10 +371,13 @@ mod tests {
 
     #[test]
     fn an_agent_that_takes_no_orders_is_cut_off() {
-        let (links, node) = (Links::default(), StorageNodeId::new(1).unwrap());
+        let (links, node) = (
+            Links::new(Arc::new(Mirror::new(false))),
+            StorageNodeId::new(1).unwrap(),
+        );
         let end = CancellationToken::new();
         let (sender, _queue) = mpsc::channel(2);
-        links.add(node, sender, end.clone(), order).unwrap();
+        add(&links, sender, &end);
         assert_eq!(links.send(node, order()), Ok(()));
         assert_eq!(links.send(node, order()), Err(SendError::Congested));
         assert!(end.is_cancelled());

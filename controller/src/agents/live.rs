@@ -9,7 +9,10 @@ use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskI
 use tokio::sync::watch;
 
 use super::contents::{ContentDamage, Origin};
+use super::machines::Machines;
+use super::replicas::ReplicaReports;
 use super::session_reports::SessionReports;
+use super::waits::Waits;
 
 /// A storage node as last reported by its agent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -94,6 +97,9 @@ pub struct Live {
     /// Why the client of a task does not reach its node, as it says itself.
     unreached: RwLock<HashMap<TaskId, String>>,
     session_reports: SessionReports,
+    replica_reports: ReplicaReports,
+    waits: Waits,
+    machines: Machines,
     changed: watch::Sender<u64>,
 }
 
@@ -104,6 +110,9 @@ impl Default for Live {
             transfers: RwLock::default(),
             unreached: RwLock::default(),
             session_reports: SessionReports::default(),
+            replica_reports: ReplicaReports::default(),
+            waits: Waits::default(),
+            machines: Machines::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -143,6 +152,28 @@ impl Live {
         &self.session_reports
     }
 
+    /// Copies of images from node to node.
+    #[must_use]
+    pub fn replica_reports(&self) -> &ReplicaReports {
+        &self.replica_reports
+    }
+
+    /// A machine opens a link for a node; whether another one has done so since it last did.
+    pub(crate) fn alternates(&self, node: StorageNodeId, machine: u64) -> bool {
+        self.machines.alternates(node, machine)
+    }
+
+    /// Forgets which machines were there for a node.
+    pub(crate) fn forget_machines(&self, node: StorageNodeId) {
+        self.machines.forget(node);
+    }
+
+    /// What tasks wait for.
+    #[must_use]
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
     /// Notified whenever a link is opened or lost, or a transfer appears.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {
@@ -155,7 +186,7 @@ impl Live {
     }
 
     /// Replaces the state of a node.
-    pub(crate) fn set_node(&self, node: StorageNodeId, live: NodeLive) {
+    pub fn set_node(&self, node: StorageNodeId, live: NodeLive) {
         self.nodes
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -9,6 +9,8 @@ pub mod native;
 pub mod openapi;
 mod rehearsal;
 mod routes;
+mod settled;
+mod stale;
 
 use std::sync::Arc;
 
@@ -37,14 +39,17 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
                 .with_state(ctx.clone()),
         )
         .merge(pages.with_state(book))
-        .merge(fog::router(ctx.clone()));
+        .merge(fog::router(ctx.clone()))
+        .layer(from_fn_with_state(ctx.clone(), settled::settle));
+    let stale = from_fn_with_state(ctx.clone(), stale::say);
     let door = Door {
         ctx,
         rules: Arc::new(rules),
         budget: Arc::new(Budget::default()),
-        files: native::UPLOAD_PATH,
+        files: &native::UPLOAD_PATHS,
     };
-    edge::wrap(routes.layer(from_fn_with_state(door, access::admit)))
+    let admitted = routes.layer(from_fn_with_state(door, access::admit));
+    edge::wrap(admitted.layer(stale))
 }
 
 fn rules_of(declared: &[Declared]) -> impl Iterator<Item = (Method, &'static str, Need)> {

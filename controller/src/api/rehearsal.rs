@@ -6,7 +6,8 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use foghorn_proto::http::Problem;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::state::Refusal;
 use crate::state::rehearsal::rehearse;
@@ -40,8 +41,17 @@ pub(super) fn is_wanted(method: &Method, uri: &Uri) -> Result<bool, Refusal> {
 }
 
 /// The answer when everything was found right and the handler has no better one.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Rehearsed {
+    /// Everything was found right, and nothing was stored.
+    #[schemars(extend("const" = true))]
+    dry_run: bool,
+}
+
+/// See [`Rehearsed`].
 pub(super) fn answer() -> Response {
-    marked(Json(json!({ NAME: true })).into_response())
+    marked(Json(Rehearsed { dry_run: true }).into_response())
 }
 
 fn marked(mut response: Response) -> Response {

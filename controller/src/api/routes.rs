@@ -16,7 +16,7 @@ use foghorn_types::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::access::Need;
-use super::rehearsal;
+use super::rehearsal::{self, Rehearsed};
 
 /// Routes that share a state.
 pub(super) struct Routes<S = ()> {
@@ -34,6 +34,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds a route.
     pub(super) fn add(mut self, route: Route<S>) -> Self {
+        let route = route.with_rehearsal();
         let serve = match (&route.declared.method, route.declared.rehearses) {
             (&Method::GET, _) => route.serve,
             (_, true) => route.serve.layer(from_fn(rehearsal::may_rehearse)),
@@ -236,6 +237,20 @@ impl<S> Route<S> {
             change(operation);
         }
         self
+    }
+
+    /// A dry run is answered with 200, also where the real thing is not.
+    fn with_rehearsal(self) -> Self {
+        let rehearses = self.declared.rehearses;
+        self.with(|operation| {
+            if rehearses && operation.answers.iter().all(|(status, _)| *status != 200) {
+                let answer = Answer::Json {
+                    about: "It was only a dry run.",
+                    schema: schema_of::<Rehearsed>(),
+                };
+                operation.answers.push((200, answer));
+            }
+        })
     }
 
     /// More than the summary says.

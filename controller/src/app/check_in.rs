@@ -1,5 +1,6 @@
 //! Check-in: authenticates the machine to be imaged and returns its order.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tracing::{debug, info};
 
 use super::claim::{self, Claim};
 use super::one_time::{self, TokenError};
-use super::{inventory, orders, versions};
+use super::{inventory, orders, sites, versions};
 use crate::agents::health::Health;
 use crate::agents::live::NodeLive;
 use crate::app::moves::{self, MoveError, apply_event_with};
@@ -157,9 +158,10 @@ fn needs(tables: &Tables, run: &Run) -> Vec<NeededDisk> {
 pub async fn check_in(
     ctx: &Ctx,
     request: &CheckInRequest,
+    from: Option<IpAddr>,
 ) -> Result<CheckInResponse, CheckInError> {
     let key = key_of_request(&request.csr_pem).map_err(CheckInError::Request)?;
-    match first_check_in(ctx, request, &key).await {
+    match first_check_in(ctx, request, &key, from).await {
         // Also of two requests at once with the same key.
         Err(CheckInError::Token(TokenError::Used)) => {
             let claim = claim::find(ctx, &request.boot_token, request.mac, Some(&key))?;
@@ -219,6 +221,7 @@ async fn first_check_in(
     ctx: &Ctx,
     request: &CheckInRequest,
     key: &str,
+    from: Option<IpAddr>,
 ) -> Result<CheckInResponse, CheckInError> {
     let Claim { token, secret } = claim::find(ctx, &request.boot_token, request.mac, None)?;
     let run = ctx
@@ -248,6 +251,7 @@ async fn first_check_in(
     let session = answer.session(&secret);
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
         left = settle_image(ctx, draft, run).map_err(CheckInError::Image)?;
+        left.extend(sites::settle(draft, run, from));
         one_time::spend(draft, &token, Timestamp::now(), Some((key, &answer)))?;
         run.client_fingerprint = Some(issued.fingerprint());
         run.client_session = Some(hash_of(&session));

@@ -131,7 +131,7 @@ pub(crate) fn not_fired(
     note(draft, &format!("{what} did not run: {why}"), "", now)
 }
 
-/// Records that a storage node was lost or is online again.
+/// Records that a storage node was lost or is online again, once, whichever controllers notice it.
 ///
 /// # Errors
 /// When it cannot be stored.
@@ -141,23 +141,41 @@ pub(crate) async fn node(
     is_back: bool,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let name = state.read(|tables| {
-        tables
-            .of::<StorageNode>()
-            .get(node.get())
-            .map(|row| row.name.clone())
-    });
-    let Some(name) = name else { return Ok(()) };
-    let what = if is_back {
-        "answers again"
-    } else {
-        "has stopped answering"
-    };
-    write(
-        state,
-        &format!("Storage node {name} ({node}) {what}"),
-        "",
-        now,
-    )
-    .await
+    state
+        .write(|draft| {
+            let tables = draft.tables();
+            let Some(row) = tables.of::<StorageNode>().get(node.get()) else {
+                return Ok(());
+            };
+            let line = |what| format!("Storage node {} ({node}) {what}", row.name);
+            let (gone, back) = (line("has stopped answering"), line("answers again"));
+            draft.take_turn("history-of-node", node.get());
+            let lines = tables.of::<History>().iter();
+            let last = lines
+                .filter(|row| row.info == gone || row.info == back)
+                .max_by_key(|row| row.id);
+            let was_gone = last.is_some_and(|row| row.info == gone);
+            if was_gone != is_back {
+                return Ok(());
+            }
+            note(draft, if is_back { &back } else { &gone }, "", now)
+        })
+        .await
+}
+
+/// Records that two machines use the certificate of a storage node.
+///
+/// # Errors
+/// As [`note`].
+pub(crate) fn cloned(
+    draft: &mut Draft<'_>,
+    node: StorageNodeId,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let row = draft.tables().storage_nodes().get(node.get());
+    let name = row.map(|row| row.name.clone()).unwrap_or_default();
+    let line = format!(
+        "Two machines use the certificate of storage node {name} ({node}); both are refused until it is readmitted"
+    );
+    note(draft, &line, "", now)
 }

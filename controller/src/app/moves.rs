@@ -108,6 +108,15 @@ pub(crate) fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
                 let cancel = CancelSession {
                     task_id: task.get(),
                     reason: reason.clone(),
+                    withdrawn: false,
+                };
+                (*node, ctx.links.send(*node, Message::Cancel(cancel)))
+            }
+            Effect::WithdrawSession { node } => {
+                let cancel = CancelSession {
+                    task_id: task.get(),
+                    reason: "the storage node does not serve the task now".to_owned(),
+                    withdrawn: true,
                 };
                 (*node, ctx.links.send(*node, Message::Cancel(cancel)))
             }

@@ -1,15 +1,17 @@
 //! Orders for nodes, built from the tables.
 
+use std::collections::BTreeSet;
+
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{
-    AdmitClient, CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, SessionLimit,
-    StoredManifest,
+    AdmitClient, CancelSession, Controllers, MulticastOrder, OpenSession, Reconcile, SessionKind,
+    SessionLimit, StoredManifest,
 };
-use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId, chain};
+use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId, Timestamp, chain};
 use tracing::debug;
 
-use super::{multicast, versions};
+use super::{multicast, replication, versions};
 use crate::agents::links::SendError;
 use crate::config::MulticastConfig;
 use crate::ctx::Ctx;
@@ -68,7 +70,8 @@ fn multicast_order(tables: &Tables, config: &MulticastConfig, run: &Run) -> Opti
     )
 }
 
-/// Everything that the node should have: its sessions, and the images that it must not delete.
+/// Everything that the node should have: its sessions, its copies, and the images that it must not
+/// delete.
 #[must_use]
 pub(crate) fn reconcile(
     tables: &Tables,
@@ -104,7 +107,25 @@ pub(crate) fn reconcile(
             ..StoredManifest::default()
         })
         .collect();
-    Reconcile { sessions, keep }
+    let replicas = replication::orders::of_node(tables, node, Timestamp::now());
+    Reconcile {
+        sessions,
+        keep,
+        controllers: Some(controllers(tables)),
+        replicas: Some(replicas),
+    }
+}
+
+/// Where agents reach the controllers. Several may be behind one address.
+#[must_use]
+pub(crate) fn controllers(tables: &Tables) -> Controllers {
+    let controllers = tables.controllers().iter();
+    let links: BTreeSet<String> = controllers
+        .map(|controller| controller.link.clone())
+        .collect();
+    Controllers {
+        links: links.into_iter().collect(),
+    }
 }
 
 /// Sends the node the current state of the tables, which is this move or a later one: the order of
@@ -175,6 +196,7 @@ pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
         Message::Cancel(CancelSession {
             task_id: task.get(),
             reason,
+            withdrawn: false,
         }),
     ) {
         debug!(

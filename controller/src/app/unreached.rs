@@ -51,6 +51,7 @@ pub async fn report(
     }
     let reason = reason(&name, &request.address, live.online);
     warn!(%task, %node, reason, "a client does not reach its storage node");
+    ctx.mirror.unreached(task, &reason);
     ctx.live.set_unreached(task, reason.clone());
     if request.gave_up {
         end(ctx, task, reason).await?;

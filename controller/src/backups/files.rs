@@ -64,7 +64,7 @@ pub(super) fn move_into_place(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Gives a folder and what is in it to the owner of `model`, so that what root puts there can be
 /// used by the service.
-pub(super) fn give_to_owner_of(model: &Path, folder: &Path) -> io::Result<()> {
+pub(crate) fn give_to_owner_of(model: &Path, folder: &Path) -> io::Result<()> {
     let owner = fs::metadata(model)?;
     give_to(&owner, folder)
 }

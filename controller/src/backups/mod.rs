@@ -17,6 +17,7 @@ use std::time::Duration;
 use foghorn_types::{ByteCount, Timestamp};
 use tokio::sync::Mutex;
 
+pub(crate) use self::files::give_to_owner_of;
 pub use self::name::{BackupName, Kind};
 pub use self::restore::{RestoreError, Restored, restore};
 use crate::store::{CopyError, Store};
@@ -51,7 +52,7 @@ pub struct Backup {
 /// Why no backup was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("could not write the backup to {path}", path = path.display())]
+    #[error("could not write the backup to {path}{}", may_not(path, source), path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("there is not enough room for a backup on the file system of {path}: {free} are free, {wanted} are needed; make room, or set backup.dir to a folder elsewhere", path = path.display())]
     Full {
@@ -63,6 +64,20 @@ pub enum BackupError {
     Copy(#[from] CopyError),
 }
 
+/// What to do about a folder that the user or the unit of the service may not write to.
+fn may_not(path: &Path, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => format!(
+            " (if it is not mounted read-only: permit it to the service, by `systemctl edit` and the line ReadWritePaths={} in [Service])",
+            path.display()
+        ),
+        io::ErrorKind::PermissionDenied => {
+            " (it has to belong to the user of the service)".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
 impl Backups {
     #[must_use]
     pub fn new(folder: PathBuf, authority: PathBuf, store: Arc<dyn Store>) -> Self {
@@ -72,6 +87,11 @@ impl Backups {
             store,
             making: Mutex::new(()),
         }
+    }
+
+    /// Folder of the certificate authority.
+    pub(crate) fn authority(&self) -> &Path {
+        &self.authority
     }
 
     /// Makes a backup of what is stored now. It has its name when it is whole and on the disk.

@@ -44,6 +44,8 @@ pub struct Config {
     pub store: StoreConfig,
     pub rest: RestConfig,
     pub link: LinkConfig,
+    /// `host:port` of the link at which other controllers reach this one; default: its own address.
+    pub peers_advertise: Option<String>,
     pub limits: Limits,
     pub tokens: TokenConfig,
     pub lifetimes: Lifetimes,
@@ -189,6 +191,7 @@ impl Config {
                 listen,
                 advertise: None,
             },
+            peers_advertise: None,
             limits: Limits::default(),
             tokens: TokenConfig::default(),
             lifetimes: Lifetimes::default(),
@@ -285,6 +288,8 @@ pub struct ConfigFile {
     #[serde(default)]
     link: RawLink,
     #[serde(default)]
+    peers: RawPeers,
+    #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
     tokens: RawTokens,
@@ -358,6 +363,12 @@ struct RawRest {
 #[serde(deny_unknown_fields)]
 struct RawLink {
     listen: Option<SocketAddr>,
+    advertise: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawPeers {
     advertise: Option<String>,
 }
 
@@ -489,6 +500,7 @@ impl ConfigFile {
                 listen: self.link.listen.unwrap_or(any(LINK_PORT)),
                 advertise: self.link.advertise.map(host_and_port).transpose()?,
             },
+            peers_advertise: self.peers.advertise.map(host_and_port).transpose()?,
             limits: self.limits.check()?,
             tokens: TokenConfig {
                 boot_ttl: seconds(
@@ -543,11 +555,20 @@ impl RawStore {
             Some(Engine::Etcd) if self.endpoints.is_empty() => {
                 Err(wrong("the etcd engine requires at least one"))
             }
-            Some(Engine::Etcd) => Ok(StoreConfig::Etcd(EtcdOptions {
-                endpoints: self.endpoints,
-                tls: self.tls,
-                login: self.login,
-            })),
+            Some(Engine::Etcd) => {
+                let options = EtcdOptions {
+                    endpoints: self.endpoints,
+                    tls: self.tls,
+                    login: self.login,
+                };
+                let key = "store";
+                let checked = options.check();
+                checked.map_err(|error| ConfigError::Value {
+                    key,
+                    why: error.to_string(),
+                })?;
+                Ok(StoreConfig::Etcd(options))
+            }
         }
     }
 }
@@ -617,6 +638,14 @@ mod tests {
             (
                 "data_dir = '/x'\n[store]\nengine = 'etcd'",
                 "store.endpoints",
+            ),
+            (
+                "data_dir = '/x'\n[store]\nengine = 'etcd'\nendpoints = ['a:1']\n[store.login]\nuser = 'x'",
+                "password file",
+            ),
+            (
+                "data_dir = '/x'\n[store]\nengine = 'etcd'\nendpoints = ['http://a:1']\n[store.tls]\nca = '/x'",
+                "https://",
             ),
             (
                 "data_dir = '/x'\n[limits]\nstall_seconds = 0",

@@ -1,27 +1,20 @@
 //! Assigns tasks to nodes: a single task to the node with the fewest transfers, or to the node of
 //! its multicast session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use foghorn_lifecycle::Client;
 use foghorn_types::{SessionId, StorageNodeId};
 
 use super::snapshot::{LinkState, MulticastView, NodeView, RunView, Snapshot};
 
-/// Transfers on each node: all of them, and those with a connected client. A multicast session
-/// counts as one transfer, however many hosts receive it.
+/// Places that are taken on each node. Every task that is assigned to a node has one, whether its
+/// machine has come or not; the tasks of a multicast session have one together.
 pub(super) struct Load {
-    places: BTreeMap<StorageNodeId, Places>,
-    /// Sessions that are already counted, and whether one of their clients is connected.
-    seated: BTreeMap<(StorageNodeId, SessionId), bool>,
+    taken: BTreeMap<StorageNodeId, u32>,
+    /// Sessions that have their place.
+    seated: BTreeSet<(StorageNodeId, SessionId)>,
     multicast: MulticastView,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Places {
-    all: u32,
-    present: u32,
 }
 
 type Candidate<'a> = (StorageNodeId, &'a NodeView);
@@ -29,51 +22,46 @@ type Candidate<'a> = (StorageNodeId, &'a NodeView);
 impl Load {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut load = Self {
-            places: BTreeMap::new(),
-            seated: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            seated: BTreeSet::new(),
             multicast: snapshot.multicast.clone(),
         };
         for run in &snapshot.runs {
-            if let (Some(node), Some(client)) = (run.life.state().node(), run.life.state().client())
-            {
-                load.add(node, client, run.session);
+            if let Some(node) = run.life.state().node() {
+                load.add(node, run.session);
             }
         }
         load
     }
 
-    fn add(&mut self, node: StorageNodeId, client: Client, session: Option<SessionId>) {
-        let places = self.places.entry(node).or_default();
-        let present = client == Client::CheckedIn;
-        let (new, newly_present) = match session {
-            None => (true, present),
-            Some(session) => match self.seated.insert((node, session), present) {
-                None => (true, present),
-                Some(true) => {
-                    self.seated.insert((node, session), true);
-                    (false, false)
-                }
-                Some(false) => (false, present),
-            },
-        };
-        places.all += u32::from(new);
-        places.present += u32::from(newly_present);
+    fn add(&mut self, node: StorageNodeId, session: Option<SessionId>) {
+        if session.is_none_or(|session| self.seated.insert((node, session))) {
+            *self.taken.entry(node).or_default() += 1;
+        }
     }
 
-    /// Assigns the run to one of its nodes, if one has capacity now.
+    pub(super) fn taken(&self, node: StorageNodeId) -> u32 {
+        self.taken.get(&node).copied().unwrap_or_default()
+    }
+
+    pub(super) fn is_full(&self, node: StorageNodeId, snapshot: &Snapshot) -> bool {
+        let view = snapshot.nodes.get(&node);
+        view.is_some_and(|view| self.taken(node) >= view.max_clients)
+    }
+
+    /// Assigns the run to one of its nodes, if one has a place now.
     pub(super) fn place<'a>(
         &mut self,
         run: &RunView,
         candidates: impl Iterator<Item = Candidate<'a>>,
-        client: Client,
         grace: Duration,
     ) -> Option<StorageNodeId> {
         let candidates: Vec<_> = candidates.collect();
         let node = match run.session {
-            Some(session) => self.together(session, &candidates, client, grace)?,
-            None => self.least(&candidates, client)?.0,
+            Some(session) => self.together(session, &candidates, run.forced, grace)?,
+            None => self.least(&candidates, run.forced)?.0,
         };
-        self.add(node, client, run.session);
+        self.add(node, run.session);
         Some(node)
     }
 
@@ -83,7 +71,7 @@ impl Load {
         &mut self,
         session: SessionId,
         candidates: &[Candidate<'_>],
-        client: Client,
+        forced: bool,
         grace: Duration,
     ) -> Option<StorageNodeId> {
         let nodes = self.multicast.sessions.get(&session);
@@ -91,7 +79,7 @@ impl Load {
         let mut away = false;
         for (id, view) in candidates.iter().filter(|(id, _)| sends(id)) {
             match view.link {
-                LinkState::Up => return Some(*id),
+                LinkState::Up => return self.is_open(*id, view, session, forced).then_some(*id),
                 LinkState::Down { since } => away |= since < grace,
             }
         }
@@ -100,7 +88,7 @@ impl Load {
         {
             return None;
         }
-        let (node, view) = self.least(candidates, client)?;
+        let (node, view) = self.least(candidates, forced)?;
         let free = if view.ipv6 {
             &mut self.multicast.free_v6
         } else {
@@ -115,20 +103,24 @@ impl Load {
         Some(node)
     }
 
-    /// The node with the fewest transfers that has capacity. A connected client does not wait for
-    /// machines that are still switched off, so transfers without a client do not count against it.
-    fn least<'a>(&self, candidates: &[Candidate<'a>], client: Client) -> Option<Candidate<'a>> {
+    fn is_open(
+        &self,
+        node: StorageNodeId,
+        view: &NodeView,
+        session: SessionId,
+        forced: bool,
+    ) -> bool {
+        forced || self.seated.contains(&(node, session)) || self.taken(node) < view.max_clients
+    }
+
+    /// The node with the fewest transfers that has a place. As on a FOG server, a forced task needs
+    /// none.
+    fn least<'a>(&self, candidates: &[Candidate<'a>], forced: bool) -> Option<Candidate<'a>> {
         let up = candidates
             .iter()
-            .filter(|(_, view)| view.link == LinkState::Up);
-        let places =
-            up.map(|(id, view)| (self.places.get(id).copied().unwrap_or_default(), *id, *view));
-        places
-            .filter(|(places, _, view)| match client {
-                Client::Awaited => places.all < view.max_clients,
-                Client::CheckedIn => places.present < view.max_clients,
-            })
-            .min_by_key(|(places, id, _)| (places.all, *id))
-            .map(|(_, id, view)| (id, view))
+            .filter(|(_, view)| view.link == LinkState::Up && view.max_clients > 0);
+        up.filter(|(id, view)| forced || self.taken(*id) < view.max_clients)
+            .min_by_key(|(id, _)| (self.taken(*id), *id))
+            .copied()
     }
 }

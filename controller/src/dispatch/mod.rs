@@ -8,8 +8,11 @@
 mod load;
 mod loss;
 pub mod plan;
+mod queue;
+mod room;
 mod sessions;
 pub mod snapshot;
+mod waits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,10 +28,11 @@ use self::loss::Losses;
 use self::sessions::Told;
 use self::snapshot::Movement;
 use crate::app::moves::{MoveError, Moved, apply_event, apply_event_with};
-use crate::app::{multicast, orders};
+use crate::app::{multicast, orders, places};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::config::Limits;
 use crate::ctx::Ctx;
+use crate::state::{Refusal, TaskRefusal};
 
 /// Deadlines expire without a notification.
 const TICK: Duration = Duration::from_secs(1);
@@ -82,6 +86,10 @@ impl Work for Dispatcher {
         self.losses
             .record(&self.ctx, &snapshot, self.limits.node_grace, report)
             .await;
+        self.ctx
+            .live
+            .waits()
+            .replace(waits::waits(&snapshot, self.limits));
         for step in plan::plan(&snapshot, self.limits, now) {
             debug!(task = %step.task, event = ?step.event, "planned");
             match self.take(step.task, step.event).await {
@@ -93,6 +101,9 @@ impl Work for Dispatcher {
                         error = %chain(&refused),
                         "the task changed after it was planned"
                     )
+                }
+                Err(MoveError::State(Refusal::Task(TaskRefusal::NoPlace))) => {
+                    debug!(task = %step.task, "another controller gave the last place away");
                 }
                 Err(error) => {
                     warn!(task = %step.task, error = %chain(&error), "could not move the task");
@@ -121,6 +132,7 @@ impl Dispatcher {
             .node(node)
             .is_some_and(|live| multicast::is_ipv6(&live.quic_address));
         apply_event_with(&self.ctx, task, event, |_, draft| {
+            places::take(draft, &self.ctx.settings.multicast, task, node)?;
             multicast::lease(draft, &self.ctx.settings.multicast, task, node, ipv6)?;
             Ok(())
         })

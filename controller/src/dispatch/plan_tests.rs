@@ -9,6 +9,7 @@ use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, StorageGroupId};
 
 use super::*;
+use crate::dispatch::room::Room;
 use crate::dispatch::snapshot::MulticastView;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -31,6 +32,7 @@ fn manifest() -> ManifestId {
 fn node(words: &[&str]) -> NodeView {
     let has = |word: &str| words.contains(&word);
     NodeView {
+        name: format!("n{}", words[1]),
         group: StorageGroupId::new(if has("elsewhere") { 2 } else { 1 }).unwrap(),
         master: has("master"),
         enabled: !has("disabled"),
@@ -104,28 +106,36 @@ fn run(words: &[&str]) -> RunView {
     } else {
         Duration::ZERO
     };
-    let storage_group = StorageGroupId::new(1).unwrap();
     let session = after(words, "session").map(|id| id.parse().unwrap());
     RunView {
         task: words[1].parse().unwrap(),
         kind,
         image: ImageId::new(1).unwrap(),
-        storage_group,
+        tiers: match after(words, "sites") {
+            Some(list) => list.split(',').map(|id| id.parse().unwrap()).collect(),
+            None => vec![StorageGroupId::new(1).unwrap()],
+        },
         session,
+        session_waits: false,
+        forced: has("forced"),
+        room: match after(words, "room") {
+            Some(group) => Room::Group(group.parse().unwrap()),
+            None => Room::Host(words[1].parse().unwrap()),
+        },
         life,
         quiet,
         trouble: has("trouble").then(|| "the machine cannot reach the node".to_owned()),
     }
 }
 
-fn check(world: &str, expected: &str) {
+fn world(text: &str) -> Snapshot {
     let (mut runs, mut nodes) = (vec![], BTreeMap::new());
     let mut multicast = MulticastView {
         max_sessions: 64,
         free_v4: 9,
         ..MulticastView::default()
     };
-    for line in world.split(';') {
+    for line in text.split(';') {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[0] {
             "node" => drop(nodes.insert(words[1].parse().unwrap(), node(&words))),
@@ -142,28 +152,29 @@ fn check(world: &str, expected: &str) {
             _ => runs.push(run(&words)),
         }
     }
-    let shown: Vec<_> = plan(
-        &Snapshot {
-            runs,
-            nodes,
-            multicast,
-        },
-        Limits::default(),
-        NOW,
-    )
-    .into_iter()
-    .map(|step| match step.event {
-        TaskEvent::Assigned { node } => format!("{} to {node}", step.task),
-        TaskEvent::NodeLost { node } => format!("{} lost {node}", step.task),
-        TaskEvent::NodeLacks { node } => format!("{} leaves {node}", step.task),
-        TaskEvent::NoNodeLeft => format!("{} has no node", step.task),
-        TaskEvent::Stalled { .. } => format!("{} stalled", step.task),
-        TaskEvent::DeadlinePassed => format!("{} late", step.task),
-        TaskEvent::Ended { node, .. } => format!("{} failed on {node}", step.task),
-        other => format!("{} {other:?}", step.task),
-    })
-    .collect();
-    assert_eq!(shown.join("; "), expected, "in the world {world}");
+    Snapshot {
+        runs,
+        nodes,
+        multicast,
+    }
+}
+
+fn check(text: &str, expected: &str) {
+    let shown: Vec<_> = plan(&world(text), Limits::default(), NOW)
+        .into_iter()
+        .map(|step| match step.event {
+            TaskEvent::Assigned { node } => format!("{} to {node}", step.task),
+            TaskEvent::NodeLost { node } => format!("{} lost {node}", step.task),
+            TaskEvent::Withdrawn { node } => format!("{} back from {node}", step.task),
+            TaskEvent::NodeLacks { node } => format!("{} leaves {node}", step.task),
+            TaskEvent::NoNodeLeft => format!("{} has no node", step.task),
+            TaskEvent::Stalled { .. } => format!("{} stalled", step.task),
+            TaskEvent::DeadlinePassed => format!("{} late", step.task),
+            TaskEvent::Ended { node, .. } => format!("{} failed on {node}", step.task),
+            other => format!("{} {other:?}", step.task),
+        })
+        .collect();
+    assert_eq!(shown.join("; "), expected, "in the world {text}");
 }
 
 #[test]
@@ -209,7 +220,198 @@ fn a_full_node_takes_no_more_and_absent_clients_do_not_hold_up_present_ones() {
     );
     check(
         "node 1 up holds max 1; deploy 1 assigned on 1; deploy 2 queued present",
+        "1 back from 1",
+    );
+    // Not from a machine that is there, and not when there is a place elsewhere.
+    check(
+        "node 1 up holds max 1; deploy 1 checked-in on 1; deploy 2 queued present",
+        "",
+    );
+    check(
+        "node 1 up holds max 1; node 2 up holds max 1; deploy 1 assigned on 1; deploy 2 queued present",
+        "2 to 2",
+    );
+}
+
+#[test]
+fn a_forced_task_needs_no_place_and_goes_first() {
+    check(
+        "node 1 up holds max 1; deploy 1 running on 1; deploy 2 queued; deploy 3 queued forced",
+        "3 to 1",
+    );
+    check(
+        "node 1 up holds max 1; deploy 1 queued present; deploy 2 queued forced",
         "2 to 1",
+    );
+    check("node 1 down 1s holds; deploy 1 queued forced", "");
+}
+
+#[test]
+fn the_own_site_serves_first_and_a_fallback_only_when_it_cannot() {
+    let own = |link: &str| format!("node 1 {link} holds max 1; node 2 up holds elsewhere");
+    let both = "deploy 1 queued sites 1,2";
+    check(&format!("{}; {both}", own("up")), "1 to 1");
+    // It waits for a place there, and for a node that may be back in a moment.
+    let full = "deploy 9 running on 1";
+    check(&format!("{}; {full}; {both}", own("up")), "");
+    check(&format!("{}; {both}", own("down 14s")), "");
+    check(&format!("{}; {both}", own("down 15s")), "1 to 2");
+    check(&format!("{}; {both}", own("disabled")), "1 to 2");
+    check(
+        &format!("node 1 up; node 2 up holds elsewhere; {both}"),
+        "1 to 2",
+    );
+    check(&format!("{}; deploy 1 queued", own("disabled")), "");
+    // A transfer goes on from the fallback.
+    check(
+        &format!("{}; deploy 1 running on 1 sites 1,2", own("down 15s")),
+        "1 lost 1",
+    );
+}
+
+#[test]
+fn rooms_take_turns() {
+    let room = "deploy 1 running on 1 room 1; deploy 2 running on 1 room 1; deploy 3 queued room 1; deploy 4 queued room 1";
+    check(
+        &format!("node 1 up holds max 3; {room}; deploy 5 queued room 2"),
+        "5 to 1",
+    );
+    check(
+        &format!("node 1 up holds max 4; {room}; deploy 5 queued room 2"),
+        "3 to 1; 5 to 1",
+    );
+    // A machine that is there comes before every one that is not.
+    check(
+        &format!(
+            "node 1 up holds max 3; {room}; deploy 5 queued room 2; deploy 6 queued present room 1"
+        ),
+        "6 to 1",
+    );
+}
+
+#[test]
+fn a_node_that_takes_no_more_tasks_gives_back_what_has_not_begun() {
+    check(
+        "node 1 up disabled holds; node 2 up holds; deploy 1 on 1; deploy 2 running on 1",
+        "1 back from 1",
+    );
+    check("node 1 up disabled holds; deploy 1 on 1", "");
+}
+
+proptest::proptest! {
+    /// Whatever waits and runs: a node never gets more than its places, but for forced tasks; a
+    /// free place is not left empty while a task that may have it waits; and every task that waits
+    /// says for what, with a place in the queue of its own.
+    #[test]
+    fn places_are_never_exceeded_nor_left_empty(
+        most in proptest::collection::vec(0_u32..4, 1..4),
+        tasks in proptest::collection::vec((0_u32..6, 0_u32..4, 1_u32..4, proptest::bool::weighted(0.1)), 0..30),
+    ) {
+        let mut lines = Vec::new();
+        for (number, max) in (1..).zip(&most) {
+            lines.push(format!("node {number} up holds max {max}"));
+        }
+        for (number, (state, at, room, forced)) in (1_u32..).zip(&tasks) {
+            let at = 1 + at % u32::try_from(most.len()).unwrap();
+            let state = match state {
+                0 => format!("on {at}"),
+                1 => format!("running on {at}"),
+                2 | 3 => "queued".to_owned(),
+                _ => "queued present".to_owned(),
+            };
+            let forced = if *forced { "forced" } else { "" };
+            lines.push(format!("deploy {number} {state} room {room} {forced}"));
+        }
+        let snapshot = world(&lines.join(";"));
+        let before = Load::of(&snapshot);
+        let moves = plan(&snapshot, Limits::default(), NOW);
+        let mut given: BTreeMap<StorageNodeId, u32> = BTreeMap::new();
+        let mut placed = std::collections::BTreeSet::new();
+        let forced = |task: TaskId| snapshot.runs.iter().any(|run| run.task == task && run.forced);
+        for step in &moves {
+            if let TaskEvent::Assigned { node } = step.event {
+                placed.insert(step.task);
+                *given.entry(node).or_default() += u32::from(!forced(step.task));
+            }
+        }
+        for (node, count) in &given {
+            let max = snapshot.nodes[node].max_clients;
+            proptest::prop_assert!(*count == 0 || before.taken(*node) + count <= max);
+        }
+        let waits = crate::dispatch::waits::waits(&snapshot, Limits::default());
+        let mut positions = std::collections::BTreeSet::new();
+        for run in snapshot.runs.iter().filter(|run| run.life.state().node().is_none()) {
+            let wait = waits.get(&run.task);
+            proptest::prop_assert!(wait.is_some(), "task {} does not say what it waits for", run.task);
+            let position = wait.and_then(|wait| wait.position);
+            proptest::prop_assert!(position.is_none_or(|place| positions.insert(place)));
+            if !placed.contains(&run.task) {
+                for (node, view) in &snapshot.nodes {
+                    let taken = before.taken(*node) + given.get(node).copied().unwrap_or(0);
+                    let all = moves.iter().filter(|step| {
+                        step.event == TaskEvent::Assigned { node: *node } && forced(step.task)
+                    });
+                    let taken = taken + u32::try_from(all.count()).unwrap();
+                    proptest::prop_assert!(taken >= view.max_clients, "an empty place on {}", node);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_wait_says_what_it_is_for() {
+    let sentence = |text: &str, task: u32| {
+        let waits = crate::dispatch::waits::waits(&world(text), Limits::default());
+        let wait = waits[&TaskId::new(task).unwrap()].clone();
+        (format!("{:?}", wait.kind), wait.position, wait.sentence)
+    };
+    let of = |kind: &str, place, words: &str| (kind.to_owned(), place, words.to_owned());
+    let full =
+        "node 1 up holds max 1; deploy 1 running on 1; deploy 2 queued; deploy 3 queued present";
+    assert_eq!(
+        sentence(full, 2),
+        of(
+            "Place",
+            Some(2),
+            "all 1 places of storage node n1 are taken; number 2 in the queue"
+        )
+    );
+    assert_eq!(sentence(full, 3).1, Some(1));
+    assert_eq!(
+        sentence("node 1 up; deploy 1 queued", 1),
+        of(
+            "Content",
+            None,
+            "no storage node that may serve it holds its image"
+        )
+    );
+    assert_eq!(
+        sentence("node 1 down 4s holds; deploy 1 queued", 1),
+        of(
+            "Node",
+            None,
+            "storage node n1 has been offline for 4 s, and no other may serve it"
+        )
+    );
+    assert_eq!(
+        sentence("node 1 up holds; deploy 1 on 1", 1),
+        of(
+            "Client",
+            None,
+            "storage node n1 has a place for it; its machine has not come"
+        )
+    );
+    assert_eq!(
+        sentence(
+            "node 1 down 4s holds; node 2 up holds; deploy 1 running on 1",
+            1
+        ),
+        of(
+            "Node",
+            None,
+            "storage node n1 has not answered for 4 s; another takes over when it has been silent for 15 s"
+        )
     );
 }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId, TaskId};
 
+use super::room::{Room, Rooms};
 use crate::agents::live::{Live, NodeLive};
-use crate::app::{multicast, orphans, versions};
+use crate::app::{holds, multicast, orphans, sites, versions};
 use crate::config::MulticastConfig;
 use crate::state::classes::StorageNode;
 use crate::state::multicast::Fixed;
@@ -43,9 +44,16 @@ pub struct RunView {
     /// A deploy with the version that it would get now, if it has none yet.
     pub kind: RunKind,
     pub image: ImageId,
-    pub storage_group: StorageGroupId,
+    /// Sites that may serve it, best first.
+    pub tiers: Vec<StorageGroupId>,
     /// The active multicast session that it is part of.
     pub session: Option<SessionId>,
+    /// Its node waits until that session starts.
+    pub session_waits: bool,
+    /// Goes ahead of the queue.
+    pub forced: bool,
+    /// With whose other tasks it takes turns.
+    pub room: Room,
     pub life: Task,
     /// Time since the last progress.
     pub quiet: Duration,
@@ -55,6 +63,7 @@ pub struct RunView {
 
 #[derive(Clone, Debug)]
 pub struct NodeView {
+    pub name: String,
     pub group: StorageGroupId,
     pub master: bool,
     /// May receive new tasks.
@@ -111,10 +120,16 @@ impl Movement {
                     .and_then(|row| row.key())
                     .filter(|_| config.enabled)
             };
+            let mut rooms = Rooms::default();
             let runs: Vec<_> = tables
                 .runs()
                 .active()
-                .map(|run| (run.clone(), session(run), needs(tables, run)))
+                .map(|run| {
+                    (
+                        run.clone(),
+                        Facts::of(tables, run, session(run), &mut rooms),
+                    )
+                })
                 .collect();
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
@@ -127,7 +142,7 @@ impl Movement {
                 sessions(tables, config),
             )
         });
-        let active: HashSet<_> = runs.iter().map(|(run, ..)| run.task).collect();
+        let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
         for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
             self.left
                 .extend(life.state().node().map(|node| (task, node)));
@@ -138,22 +153,25 @@ impl Movement {
                 .zip(run.node())
                 .is_some_and(|key| waiting.contains(&key))
         };
-        let moved = |run: &Run, session| {
+        let runs = runs.iter().map(|(run, facts)| {
+            let session_waits = waits(run, facts.session);
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
-            if waits(run, session) {
-                Some(now)
-            } else {
-                moved
-            }
-        };
-        let runs = runs
-            .iter()
-            .map(|(run, session, needs)| RunView {
-                kind: *needs,
+            let quiet = self.quiet(run, if session_waits { Some(now) } else { moved }, now);
+            RunView {
+                task: run.task,
+                kind: facts.kind,
+                image: run.image,
+                tiers: facts.tiers.clone(),
+                session: facts.session,
+                session_waits,
+                forced: facts.forced,
+                room: facts.room,
+                life: run.life.clone(),
+                quiet,
                 trouble: live.unreached(run.task),
-                ..self.view(run, *session, moved(run, *session), now)
-            })
-            .collect();
+            }
+        });
+        let runs = runs.collect();
         Snapshot {
             runs,
             nodes,
@@ -166,13 +184,8 @@ impl Movement {
         std::mem::take(&mut self.left)
     }
 
-    fn view(
-        &mut self,
-        run: &Run,
-        session: Option<SessionId>,
-        moved: Option<Instant>,
-        now: Instant,
-    ) -> RunView {
+    /// How long nothing has happened to a run.
+    fn quiet(&mut self, run: &Run, moved: Option<Instant>, now: Instant) -> Duration {
         let seen = self
             .seen
             .entry(run.task)
@@ -181,15 +194,28 @@ impl Movement {
             *seen = (run.life.clone(), now);
         }
         let last = moved.map_or(seen.1, |moved| moved.max(seen.1));
-        RunView {
-            task: run.task,
-            kind: run.kind,
-            image: run.image,
-            storage_group: run.storage_group,
+        now.saturating_duration_since(last)
+    }
+}
+
+/// What the tables say about a run.
+struct Facts {
+    kind: RunKind,
+    tiers: Vec<StorageGroupId>,
+    session: Option<SessionId>,
+    forced: bool,
+    room: Room,
+}
+
+impl Facts {
+    fn of(tables: &Tables, run: &Run, session: Option<SessionId>, rooms: &mut Rooms) -> Self {
+        let row = tables.tasks().get(run.task.get());
+        Self {
+            kind: needs(tables, run),
+            tiers: sites::tiers(tables, run),
             session,
-            life: run.life.clone(),
-            quiet: now.saturating_duration_since(last),
-            trouble: None,
+            forced: row.is_some_and(|row| row.is_forced.is_yes()),
+            room: rooms.of(tables, run.host),
         }
     }
 }
@@ -225,9 +251,10 @@ fn node(
         .filter(|(image, manifest)| orphans::is_unknown(tables, &Stored::Image(*image, *manifest)))
         .map(|(image, _)| image);
     Some(NodeView {
+        name: row.name.clone(),
         group: StorageGroupId::new(row.storagegroup)?,
         master: row.is_master.is_yes(),
-        enabled: row.is_enabled.is_yes(),
+        enabled: holds::takes_tasks(tables, row),
         revoked: tables
             .enrolled_nodes()
             .get(&id)

@@ -50,7 +50,7 @@ pub(crate) struct Ended {
     pub(crate) incarnation: u64,
 }
 
-pub(super) fn task(id: u32) -> Result<TaskId, BadMessage> {
+pub(crate) fn task(id: u32) -> Result<TaskId, BadMessage> {
     TaskId::new(id).ok_or(BadMessage {
         field: "task_id",
         why: "0 is not a task id",
@@ -155,7 +155,7 @@ fn file(bytes: &[u8]) -> Result<FileId, BadMessage> {
     Ok(FileId::from_digest(digest))
 }
 
-pub(super) fn progress(
+pub(crate) fn progress(
     node: StorageNodeId,
     report: &link::SessionProgress,
     now: Instant,

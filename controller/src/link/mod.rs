@@ -1,6 +1,8 @@
 //! The agents' side of the controller: gRPC, one link per storage node, and the calls that carry
 //! files.
 
-mod convert;
+pub(crate) mod convert;
+pub(crate) mod follow;
+pub(crate) mod reports;
 pub mod service;
 mod session;

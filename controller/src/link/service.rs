@@ -8,8 +8,9 @@ use foghorn_proto::link::{
     AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse,
     file_part,
 };
-use foghorn_types::{CertificateName, NodeName, Timestamp, chain};
+use foghorn_types::{CertificateName, NodeName, StorageNodeId, Timestamp, chain};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::session;
-use crate::agents::files::PARTS;
+use crate::agents::files::{NODE_HEADER, PARTS};
 use crate::agents::links::QUEUE;
 use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
@@ -77,7 +78,18 @@ impl LinkService {
                 .get(node.node.get())
                 .map(|_| node.clone())
         });
+        let is_cloned = |node: &EnrolledNode| {
+            self.ctx.state.read(|tables| {
+                let hold = tables.node_holds().get(&node.node);
+                hold.is_some_and(|hold| hold.cloned.is_some())
+            })
+        };
         match node {
+            Some(node) if is_cloned(&node) => Err(refuse(
+                name.as_str(),
+                "two machines use the certificate of this storage node: end one of them, then \
+                 `foghorn node readmit` it on the server",
+            )),
             Some(node) if node.is_revoked() => {
                 Err(refuse(name.as_str(), "this storage node was revoked"))
             }
@@ -112,6 +124,39 @@ fn ends(leaf: &[u8]) -> Option<Timestamp> {
 fn refuse(peer: &str, why: &str) -> Status {
     warn!(peer, why, "refused a connection on the link");
     Status::permission_denied(why)
+}
+
+/// Passes the call of an agent on to the controller that ordered the transfer.
+async fn pass_on(
+    ctx: &Ctx,
+    controller: &str,
+    node: StorageNodeId,
+    id: u64,
+    inbound: Streaming<FilePart>,
+) -> Result<Streaming<FilePart>, Status> {
+    let client = ctx.peers.client(controller);
+    let mut client = client.ok_or_else(|| {
+        Status::unavailable("the controller that ordered the transfer cannot be reached")
+    })?;
+    let first = FilePart {
+        part: Some(file_part::Part::TransferId(id)),
+    };
+    // An error of the agent's stream ends the passed on one early, which the other end notices.
+    let rest = inbound.map_while(Result::ok);
+    let mut request = Request::new(tokio_stream::iter([first]).chain(rest));
+    request
+        .metadata_mut()
+        .insert(NODE_HEADER, node.get().into());
+    Ok(client.file(request).await?.into_inner())
+}
+
+/// Gives the agent what the other controller sends.
+async fn relay(mut from: Streaming<FilePart>, to: mpsc::Sender<Result<FilePart, Status>>) {
+    while let Some(part) = from.message().await.transpose() {
+        if to.send(part).await.is_err() {
+            return;
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -155,6 +200,14 @@ impl AgentLink for LinkService {
             ));
         };
         let (outgoing, parts) = mpsc::channel(PARTS);
+        if let Some((controller, id)) = self.ctx.files.elsewhere(node.node, id) {
+            let passed_on = pass_on(&self.ctx, &controller, node.node, id, inbound).await?;
+            let cancel = self.cancel.child_token();
+            self.tasks.spawn(async move {
+                cancel.run_until_cancelled(relay(passed_on, outgoing)).await;
+            });
+            return Ok(Response::new(ReceiverStream::new(parts)));
+        }
         let transfer = self.ctx.files.call(node.node, id, inbound, outgoing)?;
         let (cancel, span) = (
             self.cancel.child_token(),

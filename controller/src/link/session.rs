@@ -8,20 +8,20 @@ use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
-use foghorn_types::{
-    ByteCount, DiskPart, ImageId, SessionId, StorageNodeId, TaskId, Timestamp, chain,
-};
+use foghorn_types::{DiskPart, ImageId, StorageNodeId, TaskId, Timestamp, chain};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::convert::{self, BadMessage, Captured, Ended};
+use super::reports::{self, JobNews, describe, note_held, take_status};
 use crate::agents::jobs::{Damage, JobWork};
+use crate::agents::links::Dialled;
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
 use crate::app::notices::states;
-use crate::app::{orders, orphans, versions};
+use crate::app::{holds, orders, orphans, replication, versions};
 use crate::config::VersionConfig;
 use crate::ctx::Ctx;
 use crate::state::classes::Image;
@@ -61,6 +61,12 @@ pub(super) async fn run(
         Some(Ok(hello)) => hello,
     };
     let id = node.node;
+    if ctx.live.alternates(id, hello.process) {
+        if let Err(error) = holds::refuse_clones(&ctx, id).await {
+            warn!(error = %chain(&error), "could not refuse two machines with one certificate");
+        }
+        return;
+    }
     let live = match describe(&hello) {
         Ok(live) => NodeLive {
             certificate_ends,
@@ -69,12 +75,13 @@ pub(super) async fn run(
         Err(error) => return warn!(error = %chain(&error), "could not establish a link"),
     };
     let first = || {
-        Order::Reconcile(
-            ctx.state
-                .read(|tables| orders::reconcile(tables, &ctx.settings.multicast, id)),
-        )
+        ctx.state.read_at(|tables, revision| {
+            let all = orders::reconcile(tables, &ctx.settings.multicast, id);
+            (Order::Reconcile(all), revision)
+        })
     };
-    let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else {
+    let dialled = Dialled::from(&hello);
+    let Ok(number) = ctx.links.add(id, dialled, outgoing, cancel.clone(), first) else {
         return;
     };
     info!(
@@ -85,6 +92,7 @@ pub(super) async fn run(
     );
     note_held(&ctx, &live);
     ctx.live.set_node(id, live);
+    ctx.mirror.up(id, hello, certificate_ends);
 
     let ended = cancel
         .run_until_cancelled(serve(&ctx, id, &mut inbound))
@@ -95,6 +103,7 @@ pub(super) async fn run(
         Some(Err(error)) => warn!(error = %chain(&error), "link lost"),
     }
     if ctx.links.remove(id, number) {
+        ctx.mirror.down(id);
         ctx.live.set_down(id, Instant::now());
     }
 }
@@ -109,27 +118,18 @@ async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<link::Hello, Lin
     }
 }
 
-fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
-    let mut live = NodeLive {
-        online: true,
-        quic_address: hello.quic_address.clone(),
-        software: hello.software.clone(),
-        ..NodeLive::default()
-    };
-    // Agents of earlier versions send an empty one while they are still gathering it.
-    let gathered = hello.status.as_ref();
-    if let Some(status) = gathered.filter(|status| **status != link::NodeStatus::default()) {
-        convert::apply_status(&mut live, status)?;
-    }
-    Ok(live)
-}
-
 async fn serve(
     ctx: &Ctx,
     node: StorageNodeId,
     inbound: &mut Streaming<AgentMessage>,
 ) -> Result<(), LinkError> {
     while let Some(message) = inbound.message().await? {
+        if let Some(message) = &message.message
+            // What became of a job is told when it is known.
+            && !matches!(message, Message::Hello(_) | Message::Job(_))
+        {
+            ctx.mirror.said(node, message);
+        }
         match message.message {
             None => debug!("unknown kind of message"),
             Some(Message::Hello(_)) => {
@@ -140,17 +140,7 @@ async fn serve(
                 .into());
             }
             Some(Message::Status(status)) => {
-                let (mut result, mut is_first) = (Ok(()), false);
-                ctx.live.update_node(node, |live| {
-                    is_first = !live.reported;
-                    result = convert::apply_status(live, &status);
-                    note_held(ctx, live);
-                });
-                result?;
-                if is_first {
-                    // Captures wait for it.
-                    ctx.live.touch();
-                }
+                take_status(ctx, node, &status)?;
             }
             Some(Message::Progress(report)) => progressed(ctx, node, &report).await?,
             Some(Message::Ended(message)) => {
@@ -158,16 +148,14 @@ async fn serve(
                 ended(ctx, node, task, convert::ended(message)?).await?;
             }
             Some(Message::Job(report)) => reported(ctx, node, report).await?,
+            Some(Message::Replica(report)) => {
+                let stored = replication::reported(ctx, node, &report).await;
+                stored.map_err(|error| LinkError::NotStored(error.into()))?;
+            }
             Some(Message::Multicast(report)) => store_session_report(ctx, node, &report).await?,
         }
     }
     Ok(())
-}
-
-/// The numbers of what a node holds are not given to new images.
-fn note_held(ctx: &Ctx, live: &NodeLive) {
-    let held = live.manifests.iter().map(|(image, _)| image.get());
-    ctx.state.avoid_ids::<Image>(held);
 }
 
 async fn progressed(
@@ -197,9 +185,7 @@ async fn progressed(
     let progress = convert::progress(node, report, Instant::now());
     metrics::counter!("foghorn_transfer_wire_bytes_total")
         .increment(ctx.live.wire_growth(task, &progress));
-    if ctx.live.set_progress(task, progress) {
-        ctx.live.touch();
-    }
+    reports::take_progress(ctx, task, progress);
     Ok(())
 }
 
@@ -209,30 +195,11 @@ async fn store_session_report(
     node: StorageNodeId,
     report: &link::MulticastReport,
 ) -> Result<(), LinkError> {
-    let converted = convert::session_report(report, Instant::now())?;
-    let sent = SessionId::new(report.session_id).filter(|session| {
-        ctx.state.read(|tables| {
-            tables
-                .session_plans()
-                .get(session)
-                .is_some_and(|plan| plan.leases.contains_key(&node))
-        })
-    });
-    let Some(session) = sent else {
-        debug!(
-            session = report.session_id,
-            "received a report on a multicast session that this node does not have"
-        );
-        return Ok(());
-    };
-    for (task, reason) in ctx.live.session_reports().set(session, node, converted) {
-        warn!(%session, %task, reason, "a receiver of a multicast session continues by unicast");
+    let moved = reports::take_session(ctx, node, report)?;
+    for (task, reason) in moved {
+        warn!(session = report.session_id, %task, reason, "a receiver of a multicast session continues by unicast");
     }
-    for progress in report
-        .receivers
-        .iter()
-        .filter_map(|receiver| receiver.progress.as_ref())
-    {
+    for progress in reports::of_receivers(report) {
         progressed(ctx, node, progress).await?;
     }
     Ok(())
@@ -415,52 +382,32 @@ fn store_captured(
 async fn reported(
     ctx: &Ctx,
     node: StorageNodeId,
-    report: link::JobReport,
+    mut report: link::JobReport,
 ) -> Result<(), LinkError> {
-    let damaged = report
-        .damaged
-        .into_iter()
-        .map(convert::damage)
-        .collect::<Result<Vec<_>, _>>()?;
-    let records = report
-        .records
-        .into_iter()
-        .map(convert::record_damage)
-        .collect::<Result<Vec<_>, _>>()?;
-    if let Some(damage) = report.damage {
-        let mut result = Ok(());
-        ctx.live.update_node(node, |live| {
-            result = convert::set_damage(live, &damage.contents);
-        });
-        result?;
-    }
-    let mut error = Some(report.error).filter(|error| !error.is_empty());
-    if let Some(stored) = report.adopted.filter(|_| report.done && error.is_none()) {
+    let news = JobNews::of(&report)?;
+    if let Some(stored) = report
+        .adopted
+        .clone()
+        .filter(|_| report.done && report.error.is_empty())
+    {
         let stored = convert::captured(stored)?;
-        error = adopted(ctx, node, report.job_id, stored).await.err();
+        let adopted = adopted(ctx, node, report.job_id, stored).await;
+        report.error = adopted.err().unwrap_or_default();
     }
     if report.done {
         info!(
             job = report.job_id,
             checked = report.chunks_checked,
-            damaged = damaged.len(),
-            error,
+            damaged = news.damaged.len(),
+            error = report.error,
             "job done"
         );
     }
-    if report.done && error.is_none() {
-        tell_damage(ctx, node, report.job_id, &damaged).await;
+    if report.done && report.error.is_empty() {
+        tell_damage(ctx, node, report.job_id, &news.damaged).await;
     }
-    ctx.jobs.update(node, report.job_id, |state| {
-        state.reported = Timestamp::now();
-        state.done = report.done;
-        state.error = error;
-        state.chunks_checked = report.chunks_checked;
-        state.chunks_total = report.chunks_total;
-        state.damaged = damaged;
-        state.records = records;
-        state.freed = ByteCount::from_bytes(report.freed_bytes);
-    });
+    reports::take_job(ctx, node, &report, news)?;
+    ctx.mirror.said(node, &Message::Job(report));
     Ok(())
 }
 

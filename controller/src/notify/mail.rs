@@ -1,22 +1,13 @@
-//! E-mail, by SMTP.
-
-use std::time::Duration;
+//! E-mail: the letter itself.
 
 use jiff::tz::TimeZone;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{SmtpTransport, Transport as _};
 
-use super::{SendError, payload};
+use super::{SendError, payload, smtp};
 use crate::app::notices::view;
-use crate::state::notify::{Mail, Message, Security};
+use crate::state::notify::{Mail, Message};
 
-/// For each step of the conversation.
-const STEP: Duration = Duration::from_secs(10);
-/// For all of it: shorter than the claim of a message.
-const WHOLE: Duration = Duration::from_secs(60);
 const LONGEST_SUBJECT: usize = 120;
 
 pub(super) async fn send(
@@ -26,16 +17,7 @@ pub(super) async fn send(
     zone: &TimeZone,
 ) -> Result<(), SendError> {
     let letter = letter(&mail, message, zone)?;
-    let transport = transport(&mail, password)?;
-    let work = tokio::task::spawn_blocking(move || transport.send(&letter));
-    match tokio::time::timeout(WHOLE, work).await {
-        Ok(Ok(Ok(_))) => Ok(()),
-        Ok(Ok(Err(error))) => Err(SendError::Mail(foghorn_types::chain(&error).to_string())),
-        Ok(Err(_)) => Err(SendError::Aborted),
-        Err(_) => Err(SendError::Mail(
-            "did not take the message in time".to_owned(),
-        )),
-    }
+    smtp::send(&mail, password, letter).await
 }
 
 /// The same message id in every attempt: many programs show such a mail once.
@@ -63,10 +45,7 @@ fn letter(mail: &Mail, message: &Message, zone: &TimeZone) -> Result<lettre::Mes
 
 fn subject(message: &Message) -> String {
     let title = view::title(message);
-    let line: String = title
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line = super::one_line(&title, usize::MAX);
     if line.chars().count() <= LONGEST_SUBJECT {
         return format!("[Foghorn] {line}");
     }
@@ -74,41 +53,12 @@ fn subject(message: &Message) -> String {
     format!("[Foghorn] {start}…")
 }
 
-fn transport(mail: &Mail, password: Option<String>) -> Result<SmtpTransport, SendError> {
-    let tls = match mail.security {
-        Security::Plain => Tls::None,
-        Security::Starttls => Tls::Required(parameters(mail)?),
-        Security::Tls => Tls::Wrapper(parameters(mail)?),
-    };
-    let mut builder = SmtpTransport::builder_dangerous(mail.server.clone())
-        .port(mail.port)
-        .tls(tls)
-        .timeout(Some(STEP));
-    if let (Some(user), Some(password)) = (&mail.user, password) {
-        builder = builder.credentials(Credentials::new(user.clone(), password));
-    }
-    Ok(builder.build())
-}
-
-fn parameters(mail: &Mail) -> Result<TlsParameters, SendError> {
-    let mut builder = TlsParameters::builder(mail.server.clone());
-    if let Some(pem) = &mail.ca_pem {
-        let own = Certificate::from_pem(pem.as_bytes()).map_err(|_| SendError::Authority)?;
-        builder = builder
-            .certificate_store(CertificateStore::None)
-            .add_root_certificate(own);
-    }
-    builder
-        .build_rustls()
-        .map_err(|error| SendError::Mail(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use foghorn_types::{NoticeKind, Timestamp};
 
     use super::*;
-    use crate::state::notify::{Event, Fate};
+    use crate::state::notify::{Event, Fate, Security};
 
     #[test]
     fn a_letter_has_one_line_of_subject_and_a_lasting_id() {

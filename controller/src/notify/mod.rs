@@ -8,6 +8,7 @@ mod chat;
 mod mail;
 mod payload;
 mod signature;
+mod smtp;
 mod watch;
 mod web;
 
@@ -32,6 +33,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 8;
 /// For one message by HTTP, from the look-up of the name to the end of the answer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Characters of what a receiver says that are shown.
+const MOST_SHOWN: usize = 200;
 
 /// Works until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, config: NotificationConfig, cancel: CancellationToken) {
@@ -182,6 +185,16 @@ impl Notifications {
             }
         }
     }
+}
+
+/// What somebody else wrote, on one line: nothing in it moves the cursor of whoever reads it.
+fn one_line(text: &str, most: usize) -> String {
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(most)
+        .collect();
+    line.trim().to_owned()
 }
 
 /// Why a message was not delivered. Never contains a secret: people see it.

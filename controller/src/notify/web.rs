@@ -5,11 +5,10 @@ use std::io::Read as _;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
-use super::{SendError, TIME_LIMIT};
+use super::{MOST_SHOWN, SendError, TIME_LIMIT};
 
-/// Bytes of an answer that are read, and characters of it that are shown.
+/// Bytes of an answer that are read.
 const MOST_READ: u64 = 2048;
-const MOST_SHOWN: usize = 200;
 
 /// Sends a body. The URL may contain secrets: no error names it.
 pub(super) async fn post(
@@ -103,12 +102,7 @@ fn words(error: &Error) -> String {
 
 /// The beginning of an answer, on one line.
 fn excerpt(bytes: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(bytes)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MOST_SHOWN)
-        .collect();
-    let text = text.trim();
+    let text = super::one_line(&String::from_utf8_lossy(bytes), MOST_SHOWN);
     if text.is_empty() {
         String::new()
     } else {

@@ -16,6 +16,7 @@ use axum::response::IntoResponse;
 use axum::{Json, Router};
 use foghorn_proto::http::Problem;
 use foghorn_proto::link::agent_link_server::AgentLinkServer;
+use foghorn_proto::link::peer_link_server::PeerLinkServer;
 use foghorn_types::chain;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +32,7 @@ use self::connection::talk;
 use self::held::Held;
 use crate::config::Patience;
 use crate::link::service::LinkService;
+use crate::peers::service::PeerService;
 use crate::shares::{Share, Shares, source};
 
 /// A handshake, or the headers of a request, must be complete within this time.
@@ -40,6 +42,10 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// … and is closed when it does not answer within this time. Together: a dead agent is noticed
 /// within ten seconds.
 const PONG_WITHIN: Duration = Duration::from_secs(4);
+/// Agents are looked after more closely: one that was lost, or hangs, is suspected within three
+/// seconds, and its transfers go on elsewhere when the grace period is over.
+const PING_AGENTS_AFTER: Duration = Duration::from_secs(1);
+const AGENTS_PONG_WITHIN: Duration = Duration::from_secs(2);
 /// Time that active requests get when the controller stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Maximum number of concurrent handshakes of agents. Agents back off, so when all reconnect at
@@ -195,15 +201,16 @@ impl Port {
 pub(crate) async fn link(
     listener: TcpListener,
     tls: ServerConfig,
-    service: LinkService,
+    (service, peers): (LinkService, PeerService),
     cancel: CancellationToken,
 ) {
     let (ready, connections) = mpsc::channel(16);
     let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(PING_AFTER))
-        .http2_keepalive_timeout(Some(PONG_WITHIN))
+        .http2_keepalive_interval(Some(PING_AGENTS_AFTER))
+        .http2_keepalive_timeout(Some(AGENTS_PONG_WITHIN))
         .max_concurrent_streams(LINK_STREAMS)
         .add_service(AgentLinkServer::new(service))
+        .add_service(PeerLinkServer::new(peers))
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections),
             cancel.clone().cancelled_owned(),

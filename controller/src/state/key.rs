@@ -14,6 +14,7 @@
 //! | `/foghorn/v1/idem/<user, ten digits>/<hash of the key>` | a request with an idempotency key ([`super::keyed`]) |
 //! | `/foghorn/v1/run/…`, `/content/…`, `/snapinfile/…` | see [`super::run`], [`super::content`], [`super::snapin_file`] |
 //! | `/foghorn/v1/removal/…` | see [`super::removal`] |
+//! | `/foghorn/v1/replica-job/…`, `/replica-limit/…` | see [`super::replica`] |
 //! | `/foghorn/v1/multicast/…` | see [`super::multicast`] |
 //! | `/foghorn/v1/token/…`, `/node/…` | see [`super::enrolment`] |
 

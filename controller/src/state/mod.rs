@@ -12,6 +12,7 @@ pub mod class;
 pub mod classes;
 pub mod clock;
 pub mod content;
+pub mod controller_record;
 pub(crate) mod cron;
 pub mod draft;
 pub mod dynamic;
@@ -21,11 +22,13 @@ pub mod enrolment;
 pub mod field;
 pub mod first_run;
 mod ids;
+pub mod imports;
 pub mod json;
 pub mod key;
 pub mod keyed;
 pub mod multicast;
 pub mod needle;
+pub mod node_hold;
 pub mod notes;
 pub mod notify;
 mod record;
@@ -33,6 +36,7 @@ pub mod refusal;
 pub mod rehearsal;
 pub mod removal;
 pub mod render;
+pub mod replica;
 pub mod row;
 pub mod rules;
 pub mod run;
@@ -44,6 +48,7 @@ mod search_text;
 pub mod seed;
 pub mod settings;
 pub mod shelf;
+pub mod site;
 pub mod snapin_file;
 #[cfg(test)]
 mod stored_bytes;
@@ -71,7 +76,7 @@ use self::dynamic::Declared;
 use self::ids::{IdLoan, IdPools};
 use crate::store::cache::WatchCache;
 use crate::store::probe::WriteProbe;
-use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
+use crate::store::{Compare, MAX_OPS, Revision, Store, StoreError, Txn, TxnOutcome};
 
 /// Time in which the cache has to show a change that was committed. It usually takes under a
 /// millisecond.
@@ -92,6 +97,8 @@ pub struct State {
     probe: WriteProbe,
     cache: Arc<WatchCache<Tables>>,
     declared: ArcSwap<Declared>,
+    /// The last import before this controller started.
+    last_import: Revision,
     ids: Arc<IdPools>,
     /// Held by the one of this controller's writers that has met others too often.
     queue: tokio::sync::Mutex<()>,
@@ -136,7 +143,16 @@ impl State {
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
+        let imports = cache.read(|tables: &Tables, _| tables.imports());
+        if imports.under_way {
+            return Err(StoreError::Unwritable {
+                doing: "be used",
+                why: imports::REFUSED.to_owned(),
+            }
+            .into());
+        }
         let state = Arc::new(Self {
+            last_import: imports.last,
             probe: WriteProbe::new(store.clone()),
             store,
             cache,
@@ -165,9 +181,21 @@ impl State {
     ///
     /// # Errors
     /// When the engine fails, or the cache does not follow; [`CommitError::Rehearsed`] in a dry run.
-    pub async fn commit(&self, txn: Txn) -> Result<TxnOutcome, CommitError> {
+    pub async fn commit(&self, mut txn: Txn) -> Result<TxnOutcome, CommitError> {
         if rehearsal::is_on() {
             return Err(CommitError::Rehearsed);
+        }
+        if self.is_replaced() {
+            return Err(CommitError::Store(StoreError::Unwritable {
+                doing: "commit a transaction",
+                why: imports::REFUSED.to_owned(),
+            }));
+        }
+        // An import that has begun since must not find our change in what it writes. Drafts leave
+        // room for this.
+        if !txn.ops.is_empty() && txn.compares.len() < MAX_OPS {
+            txn.compares
+                .push(Compare::Absent(imports::MARKER.to_owned()));
         }
         let outcome = self.store.commit(txn).await?;
         if let TxnOutcome::Committed(revision) = outcome {
@@ -303,6 +331,28 @@ impl State {
         }
     }
 
+    /// Whether an import replaces, or has replaced, what this controller was started with: it must be
+    /// started again, since it has ids, orders and connections of another state.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        let imports = self.read(Tables::imports);
+        imports.under_way || imports.last != self.last_import
+    }
+
+    /// Waits until an import has ended.
+    pub async fn replaced(&self) {
+        let mut changed = self.changed();
+        loop {
+            let imports = self.read(Tables::imports);
+            if !imports.under_way && imports.last != self.last_import {
+                return;
+            }
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Told after every change of the tables.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<Revision> {
@@ -313,6 +363,12 @@ impl State {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.cache.is_ready()
+    }
+
+    /// How old the tables may be, if that is more than a moment: the store does not answer.
+    #[must_use]
+    pub fn stale_for(&self) -> Option<Duration> {
+        self.cache.stale_for()
     }
 
     /// Tells whether a write would work.

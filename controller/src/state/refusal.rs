@@ -155,6 +155,8 @@ pub enum TaskRefusal {
     TooManySessions,
     #[error("no multicast group is free")]
     NoMulticastGroup,
+    #[error("all places of the storage node are taken")]
+    NoPlace,
 }
 
 impl TaskRefusal {

@@ -5,6 +5,7 @@
 //! deadline.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,10 @@ pub struct Run {
     pub order: u64,
     pub host: HostId,
     pub image: ImageId,
+    /// Of the image.
     pub storage_group: StorageGroupId,
+    /// The site that its host belongs to, if it belongs to one.
+    pub home: Option<Home>,
     pub scope: Scope,
     pub life: Task,
     /// W3C trace context of the request that created the task.
@@ -65,6 +69,24 @@ pub enum RunKind {
         version: Option<u32>,
     },
     Capture,
+}
+
+/// The site that a host belongs to, and what says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Home {
+    pub site: StorageGroupId,
+    pub by: HomeBy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HomeBy {
+    /// The address that it checked in from.
+    Address(IpAddr),
+    /// Its location, as a plugin keeps it.
+    Location,
+    /// A group of hosts that the site names.
+    Group,
 }
 
 /// What of the disk is imaged, and how: fixed when the task is ordered.
@@ -116,6 +138,7 @@ impl Run {
             host,
             image,
             storage_group,
+            home: None,
             scope: Scope::default(),
             life,
             traceparent,
@@ -131,6 +154,12 @@ impl Run {
     #[must_use]
     pub fn within(self, scope: Scope) -> Self {
         Self { scope, ..self }
+    }
+
+    /// The same run, for a host of this site.
+    #[must_use]
+    pub fn at_home(self, home: Option<Home>) -> Self {
+        Self { home, ..self }
     }
 
     /// The same run, told from others with its number by this.
@@ -269,6 +298,8 @@ pub struct RunBody {
     host: HostId,
     image: ImageId,
     storage_group: StorageGroupId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    home: Option<Home>,
     #[serde(default, skip_serializing_if = "Scope::is_usual")]
     scope: Scope,
     created: Timestamp,
@@ -391,6 +422,7 @@ impl From<&Run> for RunBody {
             host: run.host,
             image: run.image,
             storage_group: run.storage_group,
+            home: run.home,
             scope: run.scope,
             created: run.created,
             deadline: parts.deadline,
@@ -432,6 +464,7 @@ impl RunBody {
             host: self.host,
             image: self.image,
             storage_group: self.storage_group,
+            home: self.home,
             scope: self.scope,
             life,
             traceparent: self.traceparent,
@@ -482,6 +515,10 @@ mod tests {
         )
         .due_in(Duration::from_secs(9))
         .told_apart_by(u64::MAX)
+        .at_home(Some(Home {
+            site: ids.3,
+            by: HomeBy::Address("10.1.2.3".parse().unwrap()),
+        }))
         .within(Scope {
             part: DiskPart::partition(2).unwrap(),
             raw: true,

@@ -70,6 +70,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"hosts":[1],"why":"by hand","at":10}"#,
     ),
     (
+        "/foghorn/v1/controller/00000000000000ff",
+        r#"{"v":1,"peers":"h:1","link":"h:2","software":"s","beat":9}"#,
+    ),
+    (
         "/foghorn/v1/notify-target/0000000001",
         r#"{"v":1,"name":"pager","enabled":true,"address":{"by":"webhook","web":{"shown":"https://h/","url":"SEALED"},"secret":"SEALED"},"kinds":["task-failed"],"groups":[2],"burst":5,"interval_seconds":60,"created":9}"#,
     ),
@@ -147,6 +151,14 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"node":2,"name":"south","standing":{"is":"revoked","at":6}}"#,
     ),
     (
+        "/foghorn/v1/node-hold/0000000001",
+        r#"{"v":1,"node":1,"cordoned":{"at":6,"reason":"disks"},"cloned":7}"#,
+    ),
+    (
+        "/foghorn/v1/site/0000000001",
+        r#"{"v":1,"group":1,"subnets":["10.1.0.0/16"],"host_groups":[2],"fallbacks":[3]}"#,
+    ),
+    (
         "/foghorn/v1/idem/0000000001/HASH",
         r#"{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{"is":"applied","until":10,"made":3}}"#,
     ),
@@ -157,6 +169,26 @@ const STORED: &[(&str, &str)] = &[
     (
         "/foghorn/v1/removal/image/0000000004/MANIFEST",
         r#"{"v":1,"ordered":9}"#,
+    ),
+    (
+        "/foghorn/v1/replica-job/0000000004/0000000002",
+        r#"{"v":1,"image":4,"node":2,"manifest":"MANIFEST","copy":7,"sources":[{"node":1,"name":"north","addresses":["10.0.0.1:7462"]}],"since":9,"state":{"is":"copying"}}"#,
+    ),
+    (
+        "/foghorn/v1/replica-job/0000000004/0000000003",
+        r#"{"v":1,"image":4,"node":3,"manifest":"MANIFEST","copy":8,"heals":true,"sources":[],"since":9,"failures":2,"state":{"is":"failed","reason":"why","at":9,"retry_at":10}}"#,
+    ),
+    (
+        "/foghorn/v1/replica-job/0000000005/0000000003",
+        r#"{"v":1,"image":5,"node":3,"manifest":"MANIFEST","copy":9,"sources":[],"since":9,"state":{"is":"stopped","at":9}}"#,
+    ),
+    (
+        "/foghorn/v1/replica-limit/node/0000000002",
+        r#"{"v":1,"timetable":"22:00-06:00 unlimited, else 50m"}"#,
+    ),
+    (
+        "/foghorn/v1/replica-limit/group/0000000001",
+        r#"{"v":1,"timetable":"50m"}"#,
     ),
     (
         "/foghorn/v1/setting/authority",
@@ -206,6 +238,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.contents().iter().map(|record| record.put_op()));
     ops.extend(tables.snapin_files().iter().map(|record| record.put_op()));
     ops.extend(tables.wakes().iter().map(|record| record.put_op()));
+    ops.extend(tables.controllers().iter().map(|record| record.put_op()));
     ops.extend(tables.notify_targets().iter().map(|record| record.put_op()));
     ops.extend(tables.notify_pending().iter().map(|record| record.put_op()));
     ops.extend(
@@ -222,6 +255,8 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     let owners = [Owner::Task(9), Owner::Task(10), Owner::Power(9)];
     ops.extend(owners.map(|owner| tables.marks().get(&owner).unwrap().put_op()));
     ops.extend(tables.tokens().iter().map(|record| record.put_op()));
+    ops.extend(tables.node_holds().iter().map(|record| record.put_op()));
+    ops.extend(tables.sites().iter().map(|record| record.put_op()));
     ops.extend([1, 2].map(|id| {
         tables
             .enrolled_nodes()
@@ -238,6 +273,8 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     );
     ops.push(tables.api().unwrap().put_op());
     ops.extend(tables.removals().iter().map(|record| record.put_op()));
+    ops.extend(tables.replica_jobs().iter().map(|record| record.put_op()));
+    ops.extend(tables.replica_limits().iter().map(|record| record.put_op()));
     ops.push(tables.authority().unwrap().put_op());
     ops.push(tables.first_credentials().unwrap().put_op());
     ops.push(tables.time_seen().unwrap().put_op());

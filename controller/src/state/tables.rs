@@ -10,18 +10,23 @@ use super::class::Class;
 use super::classes::{CLASSES, Host, Image, Service, StorageNode, Task};
 use super::clock::Clock;
 use super::content::ImageContent;
+use super::controller_record::ControllerRecord;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::first_run::FirstCredentials;
+use super::imports::{self, Imports};
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
+use super::node_hold::NodeHold;
 use super::notify::{Alarm, Message, NodeSeen, Order, Pace, Pending, Target};
 use super::removal::Removal;
+use super::replica::{ReplicaJob, ReplicaLimit};
 use super::run::Run;
 use super::schedule::Mark;
 use super::settings::ApiSettings;
 use super::shelf::Shelf;
+use super::site::Site;
 use super::snapin_file::SnapinFile;
 use super::table::{AnyTable, Table};
 use super::wake::Wake;
@@ -53,11 +58,16 @@ pub struct Tables {
     contents: Shelf<ImageContent>,
     snapin_files: Shelf<SnapinFile>,
     removals: Shelf<Removal>,
+    replica_jobs: Shelf<ReplicaJob>,
+    replica_limits: Shelf<ReplicaLimit>,
     tokens: Shelf<OneTimeToken>,
     keyed: Shelf<Keyed>,
     enrolled_nodes: Shelf<EnrolledNode>,
+    node_holds: Shelf<NodeHold>,
+    sites: Shelf<Site>,
     marks: Shelf<Mark>,
     wakes: Shelf<Wake>,
+    controllers: Shelf<ControllerRecord>,
     notify_targets: Shelf<Target>,
     notify_pending: Shelf<Pending>,
     notify_messages: Shelf<Message>,
@@ -71,6 +81,7 @@ pub struct Tables {
     clock: Shelf<Clock>,
     authority: Shelf<Authority>,
     first_credentials: Shelf<FirstCredentials>,
+    imports: Imports,
 }
 
 /// The last id of a class that some controller may give out.
@@ -91,11 +102,16 @@ impl Default for Tables {
             contents: Shelf::default(),
             snapin_files: Shelf::default(),
             removals: Shelf::default(),
+            replica_jobs: Shelf::default(),
+            replica_limits: Shelf::default(),
             tokens: Shelf::default(),
             keyed: Shelf::default(),
             enrolled_nodes: Shelf::default(),
+            node_holds: Shelf::default(),
+            sites: Shelf::default(),
             marks: Shelf::default(),
             wakes: Shelf::default(),
+            controllers: Shelf::default(),
             notify_targets: Shelf::default(),
             notify_pending: Shelf::default(),
             notify_messages: Shelf::default(),
@@ -109,6 +125,7 @@ impl Default for Tables {
             clock: Shelf::default(),
             authority: Shelf::default(),
             first_credentials: Shelf::default(),
+            imports: Imports::default(),
         }
     }
 }
@@ -201,6 +218,12 @@ impl Tables {
         self.first_credentials.get(&())
     }
 
+    /// Whether a state is being imported, and when that was done last.
+    #[must_use]
+    pub fn imports(&self) -> Imports {
+        self.imports
+    }
+
     /// The latest time that a controller took for right.
     #[must_use]
     pub fn time_seen(&self) -> Option<&Arc<Clock>> {
@@ -211,6 +234,18 @@ impl Tables {
     #[must_use]
     pub fn removals(&self) -> &Shelf<Removal> {
         &self.removals
+    }
+
+    /// Copies of images that are being made.
+    #[must_use]
+    pub fn replica_jobs(&self) -> &Shelf<ReplicaJob> {
+        &self.replica_jobs
+    }
+
+    /// How fast nodes may copy.
+    #[must_use]
+    pub fn replica_limits(&self) -> &Shelf<ReplicaLimit> {
+        &self.replica_limits
     }
 
     /// Contents of images.
@@ -237,6 +272,18 @@ impl Tables {
         &self.tokens
     }
 
+    /// What keeps storage nodes from taking tasks.
+    #[must_use]
+    pub fn node_holds(&self) -> &Shelf<NodeHold> {
+        &self.node_holds
+    }
+
+    /// Storage groups as sites.
+    #[must_use]
+    pub fn sites(&self) -> &Shelf<Site> {
+        &self.sites
+    }
+
     /// Storage nodes whose agents have enrolled.
     #[must_use]
     pub fn enrolled_nodes(&self) -> &Shelf<EnrolledNode> {
@@ -253,6 +300,12 @@ impl Tables {
     #[must_use]
     pub fn wakes(&self) -> &Shelf<Wake> {
         &self.wakes
+    }
+
+    /// The controllers that share the store.
+    #[must_use]
+    pub fn controllers(&self) -> &Shelf<ControllerRecord> {
+        &self.controllers
     }
 
     /// Who is told of what.
@@ -393,6 +446,18 @@ impl View for Tables {
             Place::Setting {
                 name: FirstCredentials::NAME,
             } => self.first_credentials.apply(change),
+            Place::Setting {
+                name: imports::MARKER_NAME,
+            } => {
+                self.imports.apply_marker(change);
+                Ok(())
+            }
+            Place::Setting {
+                name: imports::IMPORTED_NAME,
+            } => {
+                self.imports.apply_end(change);
+                Ok(())
+            }
             Place::Setting { .. } => Ok(()),
             // Guards exist for compares; the tables know the same from the rows themselves.
             Place::Unique => Ok(()),
@@ -403,10 +468,15 @@ impl View for Tables {
             Place::Other("token") => self.tokens.apply(change),
             Place::Other("idem") => self.keyed.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),
+            Place::Other("node-hold") => self.node_holds.apply(change),
+            Place::Other("site") => self.sites.apply(change),
             Place::Other("schedule") => self.marks.apply(change),
             Place::Other("wake") => self.wakes.apply(change),
+            Place::Other("controller") => self.controllers.apply(change),
             Place::Other("notify-target") => self.notify_targets.apply(change),
             Place::Other("notify-pending") => self.notify_pending.apply(change),
+            Place::Other("replica-job") => self.replica_jobs.apply(change),
+            Place::Other("replica-limit") => self.replica_limits.apply(change),
             Place::Other("notify-message") => self.notify_messages.apply(change),
             Place::Other("notify-pace") => self.notify_paces.apply(change),
             Place::Other("notify-alarm") => self.notify_alarms.apply(change),

@@ -6,7 +6,7 @@
 //! compacted away, engine gone), a fresh view is built beside the old one and swapped in; until
 //! then readers see the last good state, and [`WatchCache::is_ready`] says so.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ use super::{Change, Revision, Snapshot, Store, StoreError, WatchBatch, WatchErro
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often the engine is asked whether it still answers, and how long it has for it.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
+/// A busy machine may leave out a question; what was confirmed more recently counts as current.
+const CURRENT_FOR: Duration = Duration::from_secs(3);
 
 /// What a cache holds: tables and indexes over the entries under one prefix.
 pub trait View: Default + Send + Sync + 'static {
@@ -40,6 +45,11 @@ pub struct WatchCache<V> {
     shown: RwLock<Shown<V>>,
     revision: watch::Sender<Revision>,
     following: AtomicBool,
+    /// How often the view has stopped following.
+    breaks: AtomicU64,
+    began: Instant,
+    /// Milliseconds from `began` to when the view was last known to be current.
+    current: AtomicU64,
 }
 
 struct Shown<V> {
@@ -73,7 +83,13 @@ impl<V: View> WatchCache<V> {
             revision: watch::Sender::new(shown.revision),
             shown: RwLock::new(shown),
             following: AtomicBool::new(true),
+            breaks: AtomicU64::new(0),
+            began: Instant::now(),
+            current: AtomicU64::new(0),
         });
+        let confirming = cache
+            .clone()
+            .keep_confirming(store.clone(), prefix.to_owned());
         let follower = Follower {
             cache: cache.clone(),
             store,
@@ -83,7 +99,8 @@ impl<V: View> WatchCache<V> {
         let span = info_span!("watch_cache", prefix);
         let task = tokio::spawn(
             async move {
-                cancel.run_until_cancelled_owned(follower.run()).await;
+                let both = async { tokio::join!(follower.run(), confirming) };
+                cancel.run_until_cancelled_owned(both).await;
             }
             .instrument(span),
         );
@@ -134,6 +151,33 @@ impl<V: View> WatchCache<V> {
         self.following.load(Ordering::Acquire)
     }
 
+    /// How old what readers see may be, if that is more than a moment: the time since the engine last
+    /// answered a linearizable read while the view followed it.
+    #[must_use]
+    pub fn stale_for(&self) -> Option<Duration> {
+        let current = Duration::from_millis(self.current.load(Ordering::Acquire));
+        let age = self.began.elapsed().saturating_sub(current);
+        (age > CURRENT_FOR).then_some(age)
+    }
+
+    /// Notes again and again that the view is current, as long as it is.
+    async fn keep_confirming(self: Arc<Self>, store: Arc<dyn Store>, key: String) {
+        let mut tick = tokio::time::interval(CONFIRM_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let (asked, breaks) = (self.began.elapsed(), self.breaks.load(Ordering::Acquire));
+            let answer = tokio::time::timeout(CONFIRM_WITHIN, store.get(&key)).await;
+            let followed = self.is_ready()
+                && self.breaks.load(Ordering::Acquire) == breaks
+                && !store.is_interrupted();
+            if followed && matches!(answer, Ok(Ok(_))) {
+                let millis = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+                self.current.store(millis, Ordering::Release);
+            }
+        }
+    }
+
     fn show(&self, batch: &WatchBatch) {
         {
             let mut shown = self
@@ -157,6 +201,13 @@ impl<V: View> WatchCache<V> {
         };
         self.revision.send_replace(revision);
         drop(old); // Here, not under the lock: freeing a large view takes a while.
+    }
+}
+
+impl<V> WatchCache<V> {
+    fn stop_following(&self) {
+        self.following.store(false, Ordering::Release);
+        self.breaks.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -198,7 +249,7 @@ struct Follower<V> {
 /// Whatever ends the follower, a panic of a view included: what is shown grows stale from here on.
 impl<V> Drop for Follower<V> {
     fn drop(&mut self) {
-        self.cache.following.store(false, Ordering::Release);
+        self.cache.stop_following();
     }
 }
 
@@ -207,6 +258,7 @@ impl<V: View> Follower<V> {
         loop {
             match self.follow().await {
                 Some(WatchError::Compacted { compacted }) => {
+                    self.cache.stop_following();
                     info!(
                         compacted,
                         at = self.cache.revision(),
@@ -214,12 +266,12 @@ impl<V: View> Follower<V> {
                     );
                 }
                 Some(WatchError::Store(error)) => {
-                    self.cache.following.store(false, Ordering::Release);
+                    self.cache.stop_following();
                     warn!(error = %chain(&error), "the watch failed; reloading");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
                 None => {
-                    self.cache.following.store(false, Ordering::Release);
+                    self.cache.stop_following();
                     warn!("the watch ended; reloading");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
@@ -270,7 +322,7 @@ impl<V: View> Follower<V> {
                     return;
                 }
                 Err(error) => {
-                    self.cache.following.store(false, Ordering::Release);
+                    self.cache.stop_following();
                     warn!(error = %chain(&error), "could not load a snapshot");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }

@@ -32,6 +32,14 @@ impl Store for MeasuredStore {
         self.engine.list(prefix)
     }
 
+    fn pages(&self, prefix: &str) -> BoxStream<'static, Result<Snapshot, StoreError>> {
+        self.engine.pages(prefix)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.engine.is_interrupted()
+    }
+
     fn range<'a>(
         &'a self,
         from: &'a str,

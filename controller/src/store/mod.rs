@@ -187,6 +187,22 @@ pub struct Condition {
     pub used: Option<ByteCount>,
     /// What is wrong as far as the engine knows without writing.
     pub problem: Option<String>,
+    /// The alarm of etcd, `NOSPACE` or `CORRUPT`.
+    pub alarm: Option<&'static str>,
+    /// The members of etcd that are configured.
+    pub members: Vec<MemberCondition>,
+}
+
+/// One member of etcd.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberCondition {
+    pub endpoint: String,
+    /// It leads the others.
+    pub leads: bool,
+    /// Of etcd; empty when it does not answer.
+    pub version: String,
+    /// Why it does not serve.
+    pub problem: Option<String>,
 }
 
 /// An engine. Cheap to share behind `Arc<dyn Store>`.
@@ -196,6 +212,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every entry whose key starts with `prefix`, at one revision, linearizable.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>>;
+
+    /// The same in pieces, so that memory does not grow with the store: all are of one revision. An
+    /// error is the last piece.
+    fn pages(&self, prefix: &str) -> BoxStream<'static, Result<Snapshot, StoreError>>;
 
     /// At most `limit` entries with `from` ≤ key < `to`, linearizable; the last ones first when
     /// `backwards`. For what the watch cache does not keep.
@@ -226,4 +246,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How the engine is. Answers also when it does not work.
     fn condition(&self) -> BoxFuture<'_, Condition>;
+
+    /// Whether a watch is being begun again after an interruption, which its reader does not see.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 }

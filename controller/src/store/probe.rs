@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::{Op, Store, Txn};
 
 /// Outside the prefix of the watch cache: nothing shows it and no event is made of it.
-const KEY: &str = "/foghorn/probe/v1";
+pub(crate) const KEY: &str = "/foghorn/probe/v1";
 /// An engine that does not answer by then is not there.
 const WITHIN: Duration = Duration::from_secs(2);
 /// Whoever asks more often gets the last result, so that strangers cost nothing.

@@ -161,6 +161,22 @@ impl Trust {
         })
     }
 
+    /// A certificate, with its key as PEM, with which this controller calls another one.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn issue_caller(&self) -> Result<(Issued, String), IssueError> {
+        let key = KeyPair::generate().map_err(|source| IssueError::Sign { source })?;
+        let certificate = self.sign(
+            CertificateName::Controller,
+            Vec::new(),
+            Use::Call,
+            &key,
+            self.lifetimes.server,
+        )?;
+        Ok((certificate, key.serialize_pem()))
+    }
+
     fn sign(
         &self,
         name: CertificateName,

@@ -51,7 +51,9 @@ impl Removals {
     async fn make_room(&mut self, report: &mut Report) {
         for (node, live) in self.ctx.live.nodes() {
             let lately = self.made_room.get(&node);
-            if !live.online
+            // Not by every controller at once.
+            let is_here = self.ctx.links.here().iter().any(|here| here.node == node);
+            if !is_here
                 || !live.is_nearly_full()
                 || lately.is_some_and(|at| at.elapsed() < ROOM_PERIOD)
             {

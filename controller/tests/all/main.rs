@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod backups;
+mod cluster;
 mod engine;
 mod fog_rules;
 mod fog_support;
 mod guards;
 mod native;
+mod places;
 mod program;
+mod sites;
 mod start;
+mod state_files;
 mod store_conformance;
+mod wire;

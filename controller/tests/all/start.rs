@@ -4,6 +4,7 @@ use foghorn_controller::app::authority::{self, AuthorityError};
 use foghorn_controller::state::State;
 use foghorn_controller::trust::Trust;
 use foghorn_controller::{Config, Controller};
+use foghorn_types::StorageNodeId;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{BOTH, Engine};
@@ -174,4 +175,18 @@ async fn a_store_that_is_gone_is_not_made_anew() {
         assert!(refused.to_string().contains("backup"), "{what}: {refused}");
         let _missing_the_second_time = std::fs::remove_file(&store);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_enrolment_a_backup_does_not_know_may_join_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::local(folder.path());
+    let controller = Controller::start(config).await.unwrap();
+    // The first backup is made while the node of `foghorn serve` is not enrolled yet.
+    let node = |number| StorageNodeId::new(number).unwrap();
+    let token = controller.rejoin_token_for(node(1)).await.unwrap();
+    assert!(token.is_some(), "it could never be used again");
+    let token = controller.rejoin_token_for(node(2)).await.unwrap();
+    assert!(token.is_none(), "a deleted node came back");
+    controller.shutdown().await;
 }

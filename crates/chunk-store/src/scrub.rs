@@ -141,6 +141,25 @@ impl Store {
         Ok(report)
     }
 
+    /// Reads these chunks, which are here, and compares each with its id. What is not whole is known
+    /// as damaged from then on, and what is known as damaged and whole no longer is.
+    #[must_use]
+    pub fn verify_chunks(&self, ids: Vec<ChunkId>) -> Vec<(ChunkId, bool)> {
+        let mut quiet = |_| ControlFlow::Continue(());
+        let mut round = Round::new(self, 0, &mut quiet);
+        let verdict = |id| match round.check(id, None) {
+            None => {
+                self.ledger.chunk_is_whole(&id);
+                (id, true)
+            }
+            Some(problem) => {
+                self.note_chunk(id, problem);
+                (id, false)
+            }
+        };
+        ids.into_iter().map(verdict).collect()
+    }
+
     /// As [`scrub`](Self::scrub), for one manifest and its chunks; chunks that are not here are
     /// reported, too.
     ///

@@ -13,6 +13,9 @@ pub enum Effect {
     AdmitClient { node: StorageNodeId },
     /// Tell the node to end the session.
     CloseSession { node: StorageNodeId, reason: String },
+    /// Tell the node to forget the session, which goes on elsewhere or later: nothing has ended, and
+    /// the node reports nothing.
+    WithdrawSession { node: StorageNodeId },
     /// Record that the node failed the task.
     RecordNodeFailure { node: StorageNodeId, reason: String },
 }

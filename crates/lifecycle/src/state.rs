@@ -79,6 +79,9 @@ pub enum TaskEvent {
     NodeLost { node: StorageNodeId },
     /// The node does not hold what the task needs by now; nothing has been transferred.
     NodeLacks { node: StorageNodeId },
+    /// The node shall not keep a place for a machine that has not come: one that is there needs it,
+    /// or the node takes no more tasks.
+    Withdrawn { node: StorageNodeId },
     /// Every node that could have served the task has failed at it.
     NoNodeLeft,
     /// Client and node are both there, and nothing has moved for longer than the stall limit.

@@ -111,7 +111,7 @@ impl Task {
     ///  Queued ────────────▶ Assigned ─────────────────▶ CheckedIn ──────────▶ Running
     ///  {client} ◀─────────────┴──────────────┬─────────────┴────────────────────┘ │
     ///    │  ▲   NodeLost (deploy only), Ended by the node's own fault (deploy only)│
-    ///    │  │   NodeLacks (deploy only, before Running)                           │
+    ///    │  │   NodeLacks (deploy only, before Running), Withdrawn (from Assigned) │
     ///    │  └── ClientCheckedIn: {CheckedIn}; Assigned then leads to CheckedIn     │
     ///    │          CheckedIn ◀──── ClientCheckedIn (the client came back) ─────────┤
     ///    ▼                                                                         ▼
@@ -190,6 +190,12 @@ impl Task {
                     vec![Effect::CloseSession { node, reason }],
                 ))
             }
+            (S::Assigned { node: own }, E::Withdrawn { node }) if own == node => Ok(self.enter(
+                S::Queued {
+                    client: Client::Awaited,
+                },
+                vec![Effect::WithdrawSession { node }],
+            )),
             (state, E::Ended { node, outcome }) => self.ended(now, state, node, outcome),
 
             (S::Queued { .. }, E::NoNodeLeft) => {

@@ -41,6 +41,7 @@ fn event() -> impl Strategy<Value = E> {
         4 => any_node().prop_map(|node| E::Progressed { node }),
         2 => any_node().prop_map(|node| E::NodeLost { node }),
         2 => any_node().prop_map(|node| E::NodeLacks { node }),
+        2 => any_node().prop_map(|node| E::Withdrawn { node }),
         2 => (any_node(), outcome()).prop_map(|(node, outcome)| E::Ended { node, outcome }),
         1 => Just(E::NoNodeLeft),
         1 => Just(E::Stalled { reason: "nothing moved".into() }),
@@ -89,6 +90,26 @@ proptest! {
             Ok(_) | Err(TransitionError::AlreadyEnded) => prop_assert!(task.state().is_finished()),
             Err(other) => prop_assert!(false, "the deadline was refused: {}", other),
         }
+    }
+}
+
+#[test]
+fn a_place_is_taken_back_only_from_a_machine_that_has_not_come() {
+    for kind in [TaskKind::Deploy, TaskKind::Capture] {
+        let mut task = Task::new(kind, DEADLINE);
+        task.apply(at(1), E::Assigned { node: node(1) }).unwrap();
+        assert!(task.apply(at(1), E::Withdrawn { node: node(2) }).is_err());
+        let effects = task.apply(at(1), E::Withdrawn { node: node(1) }).unwrap();
+        assert_eq!(effects, [Effect::WithdrawSession { node: node(1) }]);
+        assert_eq!(
+            task.state(),
+            &S::Queued {
+                client: Client::Awaited
+            }
+        );
+        task.apply(at(1), E::Assigned { node: node(1) }).unwrap();
+        task.apply(at(1), E::ClientCheckedIn).unwrap();
+        assert!(task.apply(at(1), E::Withdrawn { node: node(1) }).is_err());
     }
 }
 

@@ -25,4 +25,28 @@ pub struct StoreCondition {
     /// What is wrong and what to do about it.
     #[serde(default)]
     pub problem: Option<String>,
+    /// The alarm of etcd: `NOSPACE` or `CORRUPT`.
+    #[serde(default)]
+    pub alarm: Option<String>,
+    /// How old what the server shows may be, in seconds, if that is more than a moment: its store
+    /// does not answer.
+    #[serde(default)]
+    pub stale_seconds: Option<u64>,
+    /// The members of etcd that the server is configured with.
+    #[serde(default)]
+    pub members: Vec<EtcdMember>,
+}
+
+/// A member of etcd.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EtcdMember {
+    /// As it is configured.
+    pub endpoint: String,
+    /// It is the leader.
+    pub leads: bool,
+    /// Version of etcd; empty when it does not answer.
+    pub version: String,
+    /// Why it does not serve.
+    #[serde(default)]
+    pub problem: Option<String>,
 }

@@ -19,6 +19,7 @@ mod mistyped;
 mod names;
 mod notice_kind;
 mod role;
+mod subnet;
 mod timestamp;
 mod units;
 
@@ -39,6 +40,7 @@ pub use names::{
 };
 pub use notice_kind::{NoticeKind, ParseNoticeKindError};
 pub use role::{ParseRoleError, Role};
+pub use subnet::{ParseSubnetError, Subnet};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use units::{
     BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, LimitTooLow, ParseBitRateError,

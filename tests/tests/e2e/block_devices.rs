@@ -15,22 +15,30 @@ const MAC_A: &str = "52:54:00:00:0d:0a";
 const MAC_B: &str = "52:54:00:00:0d:0b";
 
 /// A loop device over a file, detached when dropped.
-struct Loop(PathBuf);
+pub(crate) struct Loop(PathBuf);
 
 impl Loop {
-    fn over(file: &Path, sector: u64) -> Result<Self> {
+    pub(crate) fn over(file: &Path, sector: u64) -> Result<Self> {
+        Self::with(file, &["--sector-size", &sector.to_string()])
+    }
+
+    /// As a disk is, whose partition table the kernel reads.
+    pub(crate) fn with_partitions(file: &Path) -> Result<Self> {
+        Self::with(file, &["--partscan"])
+    }
+
+    fn with(file: &Path, options: &[&str]) -> Result<Self> {
         let file = file.to_str().context("temporary paths are text")?;
         let shown = run(
             "losetup",
-            [
-                "--find",
-                "--show",
-                "--sector-size",
-                &sector.to_string(),
-                file,
-            ],
+            [&["--find", "--show"], options, &[file]].concat(),
         )?;
         Ok(Self(PathBuf::from(shown.trim())))
+    }
+
+    /// Such as `loop3`.
+    pub(crate) fn name(&self) -> Option<String> {
+        Some(self.0.file_name()?.to_string_lossy().into_owned())
     }
 }
 

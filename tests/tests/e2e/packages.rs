@@ -24,7 +24,7 @@ const NAMES: [&str; 4] = [
 const SERVICES: [&str; 3] = ["foghorn-serve", "foghorn-agent", "foghorn-controller"];
 
 /// Packages of the programs that the tests were compiled with.
-fn make(folder: &Path, version: &str) {
+pub(crate) fn make(folder: &Path, name: &str, version: &str) {
     let programs = foghorn("foghorn-packaging").unwrap();
     let client = static_client().unwrap();
     let made = Command::new(&programs)
@@ -34,7 +34,7 @@ fn make(folder: &Path, version: &str) {
         .arg("--client")
         .arg(client)
         .arg("--out")
-        .arg(folder.join(version))
+        .arg(folder.join(name))
         .args(["--package-version", version, "--quick"])
         .output()
         .unwrap();
@@ -248,8 +248,8 @@ fn packages_are_installed_upgraded_removed_and_purged() {
     }
     let folder = tempfile::tempdir().unwrap();
     let shared = folder.path().join("packages");
-    make(&shared, "0.0.1");
-    make(&shared, "0.0.2");
+    make(&shared, "0.0.1", "0.0.1");
+    make(&shared, "0.0.2", "0.0.2");
     let debian = Debian::boot("packages", folder.path(), &shared).unwrap();
     let said = install(&debian, "0.0.1");
     assert!(

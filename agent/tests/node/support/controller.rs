@@ -258,8 +258,10 @@ impl AgentLink for Shared {
         };
         let (sender, receiver) = mpsc::channel(64);
         let reconcile = Reconcile {
+            controllers: None,
             sessions: self.wanted.lock().unwrap().clone(),
             keep: vec![],
+            replicas: None,
         };
         let reconcile = ControllerMessage {
             message: Some(ToAgent::Reconcile(reconcile)),

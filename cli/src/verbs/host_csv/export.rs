@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::layout::{Column, Dialect, FOG, OWN};
 use crate::exit::{Exit, Failure};
+use crate::human;
 use crate::output::print;
 use crate::verbs::Session;
 
@@ -45,8 +46,8 @@ pub(in crate::verbs) fn export(args: &ExportArgs, session: &Session) -> Result<E
         Some(path) if path.as_os_str() == "-" => print(&text)?,
         Some(path) => {
             store(path, &text)?;
-            let (count, path) = (hosts.len(), path.display());
-            session.output.say(&format!("{count} host(s) in {path}"));
+            let (hosts, path) = (human::count(hosts.len(), "host"), path.display());
+            session.output.say(&format!("{hosts} in {path}"));
         }
     }
     Ok(Exit::Ok)
@@ -117,7 +118,12 @@ fn store(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error| {
         Failure::new(Exit::Failed, format!("could not write {}", path.display())).caused_by(error)
     };
-    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    let file = std::fs::File::create_new(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => failed(error)
+            .advise("remove it, give another name, or write over it: foghorn host export > FILE"),
+        _ => failed(error),
+    })?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)
 }

@@ -24,6 +24,7 @@ use crate::api::{Api, ApiError};
 use crate::confirm::Rehearsal;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::human;
 use crate::output::{Output, is_decorated};
 
 #[derive(clap::Args, Debug)]
@@ -110,7 +111,9 @@ fn refuse(output: Output, bad: Vec<BadLine>, dry_run: bool) -> Result<Exit, Fail
         ..output
     })?;
     Err(Failure::usage(format!(
-        "{wrong} line(s) of the file are wrong; nothing was stored"
+        "{} of the file {}; nothing was stored",
+        human::count(wrong, "line"),
+        if wrong == 1 { "is wrong" } else { "are wrong" }
     ))
     .advise("correct them, or store the other lines with --skip-bad"))
 }

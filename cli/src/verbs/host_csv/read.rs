@@ -89,6 +89,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<HostFile, Failure> {
                 found
             }
         };
+        // The reader takes the end of the file for the end of the field.
+        let end = usize::try_from(reader.position().byte()).unwrap_or(usize::MAX);
+        if end >= bytes.len() && is_open(bytes, start, delimiter(bytes)) {
+            let why = "a field begins with a quote that is never closed: it would hold the rest of the file";
+            bad.push(BadLine::new(line, "(line)", why));
+            continue;
+        }
         match host(line, &record, known) {
             Ok(Some(host)) => hosts.push(host),
             Ok(None) => {}
@@ -101,6 +108,23 @@ pub(super) fn read(bytes: &[u8]) -> Result<HostFile, Failure> {
     refuse_repeated(&mut hosts, &mut bad);
     bad.sort_by_key(|bad| bad.line);
     Ok(HostFile { layout, hosts, bad })
+}
+
+/// Whether a quoted field of the record that begins at `start` reaches the end of the file without
+/// the quote that closes it.
+fn is_open(bytes: &[u8], start: u64, delimiter: u8) -> bool {
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    let (mut is_quoted, mut at_begin) = (false, true);
+    for byte in bytes.get(start..).unwrap_or_default() {
+        match byte {
+            // Two quotes within a quoted field close it and open it again.
+            b'"' if is_quoted || at_begin => (is_quoted, at_begin) = (!is_quoted, is_quoted),
+            b'\r' | b'\n' if !is_quoted => at_begin = true,
+            byte if !is_quoted && *byte == delimiter => at_begin = true,
+            _ => at_begin = false,
+        }
+    }
+    is_quoted
 }
 
 /// Numbers of lines. The reader counts the line ends of Windows late and leaves empty lines to the
@@ -387,6 +411,27 @@ mod tests {
             assert!(read(text).is_err(), "{text:?}");
         }
         let open = of(b"name,macs\n\"pc1,00:11:22:33:44:01\npc2,00:11:22:33:44:02\n");
-        assert_eq!((open.hosts.len(), told(&open)), (0, vec![(2, "name")]));
+        assert_eq!((open.hosts.len(), told(&open)), (0, vec![(2, "(line)")]));
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_takes_no_further_lines_with_it() {
+        let start = "name,macs,description\npc1,00:11:22:33:44:01,\"a \"\"b\"\"\"\n\
+            pc2,00:11:22:33:44:02,";
+        for rest in ["\"open\npc3,00:11:22:33:44:03,x\n", "\"open \"\"\n", "\""] {
+            let file = of(format!("{start}{rest}").as_bytes());
+            assert_eq!(told(&file), [(3, "(line)")], "{rest:?}");
+            assert_eq!(file.hosts.len(), 1, "{rest:?}");
+        }
+        for rest in [
+            "\"closed\"",
+            "6\" disk",
+            "\"\"",
+            "\"a \"\"b\"\"\"\n",
+            "\"a\nb\"\n\n",
+        ] {
+            let file = of(format!("{start}{rest}").as_bytes());
+            assert_eq!((told(&file), file.hosts.len()), (vec![], 2), "{rest:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::apply::Done;
 use super::plan::{Job, Work};
 use super::read::BadLine;
 use crate::exit::{Exit, Failure};
+use crate::human;
 use crate::output::{Output, Table};
 
 /// Wrong lines that are printed one by one.
@@ -98,9 +99,12 @@ impl Report {
         output.say(&self.summary());
         if self.without_image > 0 {
             output.say(&format!(
-                "{} host(s) got no image: numbers of images of another server mean nothing here; use \
+                "{} got no image: numbers of images of another server mean nothing here; use \
                  --image NAME, --image-map NUMBER=NAME, or --keep-image-ids",
-                self.without_image
+                human::count(
+                    usize::try_from(self.without_image).unwrap_or(usize::MAX),
+                    "host"
+                )
             ));
         }
         self.exit()
@@ -143,7 +147,8 @@ impl Report {
                 Exit::Failed
             };
             let what = format!(
-                "the server was lost: {worked} host(s) are stored, {} are not",
+                "the server was lost: {} stored, {} not",
+                human::count(worked, "host"),
                 self.not_done.len()
             );
             return Err(Failure::new(exit, what).caused_by(reason.clone()).advise(

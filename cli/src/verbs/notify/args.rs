@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::confirm::Consent;
+use crate::confirm::{Consent, Rehearsal};
 use clap::{Args, Subcommand, ValueEnum};
 use foghorn_rest_types::notifications::MailSecurity;
 
@@ -68,6 +68,8 @@ pub enum AddCommand {
         secret_file: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// A channel of Slack, Mattermost, Teams or the like
     #[command(
@@ -81,6 +83,8 @@ pub enum AddCommand {
         template: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
     /// People, by e-mail
     #[command(
@@ -93,6 +97,8 @@ pub enum AddCommand {
         mail: MailOptions,
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        rehearsal: Rehearsal,
     },
 }
 
@@ -128,8 +134,8 @@ pub struct MailOptions {
     /// Address of the sender
     #[arg(long, value_name = "ADDRESS")]
     pub from: Option<String>,
-    /// Name or address of the mail server
-    #[arg(long, value_name = "HOST")]
+    /// Name or address of the mail server, also with its port: mail.example.org:25
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub smtp: Option<String>,
     /// Its port; default: 587 with starttls, 465 with tls, 25 with plain
     #[arg(long, value_parser = crate::number::within(1..=65_535))]
@@ -168,6 +174,8 @@ pub struct EditArgs {
     pub mail: MailOptions,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub rehearsal: Rehearsal,
 }
 
 /// How a mail server is spoken to.

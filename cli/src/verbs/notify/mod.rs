@@ -17,8 +17,8 @@ use serde_json::Value;
 pub use self::args::NotifyCommand;
 use self::args::{AddCommand, Common, MailOptions};
 use super::Session;
-use crate::api::Api;
-use crate::confirm::{Consent, confirm};
+use crate::api::{Api, ApiError};
+use crate::confirm::{Consent, NOTHING_CHANGED, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find as find_object;
 use crate::output::Output;
@@ -93,11 +93,12 @@ fn find(api: &Api, text: &str) -> Result<NotificationView, Failure> {
 }
 
 fn add(api: &Api, output: Output, command: AddCommand) -> Result<(), Failure> {
-    let (by, name, terms) = match command {
+    let (by, name, terms, rehearsal) = match command {
         AddCommand::Webhook {
             url,
             secret_file,
             common,
+            rehearsal,
         } => {
             let mut terms = terms(api, &common)?;
             terms.secret = secret_file.map(|file| first_line(&file)).transpose()?;
@@ -106,12 +107,14 @@ fn add(api: &Api, output: Output, command: AddCommand) -> Result<(), Failure> {
                 NotifyBy::Webhook,
                 common.name.unwrap_or_else(|| host_of(&url)),
                 terms,
+                rehearsal,
             )
         }
         AddCommand::Chat {
             url,
             template,
             common,
+            rehearsal,
         } => {
             let mut terms = terms(api, &common)?;
             terms.template = template.map(|file| read(&file)).transpose()?;
@@ -120,18 +123,29 @@ fn add(api: &Api, output: Output, command: AddCommand) -> Result<(), Failure> {
                 NotifyBy::Chat,
                 common.name.unwrap_or_else(|| host_of(&url)),
                 terms,
+                rehearsal,
             )
         }
-        AddCommand::Mail { to, mail, common } => {
+        AddCommand::Mail {
+            to,
+            mail,
+            common,
+            rehearsal,
+        } => {
             let mut terms = terms(api, &common)?;
             with_mail(&mut terms, mail)?;
             let name = common.name.unwrap_or_else(|| to[0].clone());
             terms.to = Some(to);
-            (NotifyBy::Mail, name, terms)
+            (NotifyBy::Mail, name, terms, rehearsal)
         }
     };
+    rehearsal.tell(&format!("tell {name}"));
+    let api = api.rehearsing(rehearsal.dry_run)?;
     let request = NewNotification::new(name, by).with(terms);
-    let made: NotificationCreated = api.native("POST", ALL, Some(&request))?;
+    show_made(output, &api.native("POST", ALL, Some(&request))?)
+}
+
+fn show_made(output: Output, made: &NotificationCreated) -> Result<(), Failure> {
     let name = &made.notification.name;
     output.say(&format!(
         "{name} is told from now on, of: {}",
@@ -145,7 +159,7 @@ fn add(api: &Api, output: Output, command: AddCommand) -> Result<(), Failure> {
         ));
     }
     let id = made.notification.id.to_string();
-    output.show_value(made.secret.as_ref().unwrap_or(&id), &made)
+    output.show_value(made.secret.as_ref().unwrap_or(&id), made)
 }
 
 fn edit(api: &Api, output: Output, args: args::EditArgs) -> Result<(), Failure> {
@@ -163,6 +177,9 @@ fn edit(api: &Api, output: Output, args: args::EditArgs) -> Result<(), Failure> 
             .advise("`foghorn notify edit --help` lists what can be changed"));
     }
     let path = format!("{ALL}/{}", before.id);
+    args.rehearsal
+        .tell(&format!("change what {} is told, or how", before.name));
+    let api = api.rehearsing(args.rehearsal.dry_run)?;
     let after: NotificationView = api.native("PATCH", &path, Some(&request))?;
     output.say(&format!("changed {}", after.name));
     show::one(output, &after)
@@ -204,8 +221,9 @@ fn terms(api: &Api, common: &Common) -> Result<NotificationEdit, Failure> {
 
 fn with_mail(terms: &mut NotificationEdit, mail: MailOptions) -> Result<(), Failure> {
     terms.from = mail.from;
-    terms.server = mail.smtp;
-    terms.port = mail.port.and_then(|port| u16::try_from(port).ok());
+    let (server, port) = mail.smtp.map_or((None, None), with_port);
+    terms.server = server;
+    terms.port = mail.port.and_then(|port| u16::try_from(port).ok()).or(port);
     terms.security = mail.security.map(Into::into);
     terms.user = mail.user;
     terms.password = mail
@@ -213,6 +231,18 @@ fn with_mail(terms: &mut NotificationEdit, mail: MailOptions) -> Result<(), Fail
         .map(|file| first_line(&file))
         .transpose()?;
     Ok(())
+}
+
+/// `mail.example.org:25` as people write it; an IPv6 address without brackets has no port.
+fn with_port(given: String) -> (Option<String>, Option<u16>) {
+    if let Some((host, port)) = given.rsplit_once(':')
+        && let Ok(port) = port.parse()
+        && (!host.contains(':') || host.ends_with(']'))
+    {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        return (Some(host.to_owned()), Some(port));
+    }
+    (Some(given), None)
 }
 
 fn read(file: &std::path::Path) -> Result<String, Failure> {
@@ -251,8 +281,14 @@ fn delete(api: &Api, output: Output, names: &[String], consent: Consent) -> Resu
     confirm(consent, &losses, "Delete?")?;
     let api = api.rehearsing(consent.is_dry_run())?;
     for one in found {
-        api.text("DELETE", &format!("{ALL}/{}", one.id), None::<&Value>)?;
-        output.say(&format!("deleted {}", one.name));
+        match api.text("DELETE", &format!("{ALL}/{}", one.id), None::<&Value>) {
+            Err(ApiError::Rehearsed { .. }) => output.say(&format!("would delete {}", one.name)),
+            Ok(_) => output.say(&format!("deleted {}", one.name)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if consent.is_dry_run() {
+        output.say(NOTHING_CHANGED);
     }
     Ok(())
 }
@@ -307,6 +343,20 @@ fn tested(target: &NotificationView, message: &DeliveryView) -> Option<Result<Ex
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mail_server_may_be_given_with_its_port() {
+        for (given, host, port) in [
+            ("mail.example.org:25", "mail.example.org", Some(25)),
+            ("[fd00::1]:465", "fd00::1", Some(465)),
+            ("mail.example.org", "mail.example.org", None),
+            ("fd00::1", "fd00::1", None),
+            ("mail:smtp", "mail:smtp", None),
+        ] {
+            let found = with_port(given.to_owned());
+            assert_eq!(found, (Some(host.to_owned()), port), "{given}");
+        }
+    }
 
     #[test]
     fn a_target_is_named_after_its_host() {

@@ -29,8 +29,8 @@ pub(super) fn list(output: Output, all: &[NotificationView]) -> Result<(), Failu
             one.address.clone(),
             state(one),
             one.last_delivered
-                .clone()
-                .unwrap_or_else(|| "never".to_owned()),
+                .as_deref()
+                .map_or_else(|| "never".to_owned(), |at| output.time(at)),
         ]);
     }
     output.show(&table, &all)
@@ -73,7 +73,7 @@ pub(super) fn deliveries(output: Output, all: &[DeliveryView]) -> Result<(), Fai
         table.row([
             one.id.clone(),
             state.to_owned(),
-            one.at.clone(),
+            output.time(&one.at),
             one.failed_attempts.to_string(),
             one.title.clone(),
             one.error.clone().unwrap_or_default(),

@@ -53,8 +53,8 @@ pub(super) struct Door {
     pub(super) ctx: Arc<Ctx>,
     pub(super) rules: Arc<Rules>,
     pub(super) budget: Arc<Budget>,
-    /// The route whose bodies go to the disk as they come.
-    pub(super) files: &'static str,
+    /// The routes whose bodies go to the disk as they come.
+    pub(super) files: &'static [&'static str],
 }
 
 /// Passes a request on, with its [`Principal`] as an extension, or refuses it.
@@ -65,7 +65,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         budget,
         files,
     } = door;
-    let is_file = path_of(&request) == files;
+    let is_file = files.contains(&path_of(&request));
     let dialect = Dialect::of(request.uri().path());
     let from = address_of(&ctx, &request);
     let Need::Role(needed) = need(&rules, dialect, &request) else {

@@ -77,11 +77,9 @@ impl From<BackupError> for Refused {
     fn from(error: BackupError) -> Self {
         let status = match &error {
             BackupError::Copy(CopyError::NotHere) => StatusCode::CONFLICT,
-            BackupError::Copy(CopyError::Store(_)) => StatusCode::SERVICE_UNAVAILABLE,
             BackupError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            BackupError::Copy(CopyError::Failed { .. }) | BackupError::Write { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            BackupError::Copy(CopyError::Store(_) | CopyError::Failed { .. })
+            | BackupError::Write { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
         warn!(error = %chain(&error), "a backup could not be made");
         Self::new(status, chain(&error).to_string())

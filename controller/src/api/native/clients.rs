@@ -1,10 +1,12 @@
 //! Machines to be imaged: boot token, check-in, order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::{
@@ -122,9 +124,12 @@ async fn boot_token(
 
 async fn check_in(
     State(ctx): State<Arc<Ctx>>,
+    parts: Parts,
     Body(request): Body<CheckInRequest>,
 ) -> Result<Json<CheckInResponse>, Refused> {
-    Ok(Json(check_in::check_in(&ctx, &request).await?))
+    let connection = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let from = connection.map(|peer| ctx.doors.address_of(Some(peer.0.ip()), &parts.headers));
+    Ok(Json(check_in::check_in(&ctx, &request, from).await?))
 }
 
 async fn look(

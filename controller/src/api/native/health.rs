@@ -12,9 +12,11 @@ use axum::response::IntoResponse;
 use foghorn_rest_types::native::TaskPhase;
 use foghorn_types::{ByteCount, StorageNodeId, Timestamp};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::gauges::{self, Gauge};
+use super::input::Query;
+use super::replication;
 use super::task_view::phase;
 use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
@@ -38,8 +40,15 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             get("/readyz", ready)
                 .open()
                 .named("health", "ready", "Test whether requests can be served")
+                .about(
+                    "While the state store does not answer or takes no changes, the status is \
+                     `degraded`: reads are served from memory, and changes are refused with 503. \
+                     That is 503 here too, so that a balancer prefers another controller; with \
+                     `for=reads` it is 200.",
+                )
+                .query::<ReadyFor>()
                 .gives::<Ready>(200, "Requests can be served.")
-                .gives::<Ready>(503, "Requests cannot be served now."),
+                .gives::<Ready>(503, "Requests cannot be served now, or no changes."),
         )
         .add(
             get("/metrics", metrics)
@@ -62,16 +71,42 @@ struct Alive {
     status: &'static str,
 }
 
+/// What is to be served.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
+struct ReadyFor {
+    /// `reads`: 200 also while nothing can be changed. Default: `all`.
+    #[serde(default, rename = "for")]
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Wanted {
+    #[default]
+    All,
+    Reads,
+}
+
 /// Whether requests can be served.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Ready {
+    /// `ok`, or `degraded`: what was last known can be read, and nothing can be changed.
+    status: &'static str,
     /// The state store answers.
     store: bool,
     /// A change would be stored: a small write was made within the last seconds.
     writable: bool,
     /// The cache is up to date with the store.
     cache: bool,
+    /// How old what is read may be, in seconds, if that is more than a moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_seconds: Option<u64>,
+    /// The alarm of etcd, such as NOSPACE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm: Option<&'static str>,
 }
 
 async fn alive() -> Json<Alive> {
@@ -79,20 +114,31 @@ async fn alive() -> Json<Alive> {
 }
 
 /// Requests can be served: the store answers and takes changes, and the cache follows it.
-async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Ready>) {
-    let answered =
-        tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT)).await;
-    let writable = ctx.state.probe().check().await.is_ok();
-    let (store, cache) = (matches!(answered, Ok(Ok(_))), ctx.state.is_ready());
-    let status = if store && writable && cache {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+async fn ready(
+    State(ctx): State<Arc<Ctx>>,
+    Query(wanted): Query<ReadyFor>,
+) -> (StatusCode, Json<Ready>) {
+    let asked = tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT));
+    let (answered, written) = tokio::join!(asked, ctx.state.probe().check());
+    let (store, writable) = (matches!(answered, Ok(Ok(_))), written.is_ok());
+    let (cache, stale) = (ctx.state.is_ready(), ctx.state.stale_for());
+    let is_ok = store && writable && cache && stale.is_none();
+    let alarm = match writable {
+        true => None,
+        false => ctx.state.store().condition().await.alarm,
     };
     let ready = Ready {
+        status: if is_ok { "ok" } else { "degraded" },
         store,
         writable,
         cache,
+        stale_seconds: stale.map(|stale| stale.as_secs()),
+        alarm,
+    };
+    let status = if is_ok || wanted.wanted == Wanted::Reads {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(ready))
 }
@@ -102,7 +148,15 @@ async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
     let store = tokio::time::timeout(STORE_WITHIN, ctx.state.store().condition());
     let mut gauges = of_tasks(&ctx);
     gauges.extend(of_store(store.await.ok()));
+    let stale = ctx
+        .state
+        .stale_for()
+        .map_or(0.0, |stale| stale.as_secs_f64());
+    let help = "How old what this controller shows may be, because the state store does not answer; \
+                otherwise 0.";
+    gauges.push(Gauge::new("foghorn_cache_stale_seconds", help).with([], stale));
     gauges.extend(of_nodes(&ctx));
+    gauges.push(of_replicas(&ctx));
     let text = format!("{}{}", recorder::handle().render(), gauges::text(&gauges));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
@@ -136,11 +190,45 @@ fn of_tasks(ctx: &Ctx) -> Vec<Gauge> {
     ]
 }
 
+fn of_replicas(ctx: &Ctx) -> Gauge {
+    let gauge = Gauge::new(
+        "foghorn_replicas",
+        "Images on storage nodes that hold them or are to hold them, by state.",
+    );
+    let counts = replication::counts(ctx).into_iter();
+    counts.fold(gauge, |gauge, (state, number)| {
+        gauge.with([("state", state)], number as f64)
+    })
+}
+
 /// A store that does not say anything in time has no gauges.
 fn of_store(condition: Option<Condition>) -> Vec<Gauge> {
     let Some(condition) = condition else {
         return Vec::new();
     };
+    let mut problem = Gauge::new(
+        "foghorn_store_problem",
+        "1 when the state store says that something is wrong with it; `foghorn doctor` says what.",
+    );
+    problem = problem.with(
+        [("engine", condition.engine)],
+        f64::from(u8::from(condition.problem.is_some())),
+    );
+    let mut alarms = Gauge::new("foghorn_etcd_alarm", "1 while etcd has raised this alarm.");
+    let mut members = Gauge::new(
+        "foghorn_etcd_member_up",
+        "Whether this member of etcd answers and has a leader.",
+    );
+    if condition.engine == "etcd" {
+        for alarm in ["NOSPACE", "CORRUPT"] {
+            let raised = f64::from(u8::from(condition.alarm == Some(alarm)));
+            alarms = alarms.with([("alarm", alarm)], raised);
+        }
+    }
+    for member in &condition.members {
+        let up = f64::from(u8::from(member.problem.is_none()));
+        members = members.with([("endpoint", member.endpoint.as_str())], up);
+    }
     let gauge = |name, help, bytes: Option<ByteCount>| {
         let bytes = bytes.map(|bytes| bytes.bytes() as f64);
         Gauge::new(name, help).with_known([("engine", condition.engine)], bytes)
@@ -161,6 +249,9 @@ fn of_store(condition: Option<Condition>) -> Vec<Gauge> {
             "Size of the file system of the embedded state store.",
             condition.total,
         ),
+        problem,
+        alarms,
+        members,
     ]
 }
 

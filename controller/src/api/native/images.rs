@@ -18,6 +18,7 @@ use super::names::image_name;
 use super::nodes::node_view;
 use super::notes;
 use super::paging::{self, page};
+use super::replication;
 use crate::agents::live::NodeLive;
 use crate::api::routes::{Routes, get};
 use crate::app::tasks::scope_of;
@@ -98,10 +99,12 @@ async fn show(
     Id(image): Id<ImageId>,
 ) -> Result<Json<ImageStatus>, Refused> {
     let nodes = ctx.live.nodes();
-    ctx.state
-        .read(|tables| view(tables, &nodes, tables.images().get(image.get())?))
-        .map(Json)
-        .ok_or_else(|| Refused::not_found("image", image))
+    let shown = ctx
+        .state
+        .read(|tables| view(tables, &nodes, tables.images().get(image.get())?));
+    let mut shown = shown.ok_or_else(|| Refused::not_found("image", image))?;
+    shown.replicas = replication::of_image(&ctx, image);
+    Ok(Json(shown))
 }
 
 type Nodes = HashMap<StorageNodeId, NodeLive>;
@@ -137,6 +140,7 @@ fn view(tables: &Tables, live: &Nodes, row: &Row<Image>) -> Option<ImageStatus> 
         created_by: row.created_by.clone(),
         created: row.created_time.0.map(|at| at.to_string()),
         content: content.map(|content| content_view(tables, live, content)),
+        replicas: Vec::new(),
     })
 }
 

@@ -7,6 +7,7 @@ mod backups;
 mod boot_tokens;
 mod client_files;
 mod clients;
+mod controllers;
 mod damage;
 mod error;
 mod gauges;
@@ -24,9 +25,12 @@ mod notes;
 mod notifications;
 mod orphans;
 mod paging;
+mod replication;
 mod schedules;
+mod sites;
 mod snapin_files;
 mod snapins;
+mod state_files;
 mod store;
 mod task_orders;
 mod task_view;
@@ -46,7 +50,8 @@ use super::events;
 use super::routes::{Route, Routes, get};
 use crate::ctx::Ctx;
 
-pub(super) use self::snapin_files::PATH as UPLOAD_PATH;
+/// Routes whose bodies are files of any size, and take as long as they take.
+pub(super) const UPLOAD_PATHS: [&str; 2] = [snapin_files::PATH, state_files::IMPORT];
 
 /// Bodies here are tokens, requests for certificates, and little else.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
@@ -57,10 +62,13 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(health::routes())
         .and(store::routes())
         .and(backups::routes())
+        .and(state_files::routes())
         .and(nodes::routes())
         .and(node_status::routes())
+        .and(sites::routes())
         .and(orphans::routes())
         .and(background::routes())
+        .and(controllers::routes())
         .and(clients::routes())
         .and(boot_tokens::routes())
         .and(waking::routes())
@@ -74,6 +82,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(groups::routes())
         .and(images::routes())
         .and(image_versions::routes())
+        .and(replication::routes())
         .and(task_orders::routes())
         .and(multicast::routes())
         .add(listen("/foghorn/v1/events", "events"))

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use foghorn_rest_types::native::{Named, NodeList, NodeStatus};
+use foghorn_rest_types::native::{Named, NodeCordon, NodeList, NodeStatus};
 use foghorn_types::{Role, StorageNodeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -137,6 +137,7 @@ fn view(tables: &Tables, row: &Row<StorageNode>, live: Option<&NodeLive>) -> Opt
             .unwrap_or_default(),
     });
     let standing = tables.enrolled_nodes().get(&id).map(|node| node.standing);
+    let hold = tables.node_holds().get(&id);
     let unknown = NodeLive::default();
     let figures = live.unwrap_or(&unknown);
     Some(NodeStatus {
@@ -145,6 +146,13 @@ fn view(tables: &Tables, row: &Row<StorageNode>, live: Option<&NodeLive>) -> Opt
         description: row.description.clone(),
         storage_group: group,
         enabled: row.is_enabled.is_yes(),
+        cordoned: hold
+            .and_then(|hold| hold.cordoned.as_ref())
+            .map(|cordon| NodeCordon {
+                since: cordon.at.to_string(),
+                reason: cordon.reason.clone(),
+            }),
+        cloned: hold.and_then(|hold| hold.cloned).map(|at| at.to_string()),
         master: row.is_master.is_yes(),
         max_clients: u32::try_from(row.max_clients).unwrap_or_default(),
         online: figures.online,

@@ -12,8 +12,8 @@ use foghorn_proto::http::{CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{Job, Scrub, Sweep, VerifyImage, job};
 use foghorn_rest_types::native::{
-    DamagedChunk, DamagedRecord, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named,
-    SweepRequest,
+    CordonRequest, DamagedChunk, DamagedRecord, JobCreated, JobStatus, JoinTokenRequest,
+    JoinTokenResponse, Named, SweepRequest,
 };
 use foghorn_types::{ImageId, Role, StorageNodeId, Timestamp};
 
@@ -22,7 +22,7 @@ use super::input::{Body, Id};
 use super::names::snapins_of;
 use crate::agents::jobs::{JobState, JobWork};
 use crate::api::routes::{Routes, get, post};
-use crate::app::enrolment;
+use crate::app::{enrolment, holds};
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Image, StorageNode};
@@ -30,7 +30,7 @@ use crate::state::classes::{Image, StorageNode};
 const WEEK: u32 = 7 * 24 * 60 * 60;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
-    joining().and(work())
+    joining().and(holding()).and(work())
 }
 
 fn joining() -> Routes<Arc<Ctx>> {
@@ -73,6 +73,46 @@ fn joining() -> Routes<Arc<Ctx>> {
                 .rehearses()
                 .path::<StorageNodeId>("id", "Id of the node.")
                 .gives_nothing(204, "It is revoked.")
+                .refuses(&[404]),
+        )
+}
+
+fn holding() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            post("/foghorn/v1/nodes/{id}/cordon", cordon)
+                .needs(Role::Operator)
+                .named("nodes", "cordon_node", "Give a storage node no new tasks")
+                .about(
+                    "What waits there for its machine goes to another node that can serve it; what \
+                     runs ends there.",
+                )
+                .rehearses()
+                .path::<StorageNodeId>("id", "Id of the node.")
+                .takes::<CordonRequest>()
+                .gives_nothing(204, "It is cordoned.")
+                .refuses(&[400, 404]),
+        )
+        .add(
+            post("/foghorn/v1/nodes/{id}/uncordon", uncordon)
+                .needs(Role::Operator)
+                .named("nodes", "uncordon_node", "Give a storage node tasks again")
+                .rehearses()
+                .path::<StorageNodeId>("id", "Id of the node.")
+                .gives_nothing(204, "It is not cordoned any more.")
+                .refuses(&[404]),
+        )
+        .add(
+            post("/foghorn/v1/nodes/{id}/readmit", readmit)
+                .needs(Role::Administrator)
+                .named(
+                    "nodes",
+                    "readmit_node",
+                    "Admit a storage node whose certificate two machines have used",
+                )
+                .rehearses()
+                .path::<StorageNodeId>("id", "Id of the node.")
+                .gives_nothing(204, "Its links are taken again.")
                 .refuses(&[404]),
         )
 }
@@ -192,6 +232,38 @@ async fn revoke(
     Id(node): Id<StorageNodeId>,
 ) -> Result<StatusCode, Refused> {
     enrolment::revoke(&ctx, node).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Longest reason for a cordon, in characters.
+const LONGEST_REASON: usize = 200;
+
+async fn cordon(
+    State(ctx): State<Arc<Ctx>>,
+    Id(node): Id<StorageNodeId>,
+    Body(request): Body<CordonRequest>,
+) -> Result<StatusCode, Refused> {
+    if request.reason.chars().count() > LONGEST_REASON {
+        let why = format!("is longer than {LONGEST_REASON} characters");
+        return Err(Refused::field(StatusCode::BAD_REQUEST, "reason", why));
+    }
+    holds::cordon(&ctx, node, &request.reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn uncordon(
+    State(ctx): State<Arc<Ctx>>,
+    Id(node): Id<StorageNodeId>,
+) -> Result<StatusCode, Refused> {
+    holds::uncordon(&ctx, node).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn readmit(
+    State(ctx): State<Arc<Ctx>>,
+    Id(node): Id<StorageNodeId>,
+) -> Result<StatusCode, Refused> {
+    holds::readmit(&ctx, node).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use foghorn_rest_types::condition::Condition;
-use foghorn_rest_types::store::StoreCondition;
+use foghorn_rest_types::store::{EtcdMember, StoreCondition};
 use foghorn_types::{Role, Timestamp};
 
 use crate::api::routes::{Routes, get};
 use crate::app::condition;
 use crate::ctx::Ctx;
+use crate::store::MemberCondition;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     let condition = get("/foghorn/v1/condition", troubles)
@@ -46,8 +47,20 @@ async fn show(State(ctx): State<Arc<Ctx>>) -> Json<StoreCondition> {
         total_bytes: condition.total,
         used_bytes: condition.used,
         writable: written.is_ok(),
+        alarm: condition.alarm.map(str::to_owned),
+        stale_seconds: ctx.state.stale_for().map(|stale| stale.as_secs()),
+        members: condition.members.into_iter().map(member).collect(),
         problem: condition
             .problem
             .or_else(|| written.err().map(|why| why.to_string())),
     })
+}
+
+fn member(member: MemberCondition) -> EtcdMember {
+    EtcdMember {
+        endpoint: member.endpoint,
+        leads: member.leads,
+        version: member.version,
+        problem: member.problem,
+    }
 }

@@ -3,7 +3,8 @@
 
 use foghorn_lifecycle::{Client, Outcome, TaskState};
 use foghorn_rest_types::native::{
-    ImageDisk, Named, TaskBrief, TaskPhase, TaskProgress, TaskStatus, TaskWork,
+    ImageDisk, Named, TaskBrief, TaskPhase, TaskProgress, TaskServedFrom, TaskStatus, TaskWait,
+    TaskWaitKind, TaskWork,
 };
 use foghorn_types::{HostId, ImageId, StorageNodeId, TaskId, TaskTypeId, Timestamp};
 
@@ -13,9 +14,10 @@ use super::names::image_name;
 use super::nodes::node_view;
 use super::notes;
 use crate::agents::live::{Live, TransferProgress};
-use crate::app::versions;
+use crate::agents::waits::WaitKind;
+use crate::app::{sites, versions};
 use crate::state::classes::task::state;
-use crate::state::classes::{Task, TaskType};
+use crate::state::classes::{StorageGroup, Task, TaskType};
 use crate::state::run::{Run, RunKind};
 use crate::state::{Row, Tables};
 
@@ -108,6 +110,8 @@ fn of_run(tables: &Tables, live: &Live, run: &Run, row: Option<&Row<Task>>) -> T
         part: Some(run.scope.part),
         disks: disks_of_task(tables, run),
         node: run.node().map(|node| node_view(tables, node).name),
+        served_from: served_from(tables, run),
+        waits_for: waits_for(tables, live, run),
         progress: live
             .progress(run.task)
             .filter(|_| !run.is_finished())
@@ -143,6 +147,8 @@ fn of_row(tables: &Tables, task: TaskId, row: &Row<Task>) -> Option<TaskStatus> 
         part: None,
         disks: Vec::new(),
         node: node.map(|node| node_view(tables, node).name),
+        served_from: None,
+        waits_for: None,
         progress: None,
         multicast: None,
         created_by: row.created_by.clone(),
@@ -153,6 +159,36 @@ fn of_row(tables: &Tables, task: TaskId, row: &Row<Task>) -> Option<TaskStatus> 
         deadline: None,
         notes: Vec::new(),
         more_notes: 0,
+    })
+}
+
+fn served_from(tables: &Tables, run: &Run) -> Option<TaskServedFrom> {
+    let from = sites::served_from(tables, run)?;
+    let row = tables.of::<StorageGroup>().get(from.site.get());
+    Some(TaskServedFrom {
+        site: Named {
+            id: from.site,
+            name: row.map(|row| row.name.clone()).unwrap_or_default(),
+        },
+        own: from.own,
+        why: from.why,
+    })
+}
+
+fn waits_for(tables: &Tables, live: &Live, run: &Run) -> Option<TaskWait> {
+    let wait = live.waits().of(run.task).filter(|_| !run.is_finished())?;
+    let kind = match wait.kind {
+        WaitKind::Place => TaskWaitKind::Place,
+        WaitKind::Node => TaskWaitKind::Node,
+        WaitKind::Client => TaskWaitKind::Client,
+        WaitKind::Content => TaskWaitKind::Content,
+        WaitKind::Time => TaskWaitKind::Time,
+    };
+    Some(TaskWait {
+        kind,
+        node: wait.node.map(|node| node_view(tables, node).name),
+        position: wait.position,
+        sentence: wait.sentence,
     })
 }
 

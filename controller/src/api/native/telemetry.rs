@@ -48,7 +48,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         request.headers_mut().insert(TRACEPARENT, here);
     }
     let started = Instant::now();
-    let within = if route == super::snapin_files::PATH {
+    let within = if super::UPLOAD_PATHS.contains(&route.as_str()) {
         FILE_WITHIN
     } else {
         ANSWER_WITHIN

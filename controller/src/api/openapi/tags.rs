@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::state::schema::ClassSchema;
 
 /// Our own, in the order in which people need them.
-const OWN: [(&str, &str); 13] = [
+const OWN: [(&str, &str); 14] = [
     ("tasks", "Imaging tasks with their progress, in bytes."),
     ("images", "Contents of images."),
     ("hosts", "Further routes of hosts."),
@@ -39,6 +39,7 @@ const OWN: [(&str, &str); 13] = [
         "background",
         "What the controller does by itself, and how its last rounds ended.",
     ),
+    ("controllers", "The controllers that share the store."),
     (
         "enrolment",
         "How agents and clients get their certificates.",

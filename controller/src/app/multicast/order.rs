@@ -8,6 +8,7 @@ use foghorn_proto::link::{MulticastOrder, SessionLimit};
 use foghorn_types::{BitRate, SessionId, StorageGroupId, StorageNodeId, TaskId, Timestamp};
 
 use super::{Rules, tasks_of};
+use crate::app::sites;
 use crate::config::MulticastConfig;
 use crate::state::classes::{MulticastSession, StorageNode, Task};
 use crate::state::multicast::Start;
@@ -144,13 +145,13 @@ fn expected(tables: &Tables, session: SessionId, node: StorageNodeId) -> Vec<&Ar
         .get(node.get())
         .and_then(|row| StorageGroupId::new(row.storagegroup));
     let runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(&task));
+    // The site of its host, which serves it first.
+    let is_of_group = |run: &Run| sites::tiers(tables, run).first() == group.as_ref();
     let counts = |run: &&Arc<Run>| match run.life.state() {
-        TaskState::Finished { outcome, .. } => {
-            *outcome == Outcome::Complete && Some(run.storage_group) == group
-        }
+        TaskState::Finished { outcome, .. } => *outcome == Outcome::Complete && is_of_group(run),
         state => state
             .node()
-            .map_or(Some(run.storage_group) == group, |own| own == node),
+            .map_or_else(|| is_of_group(run), |own| own == node),
     };
     runs.filter(counts).collect()
 }

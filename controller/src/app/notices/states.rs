@@ -286,14 +286,38 @@ pub async fn see_node(
                 Step::Note | Step::Nothing => return Ok(step),
             };
             let text = format!("Storage node {} {what}", named.name);
-            let event = Event {
+            let mut event = Event {
                 node: Some(named),
                 ..Event::new(kind, now, text)
             };
+            event.reason = Some(step)
+                .filter(|step| *step == Step::Lost)
+                .and_then(|_| tasks_of(draft.tables(), node));
             tell(draft, &event, &[]);
             Ok(step)
         })
         .await
+}
+
+/// Tasks that named in words are enough.
+const MOST_TASKS: usize = 20;
+
+/// The tasks that a lost node has, or had a moment ago; `None` without any.
+fn tasks_of(tables: &Tables, node: StorageNodeId) -> Option<String> {
+    let runs = tables.runs().active();
+    let of_node = runs
+        .filter(|run| run.node() == Some(node) || run.life.parts().former.last() == Some(&node));
+    let tasks: Vec<String> = of_node.map(|run| run.task.to_string()).collect();
+    let named = tasks.iter().take(MOST_TASKS).cloned().collect::<Vec<_>>();
+    match tasks.len() {
+        0 => None,
+        1 => Some(format!("it has task {}", named[0])),
+        all if all <= MOST_TASKS => Some(format!("it has tasks {}", named.join(", "))),
+        all => Some(format!(
+            "it has {all} tasks, among them {}",
+            named.join(", ")
+        )),
+    }
 }
 
 #[cfg(test)]

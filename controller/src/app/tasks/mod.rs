@@ -35,11 +35,11 @@ pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
 use super::idempotent::Ticket;
-use super::{one_time, versions};
+use super::{one_time, sites, versions};
 use crate::agents::health::Health;
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
 use crate::state::rules::image;
-use crate::state::run::{Run, RunKind, Scope};
+use crate::state::run::{Home, Run, RunKind, Scope};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
 
@@ -114,7 +114,10 @@ impl Purpose {
 /// The inputs of an imaging task.
 struct Imaging {
     image: ImageId,
+    /// That is likely to serve it.
     group: StorageGroupId,
+    of_image: StorageGroupId,
+    home: Option<Home>,
     kind: RunKind,
     scope: Scope,
 }
@@ -147,6 +150,8 @@ fn imaging(
         return Ok(Imaging {
             image,
             group,
+            of_image: group,
+            home: None,
             kind: RunKind::Capture,
             scope,
         });
@@ -170,11 +175,14 @@ fn imaging(
     };
     part::check_content(content, scope)?;
     part::check_disks(content, host, scope)?;
-    let group = site::of(tables, host, content).unwrap_or(group);
+    let (of_image, home) = (group, sites::assigned(tables, host));
+    let group = site::of(tables, home, of_image, content).unwrap_or(group);
     versions::refuse_damaged(tables, health, content, group)?;
     Ok(Imaging {
         image,
         group,
+        of_image,
+        home,
         kind,
         scope,
     })
@@ -206,12 +214,13 @@ fn insert(
             imaging.kind,
             host_id,
             imaging.image,
-            imaging.group,
+            imaging.of_image,
             traceparent,
             origin.now,
         );
         let run = run
             .within(imaging.scope)
+            .at_home(imaging.home)
             .due_in(origin.deadline)
             .told_apart_by(one_time::number())
             .of_order(origin.order);

@@ -2,10 +2,11 @@
 
 use foghorn_types::StorageGroupId;
 
-use super::{part, site};
+use super::part;
+use crate::app::sites;
 use crate::state::content::ImageContent;
 use crate::state::rules::image;
-use crate::state::run::Run;
+use crate::state::run::{HomeBy, Run};
 use crate::state::{Tables, TaskRefusal};
 
 /// Checks what was checked when it was ordered, with the version that it gets, and chooses its site
@@ -25,8 +26,15 @@ pub(crate) fn recheck(
     part::check_disks(content, host, run.scope)?;
     let group = image::storage_group(tables, run.image.get());
     let group = group.and_then(|group| StorageGroupId::new(group.id));
-    if let Some(group) = site::of(tables, host, content).or(group) {
+    if let Some(group) = group {
         run.storage_group = group;
+    }
+    // The address that it checked in from says more.
+    if run
+        .home
+        .is_none_or(|home| !matches!(home.by, HomeBy::Address(_)))
+    {
+        run.home = sites::assigned(tables, host);
     }
     Ok(())
 }

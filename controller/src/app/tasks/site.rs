@@ -1,30 +1,26 @@
-//! The site that serves a deploy: the storage group at the location of the host, if there is one
-//! and it has the image.
-//!
-//! Locations are the classes `location` and `locationassociation`, which a plugin declares as in
-//! FOG.
+//! The site that serves a deploy: that of its host, if it has the image.
 
 use foghorn_types::StorageGroupId;
 
+use crate::app::sites;
 use crate::state::Tables;
-use crate::state::classes::{Host, StorageNode};
+use crate::state::classes::StorageNode;
 use crate::state::content::ImageContent;
+use crate::state::run::Home;
 
-/// The storage group at the host's place, when a node there holds this version of an image.
-pub(super) fn of(tables: &Tables, host: &Host, content: &ImageContent) -> Option<StorageGroupId> {
-    let places = tables
-        .dynamic()
-        .table("locationassociation")?
-        .by("hostID", &host.id.to_string());
-    let place = tables
-        .dynamic()
-        .get("location", places.first()?.reference("locationID"))?;
-    let group = StorageGroupId::new(place.reference("storagegroupID"))?;
-    let at_hand = |node: &foghorn_types::StorageNodeId| {
-        tables
-            .of::<StorageNode>()
-            .get(node.get())
-            .is_some_and(|row| row.serves() && row.group() == Some(group))
+/// The first of the sites that may serve a host, when a node there holds this version of an image.
+pub(super) fn of(
+    tables: &Tables,
+    home: Option<Home>,
+    of_image: StorageGroupId,
+    content: &ImageContent,
+) -> Option<StorageGroupId> {
+    let at_hand = |group: &StorageGroupId| {
+        content.nodes.iter().any(|node| {
+            let row = tables.of::<StorageNode>().get(node.get());
+            row.is_some_and(|row| row.serves() && row.group() == Some(*group))
+        })
     };
-    content.nodes.iter().any(at_hand).then_some(group)
+    let tiers = sites::serving(tables, home?.site, of_image);
+    tiers.into_iter().find(at_hand)
 }

@@ -12,6 +12,7 @@ pub(crate) use kept::{make_room, retire_old, store, unchanged};
 use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId};
 
 use super::multicast::{is_active, session_of};
+use super::sites;
 use crate::agents::health::Health;
 use crate::agents::live::{Live, NodeLive};
 use crate::state::classes::{Image, MulticastSession, StorageNode};
@@ -150,7 +151,18 @@ pub(crate) fn refuse_damaged_run(
     run: &Run,
 ) -> Result<(), TaskRefusal> {
     match content_of(tables, run) {
-        Some(content) => refuse_damaged(tables, health, content, run.storage_group),
+        Some(content) => {
+            let tiers = sites::tiers(tables, run);
+            let mut looks = tiers
+                .into_iter()
+                .map(|group| refuse_damaged(tables, health, content, group));
+            let first = looks.next().unwrap_or(Ok(()));
+            // Whole at any site that may serve it.
+            first.or_else(|why| match looks.any(|look| look.is_ok()) {
+                true => Ok(()),
+                false => Err(why),
+            })
+        }
         None => Ok(()),
     }
 }

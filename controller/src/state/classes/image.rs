@@ -76,7 +76,7 @@ impl Class for Image {
         field!(number, "compress", compress).without_effect().about("Compression level."),
         field!(flag, "isEnabled", is_enabled).about("Whether tasks may use it."),
         field!(flag, "toReplicate", to_replicate)
-            .without_effect().about("Whether it is copied to the other nodes of its storage groups."),
+            .about("Whether it is copied to the other nodes of its storage groups; it is unless this is 0."),
         field!(number, "srvsize", srvsize)
             .within(0, i64::MAX, 1)
             .information().about("Size on the storage node in bytes."),

@@ -95,9 +95,9 @@ impl Class for Task {
         field!(text, "createdBy", 200, created_by)
             .information()
             .about("Name of the user who created it."),
-        field!(flag, "isForced", is_forced)
-            .without_effect()
-            .about("Whether it goes ahead of the queue."),
+        field!(flag, "isForced", is_forced).about(
+            "Whether it goes ahead of the queue and needs no free place on its storage node.",
+        ),
         field!(time, "scheduledStartTime", scheduled_start_time)
             .without_effect()
             .about("When it was to start."),

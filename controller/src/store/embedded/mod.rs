@@ -12,6 +12,7 @@
 
 mod backup;
 mod file;
+mod pages;
 mod tables;
 mod transaction;
 mod watch;
@@ -70,6 +71,8 @@ struct Shared {
 struct Copying {
     /// Held by the one that copies; it has the file open.
     alone: Mutex<()>,
+    /// Read by those that hand it out page by page.
+    paging: RwLock<()>,
     /// The store is being dropped: nobody begins any more, and the one that copies ends.
     is_over: AtomicBool,
 }
@@ -189,6 +192,7 @@ impl Drop for EmbeddedStore {
         // The file is let go of when nobody reads it any more.
         self.copying.is_over.store(true, Ordering::Release);
         drop(self.copying.alone.lock());
+        drop(self.copying.paging.write());
         drop(self.commands.take()); // The writer ends when its inbox is empty and closed.
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
@@ -215,6 +219,10 @@ impl Store for EmbeddedStore {
                 .clone()
                 .reading("list keys", move |db| tables::list(db, &prefix)),
         )
+    }
+
+    fn pages(&self, prefix: &str) -> BoxStream<'static, Result<Snapshot, StoreError>> {
+        pages::pages(&self.shared, self.copying.clone(), prefix)
     }
 
     fn range<'a>(
@@ -325,6 +333,8 @@ impl Shared {
                 .ok()
                 .map(|file| ByteCount::from_bytes(file.len())),
             problem: trouble.map(|trouble| trouble.text().to_owned()),
+            alarm: None,
+            members: Vec::new(),
         }
     }
 }

@@ -221,7 +221,7 @@ impl Reading {
     }
 }
 
-fn entry(key: &str, (created, modified, _, value): Stored<'_>) -> Entry {
+pub(super) fn entry(key: &str, (created, modified, _, value): Stored<'_>) -> Entry {
     Entry {
         key: key.to_owned(),
         value: Bytes::copy_from_slice(value),

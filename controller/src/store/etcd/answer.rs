@@ -1,8 +1,8 @@
 //! What etcd's errors mean.
 
-use std::time::Duration;
+use std::error::Error as _;
 
-use tonic::Code;
+use tonic::{Code, ConnectError};
 
 use crate::store::StoreError;
 
@@ -25,13 +25,62 @@ pub(super) fn refusal(error: &etcd_client::Error) -> Option<Refusal> {
         Code::OutOfRange if text.contains("has been compacted") => Some(Refusal::Compacted),
         Code::OutOfRange if text.contains("is a future revision") => Some(Refusal::YetToCome),
         Code::ResourceExhausted if text.contains("space exceeded") => Some(Refusal::Full),
-        Code::InvalidArgument => Some(Refusal::Invalid(text.to_owned())),
+        Code::InvalidArgument if !is_about_login(text) => Some(Refusal::Invalid(text.to_owned())),
         _ => None,
     }
 }
 
 /// What to do when etcd takes no more writes.
 pub(super) const FULL: &str = "the database of etcd is full (alarm NOSPACE): compact it, run `etcdctl defrag` and `etcdctl alarm disarm`, or raise --quota-backend-bytes";
+
+/// Whether another member may do better: this one is gone, or has lost its leader.
+pub(super) fn is_of_member(error: &etcd_client::Error) -> bool {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => matches!(
+            status.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+        ),
+        etcd_client::Error::TransportError(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether the call has certainly not been carried out: no connection, or a member that says it
+/// has no leader, which it does before it looks at a call.
+pub(super) fn never_arrived(error: &etcd_client::Error) -> bool {
+    let etcd_client::Error::GRpcStatus(status) = error else {
+        return false;
+    };
+    if status.code() == Code::Unavailable && status.message() == "etcdserver: no leader" {
+        return true;
+    }
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Whether etcd knows us not, or does not let us.
+pub(super) fn is_permission(error: &etcd_client::Error) -> bool {
+    let etcd_client::Error::GRpcStatus(status) = error else {
+        return false;
+    };
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => true,
+        Code::InvalidArgument | Code::FailedPrecondition => is_about_login(status.message()),
+        _ => false,
+    }
+}
+
+fn is_about_login(text: &str) -> bool {
+    ["authentication", "auth token", "user name", "permission"]
+        .iter()
+        .any(|word| text.contains(word))
+}
 
 pub(super) fn unavailable(
     doing: &'static str,
@@ -40,17 +89,5 @@ pub(super) fn unavailable(
     StoreError::Unavailable {
         doing,
         source: source.into(),
-    }
-}
-
-/// Waits for a call that has no refusals of its own.
-pub(super) async fn in_time<T>(
-    doing: &'static str,
-    limit: Duration,
-    call: impl Future<Output = Result<T, etcd_client::Error>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(done) => done.map_err(|error| unavailable(doing, error)),
-        Err(late) => Err(unavailable(doing, late)),
     }
 }

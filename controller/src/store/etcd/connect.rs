@@ -7,8 +7,9 @@ use std::time::Duration;
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use serde::Deserialize;
 
-use super::EtcdStore;
+use super::answer::is_permission;
 
+/// How long one member has for a connection, and for a log-in.
 const CONNECT: Duration = Duration::from_secs(3);
 /// A connection that is silent this long is asked whether it lives. etcd refuses more than one
 /// question in five seconds.
@@ -16,7 +17,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(4);
 
 /// How to reach etcd.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdOptions {
     /// `host:port` or URL of each member.
@@ -27,7 +28,7 @@ pub struct EtcdOptions {
     pub login: Option<EtcdLogin>,
 }
 
-/// Files for TLS to etcd.
+/// Files for TLS to etcd. They are read again for every new connection to a member that was lost.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdTls {
@@ -54,7 +55,12 @@ pub struct EtcdClientIdentity {
 #[serde(deny_unknown_fields)]
 pub struct EtcdLogin {
     pub user: String,
-    pub password: String,
+    /// Either this …
+    #[serde(default)]
+    pub password: Option<String>,
+    /// … or a file with nothing but the password, whose last line end does not count.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for EtcdLogin {
@@ -62,6 +68,7 @@ impl fmt::Debug for EtcdLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EtcdLogin")
             .field("user", &self.user)
+            .field("password_file", &self.password_file)
             .finish_non_exhaustive()
     }
 }
@@ -70,30 +77,73 @@ impl fmt::Debug for EtcdLogin {
 pub enum ConnectEtcdError {
     #[error("no etcd endpoint is given")]
     NoEndpoints,
+    #[error("the endpoint {endpoint} begins with http://, but TLS is configured: use https://")]
+    PlainEndpoint { endpoint: String },
+    #[error("the log-in of etcd needs either a password or a password file")]
+    Password,
     #[error("could not read {path}", path = path.display())]
     Read {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("could not connect to or log in at the etcd endpoints {endpoints:?}")]
+    #[error("could not connect to or log in at etcd at {endpoint}")]
     Connect {
-        endpoints: Vec<String>,
+        endpoint: String,
         source: etcd_client::Error,
     },
-    #[error("etcd at {endpoints:?} did not answer the log-in in time")]
-    TooLate { endpoints: Vec<String> },
+    #[error("etcd at {endpoint} did not answer the log-in in time")]
+    TooLate { endpoint: String },
 }
 
-impl EtcdStore {
-    /// Makes the client. Connections are opened with the first call, and again whenever they are
-    /// lost; only with [`EtcdOptions::login`] etcd has to answer now.
-    ///
+impl ConnectEtcdError {
+    /// Whether nothing but another configuration helps.
+    pub(super) fn is_for_ever(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => {
+                !matches!(source, etcd_client::Error::GRpcStatus(_)) || is_permission(source)
+            }
+            Self::TooLate { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+impl EtcdOptions {
+    /// Members without TLS and without users.
+    #[must_use]
+    pub fn plain(endpoints: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            endpoints: endpoints.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// # Errors
-    /// When an endpoint is no address, a file cannot be read, or the log-in fails.
-    pub async fn connect(options: &EtcdOptions) -> Result<Self, ConnectEtcdError> {
-        if options.endpoints.is_empty() {
+    /// When it contradicts itself.
+    pub fn check(&self) -> Result<(), ConnectEtcdError> {
+        if self.endpoints.is_empty() {
             return Err(ConnectEtcdError::NoEndpoints);
         }
+        let plain = |endpoint: &&String| endpoint.starts_with("http://");
+        if let (Some(_), Some(endpoint)) = (&self.tls, self.endpoints.iter().find(plain)) {
+            return Err(ConnectEtcdError::PlainEndpoint {
+                endpoint: endpoint.clone(),
+            });
+        }
+        match &self.login {
+            Some(login) if login.password.is_some() == login.password_file.is_some() => {
+                Err(ConnectEtcdError::Password)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The options with the content of their files.
+pub(super) struct Keys(ConnectOptions);
+
+impl Keys {
+    pub(super) async fn read(options: &EtcdOptions) -> Result<Self, ConnectEtcdError> {
         let mut connect = ConnectOptions::new()
             .with_connect_timeout(CONNECT)
             .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE_ANSWER)
@@ -106,26 +156,41 @@ impl EtcdStore {
             connect = connect.with_tls(tls.load().await?);
         }
         if let Some(login) = &options.login {
-            connect = connect.with_user(&login.user, &login.password);
+            connect = connect.with_user(&login.user, login.password().await?);
         }
-        let endpoints = || options.endpoints.clone();
-        match tokio::time::timeout(
-            super::CALL,
-            Client::connect(&options.endpoints, Some(connect)),
-        )
-        .await
-        {
-            Ok(Ok(client)) => Ok(Self {
-                client,
-                endpoints: endpoints(),
-            }),
-            Ok(Err(source)) => Err(ConnectEtcdError::Connect {
-                endpoints: endpoints(),
+        Ok(Self(connect))
+    }
+
+    /// A client for one member. Without a log-in, nothing is sent yet.
+    pub(super) async fn connect(&self, endpoint: &str) -> Result<Client, ConnectEtcdError> {
+        let connecting = Client::connect([endpoint], Some(self.0.clone()));
+        let endpoint = || endpoint.to_owned();
+        match tokio::time::timeout(CONNECT, connecting).await {
+            Ok(connected) => connected.map_err(|source| ConnectEtcdError::Connect {
+                endpoint: endpoint(),
                 source,
             }),
             Err(_) => Err(ConnectEtcdError::TooLate {
-                endpoints: endpoints(),
+                endpoint: endpoint(),
             }),
+        }
+    }
+}
+
+impl EtcdLogin {
+    async fn password(&self) -> Result<String, ConnectEtcdError> {
+        match (&self.password, &self.password_file) {
+            (Some(password), None) => Ok(password.clone()),
+            (None, Some(path)) => {
+                let text = read(path).await?;
+                let text = String::from_utf8(text).map_err(|error| ConnectEtcdError::Read {
+                    path: path.clone(),
+                    source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+                })?;
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+            }
+            _ => Err(ConnectEtcdError::Password),
         }
     }
 }

@@ -11,13 +11,16 @@
 mod answer;
 mod condition;
 mod connect;
+mod members;
+mod pages;
 mod watch;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd_client::{Client, CompareOp, GetOptions, KeyValue, SortOrder, SortTarget, TxnOp};
+use etcd_client::{CompareOp, GetOptions, SortOrder, SortTarget, TxnOp};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -26,19 +29,14 @@ use super::{
     Compare, Condition, CopyError, Entry, Op, Revision, Snapshot, Store, StoreError, Txn,
     TxnOutcome, WatchBatch, WatchError,
 };
-use answer::{FULL, Refusal, in_time, refusal, unavailable};
+use answer::{FULL, Refusal, unavailable};
+use members::Members;
+use pages::{Page, Pages};
 
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
 
 /// How long one call may take. Longer than a change of etcd's leader.
 const CALL: Duration = Duration::from_secs(5);
-/// Entries in the first page of a list: ordinary records make some hundred kilobytes.
-const FIRST_PAGE: i64 = 1000;
-/// What a later page should be. For each page etcd walks over every key that is left, so small
-/// pages of a large fleet take a time that is quadratic in its size.
-const PAGE_BYTES: usize = 16 << 20;
-/// Most entries in a page, should larger records follow small ones.
-const LONGEST_PAGE: i64 = 50_000;
 /// A watch that is far behind gets up to a thousand revisions in one message, a list a page of
 /// entries.
 const MAX_MESSAGE_BYTES: usize = 512 << 20;
@@ -47,15 +45,27 @@ const LIST_ATTEMPTS: usize = 3;
 
 /// The etcd engine.
 pub struct EtcdStore {
-    client: Client,
-    endpoints: Vec<String>,
+    members: Arc<Members>,
 }
 
 impl EtcdStore {
+    /// Makes the client. Connections are opened with the first call, and again whenever they are
+    /// lost; only with [`EtcdOptions::login`] one member has to answer now.
+    ///
+    /// # Errors
+    /// When an endpoint is no address, a file cannot be read, or the log-in fails.
+    pub async fn connect(options: &EtcdOptions) -> Result<Self, ConnectEtcdError> {
+        Ok(Self {
+            members: Members::connect(options).await?,
+        })
+    }
+
     async fn get_entry(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         const DOING: &str = "read a key";
-        let mut kv = self.client.kv_client();
-        let mut found = in_time(DOING, CALL, kv.get(key, None)).await?;
+        let asked = self
+            .members
+            .read(|client| async move { client.kv_client().get(key, None).await });
+        let mut found = asked.await.map_err(|error| unavailable(DOING, error))?;
         Ok(found.take_kvs().pop().and_then(entry))
     }
 
@@ -73,43 +83,19 @@ impl EtcdStore {
     /// Page after page at the revision of the first. `None` when that has been compacted away
     /// meanwhile.
     async fn try_list(&self, prefix: &str) -> Result<Option<Snapshot>, StoreError> {
-        const DOING: &str = "list keys";
-        let mut kv = self
-            .client
-            .kv_client()
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let end = range_end(prefix);
-        let mut from = range_start(prefix);
-        let (mut at, mut limit, mut entries) = (0, FIRST_PAGE, Vec::new());
-        loop {
-            // Revision 0 asks for the last one: linearizable, and the later pages stay at it.
-            let options = GetOptions::new()
-                .with_range(end.clone())
-                .with_limit(limit)
-                .with_revision(at);
-            let mut page = match tokio::time::timeout(CALL, kv.get(from, Some(options))).await {
-                Ok(Err(error)) if refusal(&error) == Some(Refusal::Compacted) => return Ok(None),
-                Ok(page) => page.map_err(|error| unavailable(DOING, error))?,
-                Err(late) => return Err(unavailable(DOING, late)),
+        let mut pages = Pages::new(self.members.clone(), prefix);
+        let mut all = Snapshot {
+            revision: 0,
+            entries: Vec::new(),
+        };
+        while let Some(page) = pages.next().await? {
+            let Page::Entries(page) = page else {
+                return Ok(None);
             };
-            if at == 0 {
-                at = page.header().map_or(0, |header| header.revision());
-            }
-            let more = page.more();
-            let keys = page.take_kvs();
-            // The next page starts at the smallest key after the last one of this.
-            from = keys
-                .last()
-                .map_or_else(Vec::new, |last| [last.key(), &[0]].concat());
-            limit = next_limit(&keys);
-            entries.extend(keys.into_iter().filter_map(entry));
-            if !more {
-                return Ok(Some(Snapshot {
-                    revision: ours(at),
-                    entries,
-                }));
-            }
+            all.revision = page.revision;
+            all.entries.extend(page.entries);
         }
+        Ok(Some(all))
     }
 
     async fn range_entries(
@@ -132,16 +118,13 @@ impl EtcdStore {
             .with_range(to)
             .with_limit(limit)
             .with_sort(SortTarget::Key, order);
-        let mut kv = self
-            .client
-            .kv_client()
-            .max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let mut page = in_time(
-            "read a range of keys",
-            CALL,
-            kv.get(range_start(from), Some(options)),
-        )
-        .await?;
+        let asked = self.members.read(|client| {
+            let (from, options) = (range_start(from), options.clone());
+            async move { reading(&client).get(from, Some(options)).await }
+        });
+        let mut page = asked
+            .await
+            .map_err(|error| unavailable("read a range of keys", error))?;
         Ok(page.take_kvs().into_iter().filter_map(entry).collect())
     }
 
@@ -151,21 +134,18 @@ impl EtcdStore {
         let compares: Vec<_> = txn.compares.into_iter().map(compare).collect();
         let ops: Vec<_> = txn.ops.into_iter().map(operation).collect();
         let request = etcd_client::Txn::new().when(compares).and_then(ops);
-        let mut kv = self.client.kv_client();
-        let done = match tokio::time::timeout(CALL, kv.txn(request)).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(error)) => {
-                return Err(match refusal(&error) {
-                    Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
-                    Some(Refusal::Full) => StoreError::Unwritable {
-                        doing: DOING,
-                        why: FULL.to_owned(),
-                    },
-                    _ => unavailable(DOING, error),
-                });
-            }
-            Err(late) => return Err(unavailable(DOING, late)),
-        };
+        let asked = self.members.write(|client| {
+            let request = request.clone();
+            async move { client.kv_client().txn(request).await }
+        });
+        let done = asked.await.map_err(|error| match error.refusal() {
+            Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
+            Some(Refusal::Full) => StoreError::Unwritable {
+                doing: DOING,
+                why: FULL.to_owned(),
+            },
+            _ => unavailable(DOING, error),
+        })?;
         if !done.succeeded() {
             return Ok(TxnOutcome::Conflict);
         }
@@ -180,10 +160,13 @@ impl EtcdStore {
         if revision == 0 {
             return Ok(());
         }
-        let mut kv = self.client.kv_client();
-        match tokio::time::timeout(CALL, kv.compact(theirs(revision), None)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => match refusal(&error) {
+        let asked = self.members.read(|client| async move {
+            let mut kv = client.kv_client();
+            kv.compact(theirs(revision), None).await
+        });
+        match asked.await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.refusal() {
                 Some(Refusal::Compacted) => Ok(()), // It is already.
                 Some(Refusal::YetToCome) => Err(StoreError::Invalid {
                     doing: DOING,
@@ -191,9 +174,15 @@ impl EtcdStore {
                 }),
                 _ => Err(unavailable(DOING, error)),
             },
-            Err(late) => Err(unavailable(DOING, late)),
         }
     }
+}
+
+/// A client that takes long answers.
+fn reading(client: &etcd_client::Client) -> etcd_client::KvClient {
+    client
+        .kv_client()
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
 impl Store for EtcdStore {
@@ -224,7 +213,7 @@ impl Store for EtcdStore {
         prefix: &str,
         after: Revision,
     ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
-        watch::watch(self.client.clone(), prefix, after)
+        watch::watch(self.members.clone(), prefix, after)
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -237,6 +226,14 @@ impl Store for EtcdStore {
 
     fn condition(&self) -> BoxFuture<'_, Condition> {
         Box::pin(self.find_condition())
+    }
+
+    fn pages(&self, prefix: &str) -> BoxStream<'static, Result<Snapshot, StoreError>> {
+        Pages::new(self.members.clone(), prefix).into_stream()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.members.is_interrupted()
     }
 }
 
@@ -279,18 +276,6 @@ fn entry(found: etcd_client::KeyValue) -> Option<Entry> {
         created,
         modified,
     })
-}
-
-/// How many entries make a page of [`PAGE_BYTES`] if they are as long as the last ones.
-fn next_limit(last: &[KeyValue]) -> i64 {
-    let bytes: usize = last
-        .iter()
-        .map(|one| one.key().len() + one.value().len())
-        .sum();
-    let limit = PAGE_BYTES * last.len() / bytes.max(1);
-    i64::try_from(limit)
-        .unwrap_or(i64::MAX)
-        .clamp(FIRST_PAGE, LONGEST_PAGE)
 }
 
 /// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the

@@ -5,18 +5,21 @@
 //! message is set high instead.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, EventType, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{EventType, WatchOptions, WatchResponse, WatchStream};
 use foghorn_types::chain;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::answer::{in_time, unavailable};
+use super::answer::unavailable;
+use super::members::{CallError, Interrupted, Members};
 use super::{CALL, MAX_MESSAGE_BYTES, entry, ours, range_end, range_start, theirs};
 use crate::store::backoff::Backoff;
-use crate::store::{Change, Revision, WatchBatch, WatchError};
+use crate::store::{Change, Revision, StoreError, WatchBatch, WatchError};
 
 const DOING: &str = "watch for changes";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -26,7 +29,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 8;
 
 struct Watcher {
-    client: Client,
+    members: Arc<Members>,
+    /// Which of them is used.
+    used: tokio::sync::watch::Receiver<usize>,
+    /// What it was when the stream began.
+    member: usize,
+    /// There while there is no stream, after the first.
+    interrupted: Option<Interrupted>,
     prefix: String,
     /// The last revision that has been handed out, or was before the first that is wanted.
     at: Revision,
@@ -37,12 +46,15 @@ struct Watcher {
 }
 
 pub(super) fn watch(
-    client: Client,
+    members: Arc<Members>,
     prefix: &str,
     after: Revision,
 ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
     let watcher = Watcher {
-        client,
+        used: members.used(),
+        members,
+        member: 0,
+        interrupted: None,
         prefix: prefix.to_owned(),
         at: after,
         stream: None,
@@ -73,7 +85,8 @@ impl Watcher {
                     self.backoff.succeeded();
                 }
                 Err(WatchError::Store(error)) => {
-                    self.stream = None;
+                    self.interrupt();
+                    self.members.leave(self.member);
                     self.failures += 1;
                     if self.failures >= ATTEMPTS {
                         return Err(error.into());
@@ -86,18 +99,29 @@ impl Watcher {
         }
     }
 
+    fn interrupt(&mut self) {
+        if self.stream.take().is_some() {
+            self.interrupted = Some(self.members.interrupted());
+        }
+    }
+
     /// Takes in one message, over a new stream if there is none.
     async fn receive(&mut self) -> Result<(), WatchError> {
         if self.stream.is_none() {
             self.stream = Some(self.begin().await?);
+            self.interrupted = None;
         }
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
-        let message = stream
-            .message()
-            .await
-            .map_err(|error| unavailable(DOING, error))?;
+        let message = tokio::select! {
+            message = stream.message() => message.map_err(|error| unavailable(DOING, error))?,
+            _ = self.used.changed() => {
+                // The member may be silent for ever. What it has not sent comes from another.
+                self.interrupt();
+                return Ok(());
+            }
+        };
         let message = message.ok_or_else(|| unavailable(DOING, "etcd has ended the watch"))?;
         check_cancelled(&message)?;
         self.received = batches(&message, self.at);
@@ -110,24 +134,32 @@ impl Watcher {
     /// After compaction etcd lets a watch start at the very revision that was compacted, although
     /// deletions at it are gone. With the earlier start it refuses exactly when something that
     /// is wanted may be missing.
-    async fn begin(&self) -> Result<WatchStream, WatchError> {
-        let mut watches = self
-            .client
+    async fn begin(&mut self) -> Result<WatchStream, WatchError> {
+        self.member = *self.used.borrow_and_update();
+        let client = self.members.client(self.member);
+        let mut watches = in_time(client)
+            .await?
             .watch_client()
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let options = WatchOptions::new()
             .with_range(range_end(&self.prefix))
             .with_start_revision(theirs(self.at));
-        let mut stream = in_time(
-            DOING,
-            CALL,
-            watches.watch(range_start(&self.prefix), Some(options)),
-        )
+        let mut stream = in_time(async {
+            let watching = watches.watch(range_start(&self.prefix), Some(options));
+            Ok(watching.await?)
+        })
         .await?;
-        let first = in_time(DOING, CALL, stream.message()).await?;
+        let first = in_time(async { Ok(stream.message().await?) }).await?;
         let first = first.ok_or_else(|| unavailable(DOING, "etcd has ended the watch"))?;
         check_cancelled(&first)?;
         Ok(stream)
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, StoreError> {
+    match timeout(CALL, call).await {
+        Ok(done) => done.map_err(|error| unavailable(DOING, error)),
+        Err(late) => Err(unavailable(DOING, late)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Server-sent events: what happens is told, in order, to whoever may know.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -8,12 +9,16 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use foghorn_controller::state::Refusal;
 use foghorn_controller::state::settings::{ApiSettings, hash_token};
+use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
+use foghorn_controller::store::{Op, Txn};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::engine::{Engine, Kind};
 use crate::fog_rules::host;
 use crate::fog_support::Server;
+use crate::wire::Wire;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -293,4 +298,85 @@ async fn one_user_does_not_take_all_places() {
     assert_eq!(other.status(), 200, "others have their own places");
     open_ones.pop();
     assert_eq!(open(&reader).await.status(), 200, "places are given back");
+}
+
+/// While a controller is cut off from etcd, another one changes, deletes and makes rows, and the history
+/// of it is compacted away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_compaction_hid_is_a_reset_and_no_row_is_lost_or_invented() {
+    let engine = Engine::start(Kind::Etcd).await;
+    let wire = Wire::to(engine.endpoint().trim_start_matches("http://")).await;
+    let options = EtcdOptions::plain([wire.address()]);
+    let cut_off = Arc::new(EtcdStore::connect(&options).await.unwrap());
+    let server = Server::start_on(cut_off).await;
+    let other = server.beside(engine.store()).await;
+    for name in ["stays", "goes", "changes"] {
+        group(&server, name).await;
+    }
+    let names = |server: &Server| {
+        let mut names: Vec<String> = server.state.read(|tables| {
+            let groups = tables.of::<foghorn_controller::state::classes::Group>();
+            groups.iter().map(|group| group.name.clone()).collect()
+        });
+        names.sort();
+        names
+    };
+    let mut listener = Listener::open(&server, "/events?class=group", "").await;
+    listener.expect("ready").await;
+
+    wire.cut();
+    let id = |name: &str| {
+        other.state.read(|tables| {
+            let groups = tables.of::<foghorn_controller::state::classes::Group>();
+            groups
+                .iter()
+                .find(|group| group.name == name)
+                .map(|group| group.id)
+        })
+    };
+    let goes = format!("/fog/group/{}/delete", id("goes").unwrap());
+    assert_eq!(other.call("DELETE", &goes, Value::Null).await.status, 200);
+    let changes = format!("/fog/group/{}/edit", id("changes").unwrap());
+    let edit = json!({"name": "changed"});
+    assert_eq!(other.call("PUT", &changes, edit).await.status, 200);
+    group(&other, "new").await;
+    // More of history than the cache knows is gone, and a little of it is left.
+    let store = engine.store();
+    let last = other.state.read_at(|_, revision| revision);
+    store.compact(last).await.unwrap();
+    let noise = Op::Put {
+        key: "/elsewhere".into(),
+        value: "x".into(),
+    };
+    let txn = Txn {
+        compares: Vec::new(),
+        ops: vec![noise],
+    };
+    store.commit(txn).await.unwrap();
+    assert_eq!(
+        names(&server),
+        ["changes", "goes", "stays"],
+        "it sees nothing of it"
+    );
+    wire.mend();
+
+    let start = std::time::Instant::now();
+    while names(&server) != ["changed", "new", "stays"] {
+        assert!(start.elapsed() < PATIENCE * 2, "{:?}", names(&server));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    listener.expect("reset").await;
+    assert_eq!(names(&server), names(&other));
+    while server.state.stale_for().is_some() {
+        assert!(start.elapsed() < PATIENCE * 2, "it is current again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // And it goes on from there.
+    group(&other, "later").await;
+    loop {
+        let (name, _, data) = listener.next().await.expect("the stream goes on");
+        if name != "reset" && data.to_string().contains("later") {
+            break;
+        }
+    }
 }

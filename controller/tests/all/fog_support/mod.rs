@@ -15,6 +15,7 @@ use foghorn_controller::agents::files::Files;
 use foghorn_controller::agents::jobs::Jobs;
 use foghorn_controller::agents::links::Links;
 use foghorn_controller::agents::live::Live;
+use foghorn_controller::agents::mirror::Mirror;
 use foghorn_controller::api;
 use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
@@ -128,7 +129,9 @@ impl Server {
             state: state.clone(),
             live: Arc::new(Live::default()),
             trust: trust.unwrap_or_else(|| Arc::new(Trust::load_or_create(folder.path()).unwrap())),
-            links: Arc::new(Links::default()),
+            links: Arc::new(Links::new(Arc::new(Mirror::new(false)))),
+            mirror: Arc::new(Mirror::new(false)),
+            peers: Arc::default(),
             files: Arc::new(Files::default()),
             background: Arc::default(),
             uploads: Arc::new(foghorn_controller::uploads::Uploads::new(
@@ -333,7 +336,7 @@ impl Server {
 }
 
 /// What an image contains after a capture.
-fn content(image: u32) -> ImageContent {
+pub(crate) fn content(image: u32) -> ImageContent {
     let image = ImageId::new(image).unwrap();
     ImageContent {
         image,

@@ -214,7 +214,7 @@ pub(super) fn checks_in(fleet: &Fleet, server: usize, mac: u32, token: &str) -> 
         options_for: None,
         hardware: None,
     };
-    async move { check_in::check_in(&ctx, &request).await.is_ok() }.boxed()
+    async move { check_in::check_in(&ctx, &request, None).await.is_ok() }.boxed()
 }
 
 /// A host that has a capture and a boot token for it; the number of its address.

@@ -55,11 +55,33 @@ impl Agent {
         Self::try_connect_saying(fleet, (chain, key), Some(status)).await
     }
 
+    /// One of several agent processes with this certificate.
+    pub(crate) async fn try_connect_as(
+        fleet: &Fleet,
+        (chain, key): (&str, &str),
+        process: u64,
+    ) -> Result<Self, String> {
+        let status = NodeStatus {
+            disk_total_bytes: 100,
+            ..NodeStatus::default()
+        };
+        Self::try_connect_with(fleet, (chain, key), Some(status), process).await
+    }
+
     /// An agent that says in its hello what it holds, or has not gathered it yet.
     pub(crate) async fn try_connect_saying(
         fleet: &Fleet,
         (chain, key): (&str, &str),
         status: Option<NodeStatus>,
+    ) -> Result<Self, String> {
+        Self::try_connect_with(fleet, (chain, key), status, 0).await
+    }
+
+    async fn try_connect_with(
+        fleet: &Fleet,
+        (chain, key): (&str, &str),
+        status: Option<NodeStatus>,
+        process: u64,
     ) -> Result<Self, String> {
         let channel = channel(fleet, Some((chain, key)))
             .await
@@ -70,6 +92,8 @@ impl Agent {
             quic_address: "127.0.0.1:4433".into(),
             sessions: vec![],
             status,
+            process,
+            dialled: 0,
         };
         outgoing
             .send(AgentMessage {

@@ -131,8 +131,10 @@ async fn damage_is_shown_everywhere_and_a_deploy_of_it_is_refused() {
             damage_of_nodes(answer).first().map(|one| &one["version"]) == Some(&json!(1))
         })
         .await;
+        let live = lab.fleet.controller.ctx().live.clone();
         until(&lab.fleet, "/foghorn/v1/nodes", |answer| {
-            damage_of_nodes(answer).len() == 1
+            let south = live.node(enrolled.node_id).unwrap();
+            damage_of_nodes(answer).len() == 1 && south.manifests.len() == 1
         })
         .await;
         let path = format!("/foghorn/v1/images/{image}/undo");

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_controller::app::FirstRun;
 use foghorn_controller::config::StoreConfig;
+use foghorn_controller::state::Refusal;
 use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::{Config, Controller};
 use foghorn_proto::http::{CHECK_IN_PATH, CheckInResponse, ENROL_PATH, EnrolResponse};
@@ -91,6 +92,34 @@ impl Fleet {
         }
     }
 
+    /// Another controller of the same installation, as it runs on another machine: it shares the store
+    /// and the certificate authority.
+    pub(crate) async fn beside(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("data");
+        let (ca, copy) = (self.config.data_dir.join("ca"), data_dir.join("ca"));
+        std::fs::create_dir_all(&copy).unwrap();
+        for file in std::fs::read_dir(ca).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        let config = Config {
+            data_dir,
+            ..self.config.clone()
+        };
+        let controller = Controller::start(config.clone()).await.unwrap();
+        if let Some(first) = controller.first_run() {
+            assert_eq!(first.api_token, self.operator[0].1, "tokens are made once");
+        }
+        Self {
+            controller,
+            config,
+            _etcd: None,
+            _dir: dir,
+            operator: self.operator.clone(),
+        }
+    }
+
     /// The same installation, after its controller has been stopped and started.
     pub(crate) async fn restarted(self) -> Self {
         self.controller.shutdown().await;
@@ -120,6 +149,28 @@ impl Fleet {
         }
     }
 
+    /// What its data directory is in, for as long as it is needed.
+    pub(crate) async fn stop_and_keep(self) -> TempDir {
+        self.controller.shutdown().await;
+        self._dir
+    }
+
+    /// The headers of the operator.
+    pub(crate) fn operator(&self) -> &[(String, String); 2] {
+        &self.operator
+    }
+
+    /// As if the image had been captured.
+    pub(crate) async fn content(&self, image: u32) {
+        let content = crate::fog_support::content(image);
+        let state = &self.controller.ctx().state;
+        let stored = state.write::<_, Refusal>(|draft| {
+            draft.store(&content);
+            Ok(())
+        });
+        stored.await.unwrap();
+    }
+
     pub(crate) async fn stop(self) {
         self.controller.shutdown().await;
     }
@@ -127,6 +178,24 @@ impl Fleet {
     /// As an operator.
     pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         call(
+            self.controller.ca_pem(),
+            &self.controller.rest_url(),
+            method,
+            path,
+            &self.operator,
+            body,
+        )
+        .await
+    }
+
+    /// As an operator, with the headers of the answer.
+    pub(crate) async fn whole(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, ureq::http::HeaderMap, Value) {
+        call_whole(
             self.controller.ca_pem(),
             &self.controller.rest_url(),
             method,
@@ -299,6 +368,19 @@ pub(crate) async fn call(
     headers: &[(String, String)],
     body: Option<Value>,
 ) -> (u16, Value) {
+    let (status, _, body) = call_whole(ca, base, method, path, headers, body).await;
+    (status, body)
+}
+
+/// Also the headers of the answer.
+pub(crate) async fn call_whole(
+    ca: &str,
+    base: &str,
+    method: &str,
+    path: &str,
+    headers: &[(String, String)],
+    body: Option<Value>,
+) -> (u16, ureq::http::HeaderMap, Value) {
     let (ca, url) = (ca.to_owned(), format!("{base}{path}"));
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
@@ -322,6 +404,7 @@ pub(crate) async fn call(
         let text = response.body_mut().read_to_string().unwrap();
         (
             response.status().as_u16(),
+            response.headers().clone(),
             serde_json::from_str(&text).unwrap_or(Value::String(text)),
         )
     })

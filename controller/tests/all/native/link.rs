@@ -221,3 +221,35 @@ async fn a_node_has_one_link_and_the_newer_one_stays() {
     .expect("the end of the link is noticed");
     fleet.controller.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_machines_with_one_certificate_are_refused_until_an_operator_decides() {
+    let fleet = Fleet::new().await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let known = (enrolled.chain_pem.as_str(), keys.key_pem.as_str());
+    let connect = |process| Agent::try_connect_as(&fleet, known, process);
+    // A restart of the agent is no second machine.
+    let mut agent = connect(1).await.unwrap();
+    for process in [2, 2, 3] {
+        let next = connect(process).await.unwrap();
+        agent.cut().await;
+        agent = next;
+    }
+    assert!(connect(2).await.is_err(), "the clone was taken");
+    agent.cut().await;
+    for process in [2, 3, 4] {
+        let refused = connect(process).await.err().expect("it is refused");
+        assert!(
+            refused.contains("two machines use the certificate"),
+            "{refused}"
+        );
+    }
+    let nodes = fleet.good("GET", "/foghorn/v1/nodes", None).await;
+    let nodes = nodes["nodes"].as_array().unwrap();
+    let north = nodes.iter().find(|node| node["name"] == "north").unwrap();
+    assert!(north["cloned"].is_string(), "{north}");
+    let path = format!("/foghorn/v1/nodes/{}/readmit", north["id"]);
+    fleet.good("POST", &path, None).await;
+    connect(3).await.unwrap();
+    fleet.controller.shutdown().await;
+}

@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 pub(crate) mod disk;
 mod history;
+mod members;
 mod races;
 mod secured;
-mod single_calls;
+pub(crate) mod single_calls;

@@ -90,7 +90,8 @@ async fn etcd_with_certificates_and_users_serves_whom_it_knows_and_nobody_else()
             }),
             login: password.map(|password| EtcdLogin {
                 user: "root".to_owned(),
-                password: password.to_owned(),
+                password: Some(password.to_owned()),
+                password_file: None,
             }),
         };
 

@@ -7,7 +7,7 @@ use foghorn_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Named;
+use super::{Named, Replica};
 use crate::schema::Rfc3339;
 
 /// Something about an image that whoever deploys it should know.
@@ -106,6 +106,9 @@ pub struct ImageStatus {
     pub created: Option<String>,
     /// Absent until the image has been captured.
     pub content: Option<ImageContent>,
+    /// How it is on the storage nodes that hold it or are to hold it; empty in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<Replica>,
 }
 
 /// What an image contains.

@@ -7,6 +7,8 @@ mod groups;
 mod hosts;
 mod images;
 mod nodes;
+mod replication;
+mod sites;
 
 use foghorn_types::{
     ByteCount, DiskPart, FileId, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId,
@@ -29,7 +31,13 @@ pub use self::images::{
     ImageNoteKind, ImageStatus, ImageVersion, ImageVersions, Orphan, OrphanList, UndoRequest,
     VersionState,
 };
-pub use self::nodes::{NodeList, NodeStatus};
+
+pub use self::nodes::{CordonRequest, NodeCordon, NodeList, NodeStatus};
+pub use self::replication::{
+    GroupLimit, LimitRequest, NodeLimit, Replica, ReplicaProgress, ReplicaRequest, ReplicaState,
+    ReplicationLimits, ReplicationList, ReplicationQuery,
+};
+pub use self::sites::{SiteEdit, SiteList, SiteStatus};
 
 /// A request for a boot token.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -242,6 +250,12 @@ pub struct TaskStatus {
     pub part: Option<DiskPart>,
     /// Name of the storage node to which the task is assigned.
     pub node: Option<String>,
+    /// From where it is served; absent while no storage node has it.
+    #[serde(default)]
+    pub served_from: Option<TaskServedFrom>,
+    /// What it waits for now; absent while it does not wait and after its end.
+    #[serde(default)]
+    pub waits_for: Option<TaskWait>,
     /// Progress of the transfer; absent before the first report and after the end.
     pub progress: Option<TaskProgress>,
     /// Its part in a multicast session; absent for a task that is not in an active session.
@@ -272,6 +286,46 @@ pub struct TaskStatus {
     /// How many more notes there are.
     #[serde(default)]
     pub more_notes: u32,
+}
+
+/// The site that serves a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskServedFrom {
+    /// Its storage group.
+    pub site: Named<StorageGroupId>,
+    /// Whether that is the site of the host; also true for a host that belongs to none.
+    pub own: bool,
+    /// Why that one, in words.
+    pub why: String,
+}
+
+/// What a task waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskWait {
+    /// What it is.
+    pub kind: TaskWaitKind,
+    /// Name of the storage node that it is about.
+    pub node: Option<String>,
+    /// Its number among the tasks that wait for the same, 1 is next; present if it waits for a place.
+    pub position: Option<u32>,
+    /// The same in words.
+    pub sentence: String,
+}
+
+/// What a task may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskWaitKind {
+    /// A free place on a storage node (`maxClients`).
+    Place,
+    /// A storage node that answers and takes tasks.
+    Node,
+    /// Its machine.
+    Client,
+    /// A storage node that holds its image.
+    Content,
+    /// A moment, such as the start of its multicast session.
+    Time,
 }
 
 /// How a deploy that is part of a multicast session gets its image.

@@ -17,6 +17,27 @@ pub struct NodeList {
     pub next: Option<String>,
 }
 
+/// A storage node that gets no new tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeCordon {
+    /// Since when.
+    #[schemars(with = "Rfc3339")]
+    pub since: String,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Why a node is to get no new tasks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CordonRequest {
+    /// Shown with the node; may be empty.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    pub reason: String,
+}
+
 /// A storage node as last reported by its agent.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
@@ -33,6 +54,13 @@ pub struct NodeStatus {
     /// Whether tasks may use it.
     #[serde(default)]
     pub enabled: bool,
+    /// Since when and why it gets no new tasks, by the word of an operator.
+    #[serde(default)]
+    pub cordoned: Option<NodeCordon>,
+    /// Since when its links are refused, because two machines use its certificate.
+    #[serde(default)]
+    #[schemars(with = "Option<Rfc3339>")]
+    pub cloned: Option<String>,
     /// Whether it receives the captures of its storage group.
     #[serde(default)]
     pub master: bool,

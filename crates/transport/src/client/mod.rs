@@ -124,6 +124,13 @@ impl FinishError {
 }
 
 impl AgentConnection {
+    /// Bytes that came from the agent so far, of whatever kind: an agent that lives keeps sending,
+    /// if only to say so.
+    #[must_use]
+    pub fn heard_bytes(&self) -> u64 {
+        self.link.connection.stats().udp_rx.bytes
+    }
+
     /// Connects, proves who both ends are, and waits until the agent says what the session is for.
     ///
     /// # Errors

@@ -377,3 +377,21 @@ async fn what_makes_no_sense_is_refused_by_field() {
     }
     fleet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_nobody() {
+    let fleet = Fleet::with(quick).await;
+    let body = json!({"name": "pager", "by": "webhook", "url": "http://127.0.0.1:9/"});
+    let dry = format!("{ALL}?dry_run=true");
+    let said = fleet.good("POST", &dry, Some(body.clone())).await;
+    assert!(said.get("secret").is_none(), "{said}");
+    let list = || fleet.good("GET", ALL, None);
+    assert_eq!(list().await["notifications"], json!([]));
+    let made = fleet.good("POST", ALL, Some(body)).await;
+    let one = format!("{ALL}/{}?dry_run=true", made["notification"]["id"]);
+    let change = json!({"name": "other"});
+    fleet.good("PATCH", &one, Some(change)).await;
+    fleet.good("DELETE", &one, None).await;
+    assert_eq!(list().await["notifications"][0]["name"], "pager");
+    fleet.stop().await;
+}

@@ -1,0 +1,140 @@
+//! Where the controllers are: one by name since the node has joined, the others as they are told on
+//! a link. They are kept in a file, so that an agent that starts finds one although the first is
+//! gone.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foghorn_types::chain;
+use tracing::{info, warn};
+
+/// Kept in the state directory.
+const FILE: &str = "controllers";
+/// More are not remembered.
+const MOST: usize = 64;
+
+/// See the module.
+pub(crate) struct Controllers {
+    file: PathBuf,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    others: Vec<String>,
+    /// The address that worked last; attempts begin with it.
+    last: Option<String>,
+    /// Attempts since a link was opened.
+    attempts: usize,
+}
+
+impl Controllers {
+    pub(crate) fn load(state_dir: &std::path::Path) -> Self {
+        let file = state_dir.join(FILE);
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let others = text.lines().map(str::to_owned).take(MOST).collect();
+        Self {
+            file,
+            known: Mutex::new(Known {
+                others,
+                last: None,
+                attempts: 0,
+            }),
+        }
+    }
+
+    /// The address for the next attempt: that which worked last, then each of the others.
+    pub(super) fn next(&self, first: &str) -> String {
+        let mut known = self.lock();
+        let attempt = known.attempts;
+        known.attempts += 1;
+        let all = known.all(first);
+        all[attempt % all.len()].clone()
+    }
+
+    /// A link was opened at this address.
+    pub(super) fn works(&self, address: &str) {
+        let mut known = self.lock();
+        known.last = Some(address.to_owned());
+        known.attempts = 0;
+    }
+
+    /// The controllers there are, as one of them says.
+    pub(super) fn learn(&self, mut addresses: Vec<String>) {
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.truncate(MOST);
+        // Controllers of earlier versions do not say.
+        if addresses.is_empty() || addresses == self.lock().others {
+            return;
+        }
+        info!(
+            controllers = addresses.join(", "),
+            "these are the controllers"
+        );
+        if let Err(error) = std::fs::write(&self.file, addresses.join("\n")) {
+            warn!(
+                file = %self.file.display(),
+                error = %chain(&error),
+                "could not keep the addresses of the controllers"
+            );
+        }
+        self.lock().others = addresses;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Each once, in the order of attempts. Never empty.
+    fn all(&self, first: &str) -> Vec<String> {
+        let mut all: Vec<String> = self.last.iter().cloned().collect();
+        for address in [first]
+            .into_iter()
+            .chain(self.others.iter().map(String::as_str))
+        {
+            if !all.iter().any(|known| known == address) {
+                all.push(address.to_owned());
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_worked_is_tried_first_and_then_each_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let controllers = Controllers::load(folder.path());
+        assert_eq!(controllers.next("a:1"), "a:1");
+        controllers.works("a:1");
+        controllers.learn(vec!["c:1".into(), "a:1".into(), "b:1".into()]);
+        let next = || controllers.next("a:1");
+        assert_eq!(
+            [next(), next(), next(), next()],
+            ["a:1", "b:1", "c:1", "a:1"]
+        );
+        controllers.works("c:1");
+        assert_eq!(next(), "c:1");
+        // After a restart, too.
+        let again = Controllers::load(folder.path());
+        assert_eq!(
+            [again.next("a:1"), again.next("a:1"), again.next("a:1")],
+            ["a:1", "b:1", "c:1"]
+        );
+    }
+
+    #[test]
+    fn nothing_is_forgotten_because_nothing_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let controllers = Controllers::load(folder.path());
+        controllers.learn(vec!["b:1".into()]);
+        controllers.learn(vec![]);
+        controllers.next("a:1");
+        assert_eq!(controllers.next("a:1"), "b:1");
+    }
+}

@@ -1,0 +1,305 @@
+//! The end of a copy that takes: manifest, chunks that are not here, manifest stored; each step
+//! durable before the next one, so that whatever interrupts it, the next attempt finds it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use foghorn_chunk_store::{CaptureGuard, PutError, Store};
+use foghorn_image::{ManifestRoot, Numbering};
+use foghorn_transport::client::FetchManifestError;
+use foghorn_types::{ChunkId, NodeName, PartId, chain};
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tracing::{info, warn};
+
+use super::fetch::Fetcher;
+use super::meter::Meter;
+use super::order::FetchOrder;
+use super::source::{Link, Sources};
+use super::{Shared, called};
+use crate::origin;
+
+/// Chunks that are looked up, and then fetched, at a time.
+const SLICE: usize = 1024;
+/// Chunks that one thread reads and verifies in a row, and how many threads do.
+const VERIFY: (usize, usize) = (32, 2);
+/// Chunks that nobody can give which a message names.
+const NAMED: usize = 3;
+
+/// One copy to this node.
+pub(super) struct ImageCopy {
+    shared: Arc<Shared>,
+    /// As it was when the copy began; only sources change.
+    order: FetchOrder,
+    guard: Arc<CaptureGuard>,
+    meter: Arc<Meter>,
+    sources: Sources,
+}
+
+/// Why a copy did not come about. What was stored stays.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error("could not get the list of the image's chunks: {0}")]
+    Manifest(String),
+    #[error("the list of the image's chunks is not valid")]
+    Decode(#[from] foghorn_image::DecodeManifestError),
+    #[error("could not read the list of the image's chunks")]
+    Read(#[from] foghorn_chunk_store::ReadManifestError),
+    #[error("could not store a part of the list of the image's chunks")]
+    PutPart(#[from] foghorn_chunk_store::PutPartError),
+    #[error("could not look up chunks")]
+    Index(#[from] foghorn_chunk_store::IndexError),
+    #[error("could not store chunks")]
+    Put(#[from] PutError),
+    #[error("{missing} of {total} chunks cannot be had: {named}")]
+    Unavailable {
+        missing: usize,
+        total: usize,
+        named: String,
+    },
+    #[error("could not store the image")]
+    PutManifest(#[from] foghorn_chunk_store::PutManifestError),
+    #[error("could not list the images of this node")]
+    List(#[from] foghorn_chunk_store::ListManifestsError),
+}
+
+/// What is asked of a source beside chunks.
+#[derive(Clone, Copy)]
+enum Ask {
+    Manifest,
+    Part(u32, PartId),
+}
+
+impl Ask {
+    async fn of(self, link: &Link) -> Result<Bytes, FetchManifestError> {
+        match self {
+            Self::Manifest => link.connection.fetch_manifest().await,
+            Self::Part(number, id) => link.connection.fetch_part(number, id).await,
+        }
+    }
+}
+
+impl ImageCopy {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        orders: watch::Receiver<FetchOrder>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let order = orders.borrow().clone();
+        let guard = Arc::new(shared.disk.store().capture_guard());
+        let sources = Sources::new(shared.clone(), orders, meter.clone());
+        Self {
+            shared,
+            order,
+            guard,
+            meter,
+            sources,
+        }
+    }
+
+    /// Makes the copy and reports on it, once a second and at the end.
+    pub(super) async fn run(self) {
+        let (outbox, meter) = (self.shared.outbox.clone(), self.meter.clone());
+        let changed = self.shared.store_changed.clone();
+        let mut ticks = tokio::time::interval(self.shared.progress_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let work = self.work();
+        tokio::pin!(work);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                _ = ticks.tick() => outbox.replica(meter.report(Instant::now())),
+            }
+        };
+        match &ended {
+            Ok(()) => info!("every chunk of the image was verified here"),
+            Err(error) => warn!(error = %chain(error), "an image was not copied"),
+        }
+        meter.ended(ended.map_err(|error| chain(&error).to_string()));
+        // Before the report: whoever hears that it is done may ask at once what is here.
+        changed.notify_one();
+        outbox.replica(meter.report(Instant::now()));
+    }
+
+    async fn work(mut self) -> Result<(), CopyError> {
+        let encoded = self.manifest().await?;
+        let root = ManifestRoot::decode(&encoded)?;
+        let parts = root.parts().iter().map(|part| part.id).collect();
+        self.parts(parts).await?;
+        let ids = self.chunk_ids(root).await?;
+        self.meter.set_total(ids.len() as u64);
+        let mut lacking = Vec::new();
+        for slice in ids.chunks(SLICE) {
+            let missing = self.missing(slice).await?;
+            lacking.extend(self.fetch(missing).await?);
+        }
+        if !lacking.is_empty() {
+            let named: Vec<&str> = lacking
+                .iter()
+                .take(NAMED)
+                .map(|(_, why)| why.as_str())
+                .collect();
+            return Err(CopyError::Unavailable {
+                missing: lacking.len(),
+                total: ids.len(),
+                named: named.join("; "),
+            });
+        }
+        self.finish(encoded).await
+    }
+
+    /// The encoded manifest: from here if it is here and whole.
+    async fn manifest(&mut self) -> Result<Bytes, CopyError> {
+        let manifest = self.order.manifest;
+        let read = move |store: &Store| store.read_manifest(manifest);
+        if let Ok(encoded) = self.shared.disk.run(read).await {
+            return Ok(encoded.into());
+        }
+        self.ask_any(Ask::Manifest).await
+    }
+
+    /// The parts of the manifest that are not here.
+    async fn parts(&mut self, parts: Vec<PartId>) -> Result<(), CopyError> {
+        for (number, id) in parts.into_iter().enumerate() {
+            let is_here = move |store: &Store| store.read_part(id).is_ok();
+            if self.shared.disk.run(is_here).await {
+                continue;
+            }
+            let number = number as u32;
+            let part = self.ask_any(Ask::Part(number, id)).await?;
+            let put = move |store: &Store| store.put_part(&part);
+            self.shared.disk.run(put).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks one source after the other.
+    async fn ask_any(&mut self, ask: Ask) -> Result<Bytes, CopyError> {
+        let (mut without, mut problems) = (BTreeSet::new(), Vec::new());
+        while let Some(link) = self.sources.link(&without).await {
+            match ask.of(&link).await {
+                Ok(bytes) => {
+                    self.sources.works();
+                    self.shared.fetching.take(bytes.len() as u64).await;
+                    self.meter.add_bytes(bytes.len() as u64);
+                    return Ok(bytes);
+                }
+                Err(error) if error.is_transient() => {
+                    let problem = chain(&error).to_string();
+                    self.sources.broke(&problem).await;
+                }
+                Err(error) => {
+                    problems.push(format!("{}: {}", called(&link.node), chain(&error)));
+                    without.insert(link.node);
+                }
+            }
+        }
+        Err(CopyError::Manifest(problems.join("; ")))
+    }
+
+    /// All chunks of the image in the order of the disk, each once.
+    async fn chunk_ids(&self, root: ManifestRoot) -> Result<Vec<ChunkId>, CopyError> {
+        let manifest = self.order.manifest;
+        let list = move |store: &Store| {
+            let mut numbering = Numbering::default();
+            store.walk_manifest(manifest, &root, |entry| numbering.add(&entry))?;
+            Ok(numbering.finish().ids().to_vec())
+        };
+        self.shared.disk.run(list).await
+    }
+
+    /// Which of these are not here and whole. Those that are here are read and verified: what a
+    /// node says that it holds was looked at there, not remembered.
+    async fn missing(&self, slice: &[ChunkId]) -> Result<Vec<ChunkId>, CopyError> {
+        let (guard, ids) = (self.guard.clone(), slice.to_vec());
+        let held = self.shared.disk.run(move |_| guard.contains(&ids)).await?;
+        let (here, mut missing) = (slice.iter().zip(&held), Vec::new());
+        let mut held = Vec::new();
+        for (id, is_here) in here {
+            if *is_here { &mut held } else { &mut missing }.push(*id);
+        }
+        let batches: Vec<Vec<ChunkId>> = held.chunks(VERIFY.0).map(<[_]>::to_vec).collect();
+        let disk = self.shared.disk.clone();
+        let verified = stream::iter(batches)
+            .map(move |ids| {
+                let disk = disk.clone();
+                async move { disk.run(move |store| store.verify_chunks(ids)).await }
+            })
+            .buffered(VERIFY.1);
+        let verified: Vec<_> = verified.collect().await;
+        for (id, is_whole) in verified.into_iter().flatten() {
+            match is_whole {
+                true => self.meter.add_held(1),
+                false => missing.push(id),
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Fetches chunks from one source after the other. Gives back those that none has, each with
+    /// the reason.
+    async fn fetch(
+        &mut self,
+        mut missing: Vec<ChunkId>,
+    ) -> Result<Vec<(ChunkId, String)>, CopyError> {
+        let fetcher = Fetcher {
+            shared: self.shared.clone(),
+            guard: self.guard.clone(),
+            meter: self.meter.clone(),
+        };
+        let mut without: BTreeSet<NodeName> = BTreeSet::new();
+        let mut reasons: Vec<(ChunkId, String)> = Vec::new();
+        while !missing.is_empty() {
+            let Some(link) = self.sources.link(&without).await else {
+                let none = "no source has it".to_owned();
+                reasons.retain(|(id, _)| missing.contains(id));
+                let unnamed = missing
+                    .iter()
+                    .filter(|id| !reasons.iter().any(|(r, _)| r == *id));
+                let unnamed: Vec<_> = unnamed
+                    .map(|id| (*id, format!("chunk {id}: {none}")))
+                    .collect();
+                return Ok(reasons.into_iter().chain(unnamed).collect());
+            };
+            let outcome = fetcher.fetch(&link.connection, &missing).await?;
+            missing.retain(|id| !outcome.stored.contains(id));
+            if !outcome.stored.is_empty() {
+                self.sources.works();
+            }
+            for (id, why) in outcome.unavailable {
+                warn!(chunk = %id, source = %link.node, why, "a source cannot give a chunk");
+                reasons.retain(|(known, _)| *known != id);
+                reasons.push((id, format!("{}: {why}", called(&link.node))));
+            }
+            match outcome.broken {
+                Some(problem) => self.sources.broke(&problem).await,
+                None if !missing.is_empty() => drop(without.insert(link.node)),
+                None => {}
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Makes the content that of the image, unless it is already: then a version that is kept would
+    /// take the place of the present one.
+    async fn finish(self, encoded: Bytes) -> Result<(), CopyError> {
+        let order = self.order;
+        let store = move |store: &Store| {
+            let images = store.readable_manifests()?.images;
+            let is_named = images.contains(&(order.image, order.manifest));
+            if !is_named || store.read_manifest(order.manifest).is_err() {
+                store.put_manifest(order.image, &encoded)?;
+            }
+            if store.origin(order.manifest).is_none() {
+                origin::copied(store, order.manifest, &order.what);
+            }
+            Ok::<_, CopyError>(())
+        };
+        let stored = self.shared.disk.run(store).await;
+        drop(self.guard);
+        stored
+    }
+}

@@ -1,0 +1,251 @@
+//! Sites: to which one a host belongs, and who serves it.
+//!
+//! A storage group is a site. A host belongs to the site whose subnet it checks in from, else to the
+//! one it was assigned to: by its location, or by a group of hosts.
+
+use std::net::IpAddr;
+
+use foghorn_lifecycle::{Effect, TaskEvent};
+use foghorn_types::{GroupId, HostId, StorageGroupId, Timestamp};
+
+use crate::ctx::Ctx;
+use crate::state::classes::{Group, GroupAssociation, Host, StorageGroup, StorageNode};
+use crate::state::run::{Home, HomeBy, Run, RunKind};
+use crate::state::site::{Site, SiteBody};
+use crate::state::{Draft, Refusal, Row, Tables};
+
+/// Sites that may serve a run, best first; never empty.
+#[must_use]
+pub fn tiers(tables: &Tables, run: &Run) -> Vec<StorageGroupId> {
+    match (&run.home, run.kind) {
+        (Some(home), RunKind::Deploy { .. }) => serving(tables, home.site, run.storage_group),
+        _ => vec![run.storage_group],
+    }
+}
+
+/// A site and its fallbacks; the group of the image, if none are configured.
+#[must_use]
+pub fn serving(
+    tables: &Tables,
+    site: StorageGroupId,
+    of_image: StorageGroupId,
+) -> Vec<StorageGroupId> {
+    let fallbacks = tables.sites().get(&site).map(|site| &site.body.fallbacks);
+    let mut tiers = vec![site];
+    match fallbacks.filter(|fallbacks| !fallbacks.is_empty()) {
+        Some(fallbacks) => tiers.extend(fallbacks),
+        None => tiers.push(of_image),
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    tiers.retain(|group| seen.insert(*group));
+    tiers
+}
+
+/// The site that a host was assigned to.
+#[must_use]
+pub fn assigned(tables: &Tables, host: &Host) -> Option<Home> {
+    let by_location = || {
+        let places = tables
+            .dynamic()
+            .table("locationassociation")?
+            .by("hostID", &host.id.to_string());
+        let place = tables
+            .dynamic()
+            .get("location", places.first()?.reference("locationID"))?;
+        let site = StorageGroupId::new(place.reference("storagegroupID"))?;
+        Some(Home {
+            site,
+            by: HomeBy::Location,
+        })
+    };
+    by_location().or_else(|| {
+        let site = of_groups(tables, host.key()?)?;
+        Some(Home {
+            site,
+            by: HomeBy::Group,
+        })
+    })
+}
+
+fn of_groups(tables: &Tables, host: HostId) -> Option<StorageGroupId> {
+    let member = |group: &GroupId| {
+        let members = tables.of::<GroupAssociation>();
+        let mut own = members.by(GroupAssociation::BY_HOST, host.get().into());
+        own.any(|row| row.group == group.get())
+    };
+    let mut sites = tables.sites().iter();
+    sites
+        .find(|site| site.body.host_groups.iter().any(member))
+        .map(|site| site.group)
+}
+
+/// A machine has checked in from this address: its site serves it from now on. A node that has the
+/// task and may not serve it gives it back; returned is what that means for it.
+pub(crate) fn settle(draft: &Draft<'_>, run: &mut Run, address: Option<IpAddr>) -> Vec<Effect> {
+    let tables = draft.tables();
+    let is_real = |address: &IpAddr| !address.is_unspecified();
+    let Some(address) = address.filter(is_real) else {
+        return Vec::new();
+    };
+    let Some(site) = tables.sites().around(address) else {
+        return Vec::new();
+    };
+    if !matches!(run.kind, RunKind::Deploy { .. }) {
+        return Vec::new();
+    }
+    run.home = Some(Home {
+        site,
+        by: HomeBy::Address(address),
+    });
+    let own = |run: &Run| {
+        let row = tables.storage_nodes().get(run.node()?.get())?;
+        Some(row.group() == Some(site))
+    };
+    match (run.node(), own(run)) {
+        // The planner takes it to the right one, and back here if there is none better.
+        (Some(node), Some(false)) if run.life.started().is_none() => run
+            .life
+            .apply(Timestamp::now(), TaskEvent::NodeLacks { node })
+            .unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+/// From where a task is served, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServedFrom {
+    pub site: StorageGroupId,
+    /// Whether that is the host's own site; always, if it belongs to none.
+    pub own: bool,
+    pub why: String,
+}
+
+/// The site of the node that has the task.
+#[must_use]
+pub fn served_from(tables: &Tables, run: &Run) -> Option<ServedFrom> {
+    let row = tables.storage_nodes().get(run.node()?.get())?;
+    let site = row.group()?;
+    let name = |group: StorageGroupId| {
+        let row = tables.of::<StorageGroup>().get(group.get());
+        row.map_or_else(|| format!("site {group}"), |row| row.name.clone())
+    };
+    let Some(home) = &run.home else {
+        return Some(ServedFrom {
+            site,
+            own: true,
+            why: format!("{}: the storage group of the image", name(site)),
+        });
+    };
+    let belongs = match home.by {
+        HomeBy::Address(address) => format!("it checked in from {address}"),
+        HomeBy::Location => "its location says so".to_owned(),
+        HomeBy::Group => "its group of hosts says so".to_owned(),
+    };
+    let own = home.site == site;
+    let why = if own {
+        format!("{}, its own site: {belongs}", name(site))
+    } else {
+        format!(
+            "{}, a fallback: no storage node of its own site {} ({belongs}) could serve it",
+            name(site),
+            name(home.site)
+        )
+    };
+    Some(ServedFrom { site, own, why })
+}
+
+/// Replaces what a storage group is as a site.
+///
+/// # Errors
+/// When the storage group, or one that the site names, does not exist, or a subnet belongs to
+/// another site.
+pub async fn edit(ctx: &Ctx, group: StorageGroupId, body: &SiteBody) -> Result<(), Refusal> {
+    ctx.state
+        .write(|draft| {
+            let tables = draft.tables();
+            let groups = tables.of::<StorageGroup>();
+            if groups.get(group.get()).is_none() {
+                return Err(Refusal::NotFound {
+                    class: "storagegroup",
+                    id: group.get(),
+                });
+            }
+            check(tables, group, body)?;
+            draft.require_present::<StorageGroup>(group.get());
+            for fallback in &body.fallbacks {
+                draft.require_present::<StorageGroup>(fallback.get());
+            }
+            // Two sites must not get one subnet at the same time.
+            draft.take_turn("sites", group.get());
+            let modified = tables.sites().get(&group).map_or(0, |site| site.modified);
+            let site = Site {
+                group,
+                body: body.clone(),
+                modified,
+            };
+            if *body == SiteBody::default() {
+                if modified > 0 {
+                    draft.discard(&site);
+                }
+            } else {
+                draft.replace(&site);
+            }
+            Ok(())
+        })
+        .await
+}
+
+fn check(tables: &Tables, group: StorageGroupId, body: &SiteBody) -> Result<(), Refusal> {
+    let invalid = |field, why| Err(Refusal::Invalid { field, why });
+    for fallback in &body.fallbacks {
+        if *fallback == group {
+            return invalid("fallbacks", "a site is no fallback of its own".to_owned());
+        }
+        if tables.of::<StorageGroup>().get(fallback.get()).is_none() {
+            return invalid(
+                "fallbacks",
+                format!("storage group {fallback} does not exist"),
+            );
+        }
+    }
+    for id in &body.host_groups {
+        if tables.of::<Group>().get(id.get()).is_none() {
+            return invalid("host_groups", format!("group {id} does not exist"));
+        }
+    }
+    let others = tables.sites().iter().filter(|site| site.group != group);
+    for site in others {
+        if let Some(subnet) = body
+            .subnets
+            .iter()
+            .find(|it| site.body.subnets.contains(it))
+        {
+            let why = format!(
+                "{subnet} belongs to the site of storage group {}",
+                site.group
+            );
+            return invalid("subnets", why);
+        }
+        if let Some(id) = body
+            .host_groups
+            .iter()
+            .find(|it| site.body.host_groups.contains(it))
+        {
+            let why = format!(
+                "group {id} belongs to the site of storage group {}",
+                site.group
+            );
+            return invalid("host_groups", why);
+        }
+    }
+    Ok(())
+}
+
+/// Nodes of a site, by name.
+#[must_use]
+pub fn nodes(tables: &Tables, group: StorageGroupId) -> Vec<&Row<StorageNode>> {
+    let rows = tables.storage_nodes();
+    rows.by(StorageNode::BY_GROUP, group.get().into())
+        .map(AsRef::as_ref)
+        .collect()
+}

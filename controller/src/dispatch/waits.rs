@@ -1,0 +1,190 @@
+//! What every task waits for, in words. Pure, like the plan, and from the same snapshot.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use foghorn_lifecycle::{Client, TaskState};
+use foghorn_types::{StorageNodeId, TaskId};
+
+use super::load::Load;
+use super::plan::{candidates, is_known};
+use super::queue;
+use super::snapshot::{LinkState, NodeView, RunView, Snapshot};
+use crate::agents::waits::{Wait, WaitKind};
+use crate::config::Limits;
+
+/// The wait of each task that waits for something.
+#[must_use]
+pub(super) fn waits(snapshot: &Snapshot, limits: Limits) -> HashMap<TaskId, Wait> {
+    let load = Load::of(snapshot);
+    // How many tasks wait for a place on each node so far.
+    let mut ahead: BTreeMap<StorageNodeId, BTreeSet<TaskId>> = BTreeMap::new();
+    let mut waits = HashMap::new();
+    for at in queue::order(snapshot) {
+        let run = &snapshot.runs[at];
+        let wait = match run.life.state() {
+            TaskState::Queued { client } => {
+                Some(queued(snapshot, run, *client, &load, &mut ahead, limits))
+            }
+            TaskState::Assigned { node } => Some(assigned(snapshot, run, *node, limits)),
+            TaskState::CheckedIn { node } => Some(checked_in(snapshot, run, *node, limits)),
+            TaskState::Running { node } => silent(snapshot, run, *node, limits),
+            TaskState::Finished { .. } => None,
+        };
+        waits.extend(wait.map(|wait| (run.task, wait)));
+    }
+    waits
+}
+
+fn wait(kind: WaitKind, node: Option<StorageNodeId>, sentence: String) -> Wait {
+    Wait {
+        kind,
+        node,
+        position: None,
+        sentence,
+    }
+}
+
+fn queued(
+    snapshot: &Snapshot,
+    run: &RunView,
+    client: Client,
+    load: &Load,
+    ahead: &mut BTreeMap<StorageNodeId, BTreeSet<TaskId>>,
+    limits: Limits,
+) -> Wait {
+    let all: Vec<_> = candidates(snapshot, run, limits.node_grace).collect();
+    let Some((first, view)) = all.first() else {
+        return no_candidate(snapshot, run);
+    };
+    let up: Vec<_> = all
+        .iter()
+        .filter(|(_, view)| view.link == LinkState::Up)
+        .collect();
+    if up.is_empty() {
+        return wait(WaitKind::Node, Some(*first), offline(view));
+    }
+    if let Some((id, view)) = up.iter().find(|(_, view)| !is_known(run, view)) {
+        let sentence = format!("storage node {} has not said yet what it holds", view.name);
+        return wait(WaitKind::Node, Some(*id), sentence);
+    }
+    let before: BTreeSet<TaskId> = up
+        .iter()
+        .flat_map(|(id, _)| ahead.get(id).into_iter().flatten().copied())
+        .collect();
+    for (id, _) in &up {
+        ahead.entry(*id).or_default().insert(run.task);
+    }
+    let place = before.len() + 1;
+    let number = u32::try_from(place).unwrap_or(u32::MAX);
+    let free = up
+        .iter()
+        .any(|(id, view)| load.taken(*id) < view.max_clients);
+    let what = match (free, client) {
+        // It is given one in the next moment, unless its multicast session may not begin.
+        (true, _) if run.session.is_some() => {
+            "it waits until its multicast session may begin".to_owned()
+        }
+        (true, _) => "a storage node is about to take it".to_owned(),
+        (false, _) => full(&up),
+    };
+    Wait {
+        position: Some(number),
+        ..wait(
+            WaitKind::Place,
+            Some(up[0].0),
+            format!("{what}; number {number} in the queue"),
+        )
+    }
+}
+
+fn full(nodes: &[&(StorageNodeId, &NodeView)]) -> String {
+    let places: u64 = nodes
+        .iter()
+        .map(|(_, view)| u64::from(view.max_clients))
+        .sum();
+    let names: Vec<_> = nodes.iter().map(|(_, view)| view.name.as_str()).collect();
+    match names[..] {
+        [name] => format!("all {places} places of storage node {name} are taken"),
+        _ => format!(
+            "all {places} places of the storage nodes {} are taken",
+            names.join(", ")
+        ),
+    }
+}
+
+fn offline(view: &NodeView) -> String {
+    match view.link {
+        LinkState::Up => format!("storage node {} is about to take it", view.name),
+        LinkState::Down { since } => format!(
+            "storage node {} has been offline for {} s, and no other may serve it",
+            view.name,
+            since.as_secs()
+        ),
+    }
+}
+
+fn no_candidate(snapshot: &Snapshot, run: &RunView) -> Wait {
+    let here = |view: &&NodeView| run.tiers.contains(&view.group);
+    let nodes = || snapshot.nodes.values().filter(here);
+    let sentence = if nodes().next().is_none() {
+        "no site that may serve it has a storage node"
+    } else if !nodes().any(|view| view.enabled && !view.revoked) {
+        "no storage node that may serve it takes tasks: they are disabled, cordoned or revoked"
+    } else {
+        let sentence = "no storage node that may serve it holds its image".to_owned();
+        return wait(WaitKind::Content, None, sentence);
+    };
+    wait(WaitKind::Node, None, sentence.to_owned())
+}
+
+/// The wait for a node that does not answer.
+fn silent(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<Wait> {
+    let view = snapshot.nodes.get(&node)?;
+    let LinkState::Down { since } = view.link else {
+        return None;
+    };
+    let other = candidates(snapshot, run, limits.node_grace)
+        .any(|(id, other)| id != node && other.link == LinkState::Up);
+    let then = match (other, run.kind.task_kind()) {
+        (true, _) => format!(
+            "another takes over when it has been silent for {} s",
+            limits.node_grace.as_secs()
+        ),
+        (false, foghorn_lifecycle::TaskKind::Deploy) => "no other may serve it".to_owned(),
+        (false, foghorn_lifecycle::TaskKind::Capture) => "a capture stays with its node".to_owned(),
+    };
+    let (name, for_s) = (&view.name, since.as_secs());
+    let sentence = format!("storage node {name} has not answered for {for_s} s; {then}");
+    Some(wait(WaitKind::Node, Some(node), sentence))
+}
+
+fn name(snapshot: &Snapshot, node: StorageNodeId) -> String {
+    let view = snapshot.nodes.get(&node);
+    view.map_or_else(|| node.to_string(), |view| view.name.clone())
+}
+
+fn assigned(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Wait {
+    silent(snapshot, run, node, limits).unwrap_or_else(|| {
+        let name = name(snapshot, node);
+        let sentence = format!("storage node {name} has a place for it; its machine has not come");
+        wait(WaitKind::Client, Some(node), sentence)
+    })
+}
+
+fn checked_in(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Wait {
+    if let Some(silent) = silent(snapshot, run, node, limits) {
+        return silent;
+    }
+    if run.session_waits {
+        let sentence = "its multicast session has not started".to_owned();
+        return wait(WaitKind::Time, Some(node), sentence);
+    }
+    match &run.trouble {
+        Some(trouble) => wait(WaitKind::Node, Some(node), trouble.clone()),
+        None => {
+            let name = name(snapshot, node);
+            let sentence = format!("its machine has come and turns to storage node {name}");
+            wait(WaitKind::Client, Some(node), sentence)
+        }
+    }
+}

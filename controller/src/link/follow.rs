@@ -1,0 +1,108 @@
+//! Orders that follow from the state, for the agents that are linked here.
+//!
+//! Whichever controller moves a task, the one that has the link of its node sends the order: it sees
+//! the change in its tables. So an order needs no other controller, and none is lost with one. (The
+//! ends of tasks are told by the dispatcher, which notices them everywhere.)
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_proto::link::Controllers;
+use foghorn_proto::link::controller_message::Message;
+use foghorn_types::{StorageNodeId, chain};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::app::orders;
+use crate::background::{Report, Rhythm, Why, Work};
+use crate::ctx::Ctx;
+use crate::state::enrolment::EnrolledNode;
+use crate::store::Revision;
+
+/// The tables tell of every change; this is for what a full queue has cost.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Sends orders until `cancel`.
+pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
+    let rhythm = Rhythm {
+        name: "orders to nodes",
+        period: PERIOD,
+        wakes: vec![("tables", ctx.state.changed())],
+    };
+    let background = ctx.background.clone();
+    let follow = Follow {
+        ctx,
+        told: HashMap::new(),
+        controllers: Controllers::default(),
+    };
+    background.drive(rhythm, follow, cancel).await;
+}
+
+struct Follow {
+    ctx: Arc<Ctx>,
+    /// The link of each node, and up to which revision its agent was told.
+    told: HashMap<StorageNodeId, (u64, Revision)>,
+    /// The controllers that the agents know.
+    controllers: Controllers,
+}
+
+impl Follow {
+    /// Tells agents which controllers there are. One that misses it hears it with its next link.
+    fn tell_controllers(&mut self) {
+        let controllers = self.ctx.state.read(orders::controllers);
+        if controllers == self.controllers {
+            return;
+        }
+        for link in self.ctx.links.here() {
+            let order = Message::Controllers(controllers.clone());
+            if let Err(refused) = self.ctx.links.send(link.node, order) {
+                debug!(node = %link.node, error = %chain(&refused), "could not tell a node of the controllers");
+            }
+        }
+        self.controllers = controllers;
+    }
+}
+
+impl Work for Follow {
+    async fn round(&mut self, _: Why, report: &mut Report) {
+        self.tell_controllers();
+        let here = self.ctx.links.here();
+        let before = std::mem::take(&mut self.told);
+        for link in here {
+            let up_to = match before.get(&link.node) {
+                Some((number, up_to)) if *number == link.number => *up_to,
+                // What its first order shows.
+                _ => link.reconciled,
+            };
+            let (now, changed, revoked) = self.ctx.state.read_at(|tables, now| {
+                let changed = tables
+                    .runs()
+                    .active()
+                    .filter(|run| run.modified > up_to && run.node() == Some(link.node));
+                let changed: Vec<_> = changed.map(|run| run.task).collect();
+                let node = tables.enrolled_nodes().get(&link.node);
+                (
+                    now,
+                    changed,
+                    node.is_none_or(|node| EnrolledNode::is_revoked(node)),
+                )
+            });
+            if revoked {
+                self.ctx.links.cut(link.node);
+            }
+            for task in changed {
+                match orders::tell_open(&self.ctx, task, link.node) {
+                    Ok(()) => report.did("orders sent", 1),
+                    Err(refused) => debug!(
+                        node = %link.node,
+                        %task,
+                        error = %chain(&refused),
+                        "an order is sent when the node connects again"
+                    ),
+                }
+            }
+            self.told.insert(link.node, (link.number, now));
+        }
+    }
+}

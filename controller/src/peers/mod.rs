@@ -1,0 +1,221 @@
+//! Several controllers on one store (decision 17).
+//!
+//! Each calls every other one. Who is called tells what its agents say ([`Mirror`]); the caller takes
+//! that into its own memory ([`apply`]), so that every controller shows the same, and passes on
+//! orders for agents that are linked there. What follows from the state needs none of this: every
+//! controller reads the same store.
+//!
+//! [`Mirror`]: crate::agents::mirror::Mirror
+
+mod apply;
+mod call;
+pub mod service;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foghorn_types::chain;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::background::{Report, Rhythm, Why, Work};
+use crate::ctx::Ctx;
+use crate::state::Refusal;
+use crate::state::controller_record::ControllerRecord;
+use crate::state::shelf::Record as _;
+use crate::store::Txn;
+
+/// Between two beats.
+const BEAT: Duration = Duration::from_secs(2);
+/// A controller that is not heard, and has not written its record for so long, is dead: its agents
+/// will call others.
+const DEAD_AFTER: Duration = Duration::from_secs(6);
+/// The record of a dead controller is kept this long, in case it only was cut off.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+const SOFTWARE: &str = concat!("foghorn-controller ", env!("CARGO_PKG_VERSION"));
+
+/// This controller, as it presents itself to others.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    pub(crate) id: String,
+    /// `host:port` at which others call it.
+    pub(crate) peers: String,
+    /// `host:port` at which agents call it.
+    pub(crate) link: String,
+}
+
+impl Own {
+    fn record(&self, beat: u64) -> ControllerRecord {
+        ControllerRecord {
+            id: self.id.clone(),
+            peers: self.peers.clone(),
+            link: self.link.clone(),
+            software: SOFTWARE.to_owned(),
+            beat,
+            modified: 0,
+        }
+    }
+}
+
+/// Makes this controller known, and follows the others until `cancel`.
+pub(crate) async fn run(ctx: Arc<Ctx>, own: Own, tasks: TaskTracker, cancel: CancellationToken) {
+    let rhythm = Rhythm {
+        name: "controllers",
+        period: BEAT,
+        wakes: vec![("tables", ctx.state.changed())],
+    };
+    let (background, state) = (ctx.background.clone(), ctx.state.clone());
+    let id = own.id.clone();
+    ctx.peers.name(&id);
+    let others = Others {
+        ctx,
+        own,
+        beat: 0,
+        known: HashMap::new(),
+        tasks,
+        cancel: cancel.clone(),
+    };
+    background.drive(rhythm, others, cancel).await;
+    // The others need not wait for it. Our tables no longer follow the store.
+    let txn = Txn {
+        ops: vec![ControllerRecord::delete_op(&id)],
+        ..Txn::default()
+    };
+    if let Err(error) = state.store().commit(txn).await {
+        warn!(error = %chain(&error), "could not tell the other controllers of the end of this one");
+    }
+}
+
+struct Others {
+    ctx: Arc<Ctx>,
+    own: Own,
+    beat: u64,
+    known: HashMap<String, Other>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+/// Another controller.
+struct Other {
+    beat: u64,
+    /// When its record was last seen to change.
+    seen: Instant,
+    call: AbortHandle,
+    /// Its nodes were taken for lost.
+    dead: bool,
+}
+
+impl Work for Others {
+    async fn round(&mut self, why: Why, report: &mut Report) {
+        if why != Why::Period {
+            return self.look();
+        }
+        self.beat += 1;
+        let record = self.own.record(self.beat);
+        let written = self.ctx.state.write::<_, Refusal>(|draft| {
+            draft.store(&record);
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            report.failed("could not write the record of this controller", &error);
+        }
+        self.look();
+        self.bury(report).await;
+    }
+}
+
+impl Others {
+    /// Calls those that are new, and forgets those that have left.
+    fn look(&mut self) {
+        let records: Vec<Arc<ControllerRecord>> = self.ctx.state.read(|tables| {
+            let all = tables.controllers().iter();
+            all.filter(|controller| controller.id != self.own.id)
+                .cloned()
+                .collect()
+        });
+        self.known.retain(|id, other| {
+            let is_there = records.iter().any(|record| record.id == *id);
+            if !is_there {
+                info!(controller = id, "a controller has left");
+                other.call.abort();
+                apply::lost(&self.ctx, id);
+            }
+            is_there
+        });
+        for record in records {
+            let id = record.id.clone();
+            match self.known.get_mut(&id) {
+                Some(other) if other.beat != record.beat => {
+                    other.beat = record.beat;
+                    other.seen = Instant::now();
+                    other.dead = false;
+                }
+                Some(_) => {}
+                None => {
+                    let span = info_span!("controller", id, address = record.peers);
+                    info!(
+                        controller = id,
+                        address = record.peers,
+                        "there is another controller"
+                    );
+                    let call = call::keep(self.ctx.clone(), self.own.clone(), record.clone());
+                    let cancel = self.cancel.clone();
+                    let call = async move { cancel.run_until_cancelled(call).await };
+                    let call = self.tasks.spawn(call.instrument(span)).abort_handle();
+                    let other = Other {
+                        beat: record.beat,
+                        seen: Instant::now(),
+                        call,
+                        dead: false,
+                    };
+                    self.known.insert(id, other);
+                }
+            }
+        }
+    }
+
+    /// Takes the nodes of dead controllers for lost, and removes the records of the long dead.
+    async fn bury(&mut self, report: &mut Report) {
+        for (id, other) in &mut self.known {
+            let silent = other.seen.elapsed();
+            let heard = self.ctx.peers.client(id).is_some();
+            // Its call ends by itself when another controller has its address.
+            let replaced = other.call.is_finished();
+            if heard || (silent < DEAD_AFTER && !replaced) {
+                continue;
+            }
+            if !other.dead {
+                warn!(
+                    controller = id,
+                    "a controller does not answer and does not write any longer"
+                );
+                other.dead = true;
+                apply::lost(&self.ctx, id);
+            }
+            if silent < FORGET_AFTER && !replaced {
+                continue;
+            }
+            let beat = other.beat;
+            let buried = self.ctx.state.write::<_, Refusal>(|draft| {
+                // It may have written in this moment.
+                if let Some(record) = draft.tables().controllers().get(id)
+                    && record.beat == beat
+                {
+                    let record = record.clone();
+                    draft.discard(&*record);
+                }
+                Ok(())
+            });
+            match buried.await {
+                Ok(()) => report.did("records of dead controllers removed", 1),
+                Err(error) => {
+                    report.failed("could not remove the record of a dead controller", &error)
+                }
+            }
+        }
+    }
+}

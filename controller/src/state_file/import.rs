@@ -1,0 +1,374 @@
+//! Puts the content of a file into a store.
+//!
+//! A store is written in many transactions, so a crash can leave half of it. What is written first is
+//! a marker, what is written last is its removal, and every transaction between them compares it:
+//! a store with a marker is no state, no controller works on it, and of two imports one goes on.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foghorn_types::Timestamp;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::content::{Content, Digest, End};
+use super::reader::Checked;
+use super::{EVERYTHING, FileError, Header, stays};
+use crate::state::audit;
+use crate::state::imports::{IMPORTED, MARKER};
+use crate::store::{Compare, Entry, Op, Revision, Store, StoreError, Txn, TxnOutcome};
+use crate::trust::Trust;
+use crate::trust::authority::LoadTrustError;
+
+/// Operations and bytes of one transaction, well below what a store takes.
+const OPS: usize = 100;
+const BYTES: usize = 512 << 10;
+/// What nobody has on a store on which nothing has been done yet: where to look, and what it is
+/// called.
+const SIGNS_OF_USE: [(&str, &str); 9] = [
+    (audit::PREFIX, "changes that somebody made"),
+    ("/foghorn/v1/obj/host/", "hosts"),
+    ("/foghorn/v1/obj/group/", "groups"),
+    ("/foghorn/v1/obj/image/", "images"),
+    ("/foghorn/v1/obj/snapin/", "snapins"),
+    ("/foghorn/v1/obj/task/", "tasks"),
+    ("/foghorn/v1/content/", "contents of images"),
+    ("/foghorn/v1/node/", "storage nodes that have joined"),
+    ("/foghorn/v1/notify-target/", "targets of notifications"),
+];
+
+/// How to import.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportTerms<'a> {
+    /// Whether what the store holds may be replaced.
+    pub replace: bool,
+    /// Folder of the certificate authority of this controller.
+    pub authority: &'a Path,
+    pub now: Timestamp,
+}
+
+/// What was imported.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Imported {
+    pub header: Header,
+    pub entries: u64,
+    /// The last revision of the store now.
+    pub revision: Revision,
+    /// Whether the certificate authority of this controller is another now.
+    pub new_authority: bool,
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Header { revision, made, .. } = &self.header;
+        let entries = self.entries;
+        write!(
+            f,
+            "imported {entries} entries (revision {revision}, of {made})"
+        )?;
+        if self.new_authority {
+            write!(f, "; the certificate authority is that of the file")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing was imported, or not all: then the store says so to every controller.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("the file cannot be used; nothing was changed")]
+    File(#[from] FileError),
+    #[error("the store is not empty: there are {what}; nothing was changed")]
+    NotEmpty { what: &'static str },
+    #[error(
+        "the state belongs to the certificate authority {wanted}, which is not in the file, and this controller has another one; nothing was changed"
+    )]
+    OtherAuthority { wanted: String },
+    #[error("another import into this store is under way, or was broken off; nothing was changed")]
+    UnderWay,
+    #[error("the import was overtaken by another one")]
+    Overtaken,
+    #[error("what is stored now is not what the file has: import again")]
+    Differs,
+    #[error("the certificate authority could not be written to {folder}", folder = folder.display())]
+    Authority {
+        folder: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the certificate authority of the file cannot be used; nothing was changed")]
+    BadAuthority(#[source] LoadTrustError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a store holds while an import writes to it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    pub(crate) started: Timestamp,
+    /// Of the file.
+    revision: Revision,
+    made: Timestamp,
+}
+
+/// Replaces everything in the store by what is in the file.
+///
+/// # Errors
+/// See [`ImportError`].
+pub async fn import(
+    store: &Arc<dyn Store>,
+    file: Checked,
+    terms: ImportTerms<'_>,
+) -> Result<Imported, ImportError> {
+    let authority = authority_of(&file, terms.authority)?;
+    let begun = begin(store, &file, terms).await?;
+    let mut work = Work {
+        store,
+        fence: Compare::ModifiedAt(MARKER.to_owned(), begun),
+        ops: Vec::new(),
+        bytes: 0,
+    };
+    work.clear().await?;
+    let (header, end) = (file.header.clone(), (file.entries, file.digest));
+    work.fill(file).await?;
+    let stored = digest_of(store).await?;
+    if (stored.entries, stored.digest) != end {
+        return Err(ImportError::Differs);
+    }
+    if let Some(files) = &authority {
+        replace_authority(terms.authority, files, terms.now).map_err(|source| {
+            let folder = terms.authority.to_owned();
+            ImportError::Authority { folder, source }
+        })?;
+    }
+    let revision = work.end(terms.now).await?;
+    Ok(Imported {
+        header,
+        entries: end.0,
+        revision,
+        new_authority: authority.is_some(),
+    })
+}
+
+type Files = Vec<(String, Vec<u8>)>;
+
+/// The authority of the file, if it is another than this controller has.
+fn authority_of(file: &Checked, folder: &Path) -> Result<Option<Files>, ImportError> {
+    let wanted = &file.header.authority;
+    let own = if Trust::exists(folder) {
+        let own = Trust::load_or_create(folder).map_err(ImportError::BadAuthority)?;
+        Some(own.ca_fingerprint().to_owned())
+    } else {
+        None
+    };
+    if own.as_ref() == Some(wanted) {
+        return Ok(None);
+    }
+    if file.authority.is_empty() {
+        let wanted = wanted.clone();
+        return Err(ImportError::OtherAuthority { wanted });
+    }
+    Ok(Some(file.authority.clone()))
+}
+
+/// Writes the marker, if the store may be replaced.
+async fn begin(
+    store: &Arc<dyn Store>,
+    file: &Checked,
+    terms: ImportTerms<'_>,
+) -> Result<Revision, ImportError> {
+    let found = store.get(MARKER).await?;
+    if !terms.replace {
+        if found.is_some() {
+            return Err(ImportError::UnderWay);
+        }
+        for (prefix, what) in SIGNS_OF_USE {
+            // The smallest key after all with this prefix.
+            let end = format!("{}0", prefix.trim_end_matches('/'));
+            if !store.range(prefix, &end, 1, false).await?.is_empty() {
+                return Err(ImportError::NotEmpty { what });
+            }
+        }
+    }
+    let marker = Marker {
+        started: terms.now,
+        revision: file.header.revision,
+        made: file.header.made,
+    };
+    let compare = match found {
+        Some(found) => Compare::ModifiedAt(found.key, found.modified),
+        None => Compare::Absent(MARKER.to_owned()),
+    };
+    let put = Op::Put {
+        key: MARKER.to_owned(),
+        value: serde_json::to_vec(&marker).unwrap_or_default().into(),
+    };
+    let txn = Txn {
+        compares: vec![compare],
+        ops: vec![put],
+    };
+    match store.commit(txn).await? {
+        TxnOutcome::Committed(revision) => Ok(revision),
+        TxnOutcome::Conflict => Err(ImportError::UnderWay),
+    }
+}
+
+struct Work<'s> {
+    store: &'s Arc<dyn Store>,
+    fence: Compare,
+    ops: Vec<Op>,
+    bytes: usize,
+}
+
+impl Work<'_> {
+    /// Removes everything but the marker. Nobody adds to it meanwhile: all others compare the marker.
+    async fn clear(&mut self) -> Result<(), ImportError> {
+        let mut pages = self.store.pages(EVERYTHING);
+        while let Some(page) = pages.next().await.transpose()? {
+            for Entry { key, .. } in page.entries {
+                if !stays(&key) {
+                    self.add(Op::Delete { key }).await?;
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    async fn fill(&mut self, file: Checked) -> Result<(), ImportError> {
+        let mut contents = read_ahead(file);
+        while let Some(pairs) = contents.recv().await.transpose()? {
+            for (key, value) in pairs {
+                let key = String::from_utf8(key).map_err(|_| FileError::Damaged("a key"))?;
+                let value = Bytes::from(value);
+                self.add(Op::Put { key, value }).await?;
+            }
+        }
+        self.flush().await
+    }
+
+    async fn add(&mut self, op: Op) -> Result<(), ImportError> {
+        let bytes = match &op {
+            Op::Put { key, value } => key.len() + value.len(),
+            Op::Delete { key } => key.len(),
+        };
+        if self.ops.len() >= OPS || (self.bytes + bytes > BYTES && !self.ops.is_empty()) {
+            self.flush().await?;
+        }
+        self.bytes += bytes;
+        self.ops.push(op);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), ImportError> {
+        self.bytes = 0;
+        let ops = std::mem::take(&mut self.ops);
+        if ops.is_empty() {
+            return Ok(());
+        }
+        self.commit(ops).await.map(drop)
+    }
+
+    async fn end(&self, now: Timestamp) -> Result<Revision, ImportError> {
+        let noted = serde_json::json!({ "at": now }).to_string();
+        self.commit(vec![
+            Op::Delete {
+                key: MARKER.to_owned(),
+            },
+            Op::Put {
+                key: IMPORTED.to_owned(),
+                value: noted.into(),
+            },
+        ])
+        .await
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Revision, ImportError> {
+        let txn = Txn {
+            compares: vec![self.fence.clone()],
+            ops,
+        };
+        match self.store.commit(txn).await? {
+            TxnOutcome::Committed(revision) => Ok(revision),
+            TxnOutcome::Conflict => Err(ImportError::Overtaken),
+        }
+    }
+}
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Reads the blocks of entries on a thread of its own, a block ahead.
+fn read_ahead(mut file: Checked) -> mpsc::Receiver<Result<Pairs, FileError>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::task::spawn_blocking(move || {
+        let contents = match file.contents() {
+            Ok(contents) => contents,
+            Err(error) => {
+                let _gone = sender.blocking_send(Err(error));
+                return;
+            }
+        };
+        for content in contents {
+            let sent = match content {
+                Ok(Content::Entries(pairs)) => sender.blocking_send(Ok(pairs)),
+                Ok(_) => continue,
+                Err(error) => sender.blocking_send(Err(error)),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Of everything that an export would take.
+async fn digest_of(store: &Arc<dyn Store>) -> Result<End, StoreError> {
+    let mut digest = Digest::default();
+    let mut pages = store.pages(EVERYTHING);
+    while let Some(page) = pages.next().await.transpose()? {
+        for entry in page.entries {
+            if !stays(&entry.key) {
+                digest.add(entry.key.as_bytes(), &entry.value);
+            }
+        }
+    }
+    Ok(digest.end())
+}
+
+/// Puts the files of an authority into `folder`, and what was there beside it.
+fn replace_authority(folder: &Path, files: &Files, now: Timestamp) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let beside = |what: &str| folder.with_file_name(format!("{name}.{what}"));
+    let next = beside("new");
+    let _ = std::fs::remove_dir_all(&next);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&next)?;
+    for (name, content) in files {
+        // Names of files, never of folders elsewhere.
+        let Some(name) = Path::new(name).file_name() else {
+            continue;
+        };
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(next.join(name))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+    }
+    std::fs::File::open(&next)?.sync_all()?;
+    if folder.exists() {
+        std::fs::rename(folder, beside(&format!("before-{}", now.as_millis())))?;
+    }
+    std::fs::rename(&next, folder)?;
+    match folder.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
