@@ -59,7 +59,11 @@ async fn a_session_that_the_controller_forgot_ends_with_the_next_link() {
     node.controller.go_away();
     node.controller.come_back();
     node.controller.wait_for_links(links + 1).await;
-    assert!(matches!(dropped.ended().await, EndReason::Cancelled { .. }));
+    // Its task may go on at another node: the controller tells its client.
+    assert!(matches!(
+        dropped.ended().await,
+        EndReason::Interrupted { .. }
+    ));
     assert_eq!(
         kept.which_are_stored(&Image::new(0..1).ids())
             .await
