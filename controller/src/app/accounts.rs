@@ -4,7 +4,7 @@
 //! argon2id.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -12,6 +12,7 @@ use foghorn_types::{Timestamp, chain};
 use tracing::{info, warn};
 
 use super::passwords;
+use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 use crate::state::classes::User;
 use crate::state::first_run::FirstCredentials;
@@ -119,14 +120,14 @@ fn unused(state: &State) -> Option<FirstRun> {
 }
 
 /// Forgets the first credentials once their user, who was just authenticated, has them.
-pub async fn used(state: &State, user: &str) {
-    /// One request at a time tries, the others go on.
-    static TRYING: AtomicBool = AtomicBool::new(false);
+pub async fn used(ctx: &Ctx, user: &str) {
+    let (state, trying) = (&ctx.state, &ctx.doors.forgetting);
     let kept = state.read(|tables| {
         let kept = tables.first_credentials();
         kept.is_some_and(|kept| kept.user.eq_ignore_ascii_case(user))
     });
-    if !kept || TRYING.swap(true, Ordering::AcqRel) {
+    // One request at a time tries, the others go on.
+    if !kept || trying.swap(true, Ordering::AcqRel) {
         return;
     }
     let forgotten = state.write::<_, Refusal>(|draft| {
@@ -140,7 +141,7 @@ pub async fn used(state: &State, user: &str) {
         }
         Err(late) => warn!(error = %chain(&late), "could not forget the first credentials"),
     }
-    TRYING.store(false, Ordering::Release);
+    trying.store(false, Ordering::Release);
 }
 
 /// Gives the user `name` a new password and token and the rights of an administrator, and the API a

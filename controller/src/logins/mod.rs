@@ -6,6 +6,7 @@ mod throttle;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub struct Doors {
     /// Names whose refusal was written to the history, and when.
     told: Mutex<HashMap<[u8; 32], Instant>>,
     codes: Mutex<Codes>,
+    /// Whether a request is removing the first credentials.
+    pub(crate) forgetting: AtomicBool,
 }
 
 /// Minimum time between two history entries for the same name.
@@ -64,6 +67,7 @@ impl Doors {
                 .collect(),
             told: Mutex::default(),
             codes: Mutex::new(Codes::new()),
+            forgetting: AtomicBool::new(false),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Several controllers on one store (decision 17).
 //!
 //! Each calls every other one. Who is called tells what its agents say ([`Mirror`]); the caller takes
-//! that into its own memory ([`apply`]), so that every controller shows the same, and passes on
+//! that into its own memory (`apply`), so that every controller shows the same, and passes on
 //! orders for agents that are linked there. What follows from the state needs none of this: every
 //! controller reads the same store.
 //!

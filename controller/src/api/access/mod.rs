@@ -84,7 +84,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         Ok(charge) => charge,
         Err(no_room) => return no_room.answer(),
     };
-    accounts::used(&ctx.state, &caller.name).await;
+    accounts::used(&ctx, &caller.name).await;
     // Reads change nothing, and most requests are reads.
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
     request.extensions_mut().insert(caller);
