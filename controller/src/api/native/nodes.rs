@@ -357,12 +357,26 @@ fn start(
     }
 }
 
+/// Of what another controller has done.
+const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 async fn job(State(ctx): State<Arc<Ctx>>, Id(job): Id<u64>) -> Result<Json<JobStatus>, Refused> {
-    let state = ctx
-        .jobs
-        .get(job)
-        .ok_or_else(|| Refused::not_found("job", job))?;
+    let state = known_job(&ctx, job).await;
+    let state = state.ok_or_else(|| Refused::not_found("job", job))?;
     Ok(Json(ctx.state.read(|tables| job_view(tables, state))))
+}
+
+/// A job that another controller has ordered in this moment is heard of a little later.
+async fn known_job(ctx: &Ctx, job: u64) -> Option<JobState> {
+    let until = tokio::time::Instant::now() + HEARD_WITHIN;
+    loop {
+        let known = ctx.jobs.get(job);
+        let is_alone = ctx.peers.heard_by_id().is_empty();
+        if known.is_some() || is_alone || tokio::time::Instant::now() > until {
+            return known;
+        }
+        tokio::time::sleep(HEARD_WITHIN / 50).await;
+    }
 }
 
 fn job_view(tables: &Tables, state: JobState) -> JobStatus {
