@@ -123,12 +123,16 @@ impl Jobs {
     /// Another controller has ordered this job.
     pub(crate) fn learn(&self, job: u64, node: StorageNodeId, work: JobWork, created: Timestamp) {
         let mut inner = self.lock();
-        inner.next = inner.next.max(job + 1);
+        if inner.jobs.contains_key(&job) {
+            return;
+        }
         if inner.jobs.len() >= REMEMBERED {
             inner.jobs.pop_first();
         }
+        // Our own numbers go on from where they were: two controllers that went on from the same
+        // one would give it twice.
         let state = JobState::new(job, node, work, created);
-        inner.jobs.entry(job).or_insert(state);
+        inner.jobs.insert(job, state);
     }
 
     /// Removes a job whose order was not sent.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::peer_event::Event;
 use foghorn_proto::link::{
-    AgentMessage, Hello, Job, JobReport, MulticastReport, NodeJob, NodeSaid, NodeStatus, NodeUp,
-    ReplicaReport, SessionProgress, Unreached,
+    AgentMessage, Hello, Job, JobReport, MulticastPhase, MulticastReport, NodeJob, NodeSaid,
+    NodeStatus, NodeUp, ReplicaPhase, ReplicaReport, SessionProgress, Unreached,
 };
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 use tokio::sync::broadcast;
@@ -159,6 +159,9 @@ impl Heard {
             Message::Progress(progress) => {
                 known.progress.insert(progress.task_id, *progress);
             }
+            Message::Multicast(report) if report.phase() == MulticastPhase::Ended => {
+                known.sessions.remove(&report.session_id);
+            }
             Message::Multicast(report) => {
                 known.sessions.insert(report.session_id, report.clone());
             }
@@ -170,6 +173,12 @@ impl Heard {
                         .iter()
                         .any(|receiver| receiver.task_id != ended.task_id)
                 });
+            }
+            // How it ended is in the store.
+            Message::Replica(report)
+                if matches!(report.phase(), ReplicaPhase::Done | ReplicaPhase::Failed) =>
+            {
+                known.copies.remove(&report.copy_id);
             }
             Message::Replica(report) => {
                 known.copies.insert(report.copy_id, report.clone());

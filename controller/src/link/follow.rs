@@ -67,42 +67,56 @@ impl Follow {
 impl Work for Follow {
     async fn round(&mut self, _: Why, report: &mut Report) {
         self.tell_controllers();
-        let here = self.ctx.links.here();
         let before = std::mem::take(&mut self.told);
-        for link in here {
-            let up_to = match before.get(&link.node) {
-                Some((number, up_to)) if *number == link.number => *up_to,
-                // What its first order shows.
-                _ => link.reconciled,
-            };
-            let (now, changed, revoked) = self.ctx.state.read_at(|tables, now| {
-                let changed = tables
-                    .runs()
-                    .active()
-                    .filter(|run| run.modified > up_to && run.node() == Some(link.node));
-                let changed: Vec<_> = changed.map(|run| run.task).collect();
-                let node = tables.enrolled_nodes().get(&link.node);
-                (
-                    now,
-                    changed,
-                    node.is_none_or(|node| EnrolledNode::is_revoked(node)),
-                )
-            });
-            if revoked {
-                self.ctx.links.cut(link.node);
-            }
-            for task in changed {
-                match orders::tell_open(&self.ctx, task, link.node) {
-                    Ok(()) => report.did("orders sent", 1),
-                    Err(refused) => debug!(
-                        node = %link.node,
-                        %task,
-                        error = %chain(&refused),
-                        "an order is sent when the node connects again"
-                    ),
+        let here: HashMap<StorageNodeId, (u64, Revision)> = self
+            .ctx
+            .links
+            .here()
+            .into_iter()
+            .map(|link| match before.get(&link.node) {
+                Some((number, up_to)) if *number == link.number => {
+                    (link.node, (link.number, *up_to))
                 }
-            }
-            self.told.insert(link.node, (link.number, now));
+                // What its first order shows.
+                _ => (link.node, (link.number, link.reconciled)),
+            })
+            .collect();
+        let (now, changed, revoked) = self.ctx.state.read_at(|tables, now| {
+            let changed = tables.runs().active().filter_map(|run| {
+                let node = run.node()?;
+                let (_, up_to) = here.get(&node)?;
+                (run.modified > *up_to).then_some((run.task, node))
+            });
+            let enrolled = tables.enrolled_nodes();
+            let is_revoked = |node: &&StorageNodeId| {
+                enrolled
+                    .get(*node)
+                    .is_none_or(|node| EnrolledNode::is_revoked(node))
+            };
+            let revoked = here.keys().filter(is_revoked).copied();
+            (
+                now,
+                changed.collect::<Vec<_>>(),
+                revoked.collect::<Vec<_>>(),
+            )
+        });
+        for node in revoked {
+            self.ctx.links.cut(node);
         }
+        for (task, node) in changed {
+            match orders::tell_open(&self.ctx, task, node) {
+                Ok(()) => report.did("orders sent", 1),
+                Err(refused) => debug!(
+                    %node,
+                    %task,
+                    error = %chain(&refused),
+                    "an order is sent when the node connects again"
+                ),
+            }
+        }
+        let told = here.into_iter();
+        self.told = told
+            .map(|(node, (number, _))| (node, (number, now)))
+            .collect();
     }
 }

@@ -1,5 +1,6 @@
 //! What another controller tells of its agents, taken into the memory of this one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +21,8 @@ use crate::link::reports::{self, JobNews};
 pub(super) struct Teller {
     pub(super) controller: String,
     pub(super) orders: mpsc::Sender<PeerOrder>,
-    /// Nodes that were named since it began to tell.
-    pub(super) named: Vec<StorageNodeId>,
+    /// Nodes that it has named, until it has told everything that it knew.
+    pub(super) named: Option<HashSet<StorageNodeId>>,
 }
 
 /// Takes one event. What cannot be read is left out, as it is from an agent of this controller.
@@ -48,8 +49,9 @@ pub(super) fn take(ctx: &Ctx, teller: &mut Teller, event: Event) -> Result<(), B
         }
         Event::AllTold(_) => {
             // Those that it had before and has no longer.
+            let named = teller.named.take().unwrap_or_default();
             for node in ctx.links.at(&teller.controller) {
-                if !teller.named.contains(&node) && ctx.links.left(node, &teller.controller) {
+                if !named.contains(&node) && ctx.links.left(node, &teller.controller) {
                     ctx.live.set_down(node, Instant::now());
                 }
             }
@@ -67,7 +69,9 @@ fn came_up(ctx: &Ctx, teller: &mut Teller, up: &NodeUp) -> Result<(), BadMessage
         certificate_ends: ends.map(Timestamp::from_millis),
         ..reports::describe(hello)?
     };
-    teller.named.push(node);
+    if let Some(named) = &mut teller.named {
+        named.insert(node);
+    }
     // Remembered, so that two machines with one certificate are noticed wherever they call next.
     let _is_for_its_own_links = ctx.live.alternates(node, hello.process);
     let dialled = Dialled::from(hello);

@@ -1,6 +1,8 @@
 //! The call of one other controller, kept up as long as that is there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foghorn_proto::link::peer_event::Event;
@@ -47,16 +49,19 @@ enum CallError {
     Ended,
 }
 
-/// Calls again and again, until another controller has the address: then this one is gone.
-pub(super) async fn keep(ctx: Arc<Ctx>, own: Own, controller: Arc<ControllerRecord>) {
+/// Calls again and again; ends only with its task. `replaced` says whether another controller has
+/// answered at the address.
+pub(super) async fn keep(
+    ctx: Arc<Ctx>,
+    own: Own,
+    controller: Arc<ControllerRecord>,
+    replaced: Arc<AtomicBool>,
+) {
     let mut complained = false;
     loop {
         let error = talk(&ctx, &own, &controller).await;
-        if let CallError::Refused(status) = &error
-            && status.code() == Code::FailedPrecondition
-        {
-            return info!("the address belongs to another controller now");
-        }
+        let by_another = matches!(&error, CallError::Refused(status) if status.code() == Code::FailedPrecondition);
+        replaced.store(by_another, Ordering::Relaxed);
         let was_heard = ctx.peers.client(&controller.id).is_some();
         ctx.peers.lost(&controller.id);
         // What was told of its agents stays: they are still linked there, as far as we know. If it
@@ -116,7 +121,7 @@ async fn try_talk(
     let mut teller = Teller {
         controller: controller.id.clone(),
         orders,
-        named: Vec::new(),
+        named: Some(HashSet::new()),
     };
     loop {
         match next(&mut events).await? {

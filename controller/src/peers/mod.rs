@@ -13,6 +13,7 @@ pub mod service;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use foghorn_types::chain;
@@ -105,6 +106,9 @@ struct Other {
     /// When its record was last seen to change.
     seen: Instant,
     call: AbortHandle,
+    /// Another controller has answered at its address: it was restarted there, or two have been given
+    /// one address.
+    replaced: Arc<AtomicBool>,
     /// Its nodes were taken for lost.
     dead: bool,
 }
@@ -162,7 +166,13 @@ impl Others {
                         address = record.peers,
                         "there is another controller"
                     );
-                    let call = call::keep(self.ctx.clone(), self.own.clone(), record.clone());
+                    let replaced = Arc::new(AtomicBool::new(false));
+                    let call = call::keep(
+                        self.ctx.clone(),
+                        self.own.clone(),
+                        record.clone(),
+                        replaced.clone(),
+                    );
                     let cancel = self.cancel.clone();
                     let call = async move { cancel.run_until_cancelled(call).await };
                     let call = self.tasks.spawn(call.instrument(span)).abort_handle();
@@ -170,6 +180,7 @@ impl Others {
                         beat: record.beat,
                         seen: Instant::now(),
                         call,
+                        replaced,
                         dead: false,
                     };
                     self.known.insert(id, other);
@@ -183,9 +194,8 @@ impl Others {
         for (id, other) in &mut self.known {
             let silent = other.seen.elapsed();
             let heard = self.ctx.peers.client(id).is_some();
-            // Its call ends by itself when another controller has its address.
-            let replaced = other.call.is_finished();
-            if heard || (silent < DEAD_AFTER && !replaced) {
+            // One that writes lives, whoever answers at its address.
+            if heard || silent < DEAD_AFTER {
                 continue;
             }
             if !other.dead {
@@ -196,6 +206,7 @@ impl Others {
                 other.dead = true;
                 apply::lost(&self.ctx, id);
             }
+            let replaced = other.replaced.load(Ordering::Relaxed);
             if silent < FORGET_AFTER && !replaced {
                 continue;
             }
