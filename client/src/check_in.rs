@@ -7,6 +7,7 @@
 
 pub mod code;
 mod connect;
+mod error;
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
@@ -18,9 +19,9 @@ use foghorn_proto::http::{
     LookResponse, ORDER_PATH, OptionsFor, Order, Problem, TokenText, UNREACHED_PATH,
     UnreachedRequest, UnreachedResponse,
 };
-use foghorn_reach::{Trouble, trouble};
-use foghorn_transport::{Identity, IdentityError};
-use foghorn_types::{HostId, MacAddress, chain, is_mistyped};
+use foghorn_reach::Trouble;
+use foghorn_transport::Identity;
+use foghorn_types::{HostId, MacAddress, chain};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+pub use self::error::CheckInError;
 use crate::hardware;
 
 /// Seconds that the controller may hold a question for the order.
@@ -44,146 +46,6 @@ const ANSWER_LIMIT: u64 = 1 << 20;
 
 /// Name and version that the client gives itself.
 pub const SOFTWARE: &str = concat!("foghorn-client ", env!("CARGO_PKG_VERSION"));
-
-#[derive(Debug, thiserror::Error)]
-pub enum CheckInError {
-    #[error("{0} is not the address of a controller: expected https://HOST[:PORT]")]
-    Url(String),
-    #[error("{0} is not a loopback address: plain http is refused, use https")]
-    PlainHttp(String),
-    #[error("could not reach {url}")]
-    Send {
-        url: String,
-        source: Box<ureq::Error>,
-    },
-    #[error("the controller at {base} cannot be used: {trouble}")]
-    Unusable { base: String, trouble: Trouble },
-    #[error("{url} sent no certificate authority")]
-    NoAuthority { url: String },
-    #[error(
-        "the certificate authority of {url} is {found}, but the token names {expected}{}",
-        other_authority(expected, found)
-    )]
-    OtherAuthority {
-        url: String,
-        expected: String,
-        found: String,
-    },
-    #[error("could not make a key")]
-    MakeKey(#[source] rcgen::Error),
-    #[error(
-        "the code is wrong for the machine with the MAC address {mac}, or somebody intercepts the connection to {url}: type the newest code again"
-    )]
-    WrongCode { url: String, mac: MacAddress },
-    #[error("the controller did not take the code: {reason}")]
-    Code { reason: String },
-    #[error("the controller refused ({status}): {reason}")]
-    Refused { status: u16, reason: String },
-    #[error("the controller failed ({status}): {reason}")]
-    Failed { status: u16, reason: String },
-    #[error("the controller has no task for this machine: {reason}")]
-    NoTask { reason: String },
-    #[error(
-        "the task of this machine is a {task}, on which {options} would have no effect: start the client without, or order a {wanted} (nothing was read or written, and the task still waits)"
-    )]
-    OtherTask {
-        /// As they were given.
-        options: String,
-        task: &'static str,
-        wanted: &'static str,
-    },
-    #[error("the certificate from the controller cannot be used")]
-    Identity(#[from] IdentityError),
-    #[error("stopped while waiting for the controller")]
-    Stopped,
-}
-
-/// What a difference between two fingerprints means.
-fn other_authority(expected: &str, found: &str) -> &'static str {
-    if is_mistyped(expected, found) {
-        ", which is nearly the same: the token was mistyped"
-    } else {
-        ": the token is of another controller, or somebody intercepts the connection"
-    }
-}
-
-impl CheckInError {
-    /// What people at the machine can do about it.
-    #[must_use]
-    pub fn todo(&self) -> Option<&'static str> {
-        match self {
-            Self::Url(_) | Self::PlainHttp(_) => {
-                Some("give the address of the server as `foghorn serve` prints it")
-            }
-            Self::OtherAuthority {
-                expected, found, ..
-            } if is_mistyped(expected, found) => Some("copy the boot token again, the whole of it"),
-            Self::OtherAuthority { .. } => Some(
-                "compare the address of the server with the one that the boot token was made on; if it is the same, find out who answers in its place",
-            ),
-            Self::Refused { reason, .. } if reason.contains("token") => {
-                Some("make a new token on the server: foghorn host boot-token HOST")
-            }
-            _ => None,
-        }
-    }
-
-    fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Send { .. }
-                | Self::Failed {
-                    status: 429 | 500..,
-                    ..
-                }
-        )
-    }
-
-    /// Says in words what will not pass by itself.
-    fn in_words(self) -> Self {
-        match self {
-            Self::Send { url, source } => match trouble_of(&source) {
-                Some(trouble) => Self::Unusable {
-                    base: base_of(&url),
-                    trouble,
-                },
-                None => Self::Send { url, source },
-            },
-            other => other,
-        }
-    }
-
-    /// What people can do about it.
-    #[must_use]
-    pub fn advice(&self) -> Option<String> {
-        match self {
-            Self::Unusable { trouble, .. } => Some(trouble.advice()),
-            Self::Send { .. } => Some(
-                "check the network of this machine, the address of the controller, and that it is running".to_owned(),
-            ),
-            Self::OtherAuthority { .. } => Some(
-                "check that the token and the address were made by the same server; `foghorn host boot-token HOST` makes a new token".to_owned(),
-            ),
-            _ => None,
-        }
-    }
-}
-
-fn trouble_of(error: &ureq::Error) -> Option<Trouble> {
-    match error {
-        ureq::Error::Io(error) => trouble(error),
-        ureq::Error::Rustls(error) => trouble(error),
-        ureq::Error::HostNotFound => Some(Trouble::UnknownName),
-        _ => None,
-    }
-}
-
-/// Scheme, host and port of a URL.
-fn base_of(url: &str) -> String {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
-    url[..end].to_owned()
-}
 
 /// What to check in with.
 #[derive(Clone, Debug)]

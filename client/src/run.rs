@@ -49,9 +49,13 @@ pub enum RunError {
 impl RunError {
     /// What people at the machine can do about it.
     #[must_use]
-    pub fn todo(&self) -> Option<&'static str> {
+    pub fn advice(&self) -> Option<String> {
         match self {
-            Self::CheckIn(error) => error.todo(),
+            Self::CheckIn(error) => error.advice(),
+            Self::Deploy(DeployError::Link(LinkError::Blocked { .. }))
+            | Self::Capture(CaptureError::Link(LinkError::Blocked { .. })) => Some(
+                "open the UDP port of the storage node (7472) in the firewalls of the node and between it and this machine; `foghorn doctor` tests it from where it runs".to_owned(),
+            ),
             _ => None,
         }
     }
@@ -85,18 +89,6 @@ impl RunError {
     }
 }
 
-/// What people can do about a failure, where it does not say so itself.
-fn advice(error: &RunError) -> Option<String> {
-    match error {
-        RunError::CheckIn(error) => error.advice(),
-        RunError::Deploy(DeployError::Link(LinkError::Blocked { .. }))
-        | RunError::Capture(CaptureError::Link(LinkError::Blocked { .. })) => Some(
-            "open the UDP port of the storage node (7472) in the firewalls of the node and between it and this machine; `foghorn doctor` tests it from where it runs".to_owned(),
-        ),
-        _ => None,
-    }
-}
-
 /// Does the task of this machine. Prints progress and the outcome to standard error, writes the
 /// report if one is wanted. `stop` ends it promptly.
 pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
@@ -123,7 +115,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
             task.unwrap_or(What::Deploy),
             &progress.snapshot(),
         )),
-        Err(error) => display::failure(error, advice(error).as_deref().or(error.todo())),
+        Err(error) => display::failure(error, error.advice().as_deref()),
     }
     if let Some(path) = &config.report {
         let error = result
