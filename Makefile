@@ -41,7 +41,7 @@ PROGRAMS_test := $(PROGRAMS_demo) \
 	mkfs.f2fs:f2fs-tools mkfs.jfs:jfsutils mkreiserfs:reiserfsprogs mkfs.nilfs2:nilfs-tools \
 	mkfs.ocfs2:ocfs2-tools mkfs.gfs2:gfs2-utils mkudffs:udftools genisoimage:genisoimage \
 	mksquashfs:squashfs-tools mkfs.erofs:erofs-utils make-bcache:bcache-tools ntfs-3g.probe:ntfs-3g \
-	python3:python3 jq:jq udp-sender:udpcast uftp:uftp openssl:openssl \
+	python3:python3 jq:jq git:git udp-sender:udpcast uftp:uftp openssl:openssl \
 	debootstrap:debootstrap systemd-nspawn:systemd-container dpkg-deb:dpkg strip:binutils busybox:busybox-static \
 	musl-gcc:musl-tools
 FILES_test := $(FILES_demo)
@@ -49,7 +49,7 @@ FILES_test := $(FILES_demo)
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build client-static deb install uninstall demo test bench-image bench-rest bench-multicast sim fuzz-disks soak lint fmt deny fuzz
+.PHONY: help setup build client-static deb install uninstall demo test bench-image bench-rest bench-multicast bench-failover bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -143,6 +143,14 @@ bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LA
 	$(CARGO) build --locked --release --workspace --bins
 	$(CARGO_TARGET_DIR)/release/bench-multicast
 
+bench-failover: setup ## Kill, stop and hang controllers, and measure how long anybody notices (ROUNDS=10)
+	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-agent -p foghorn-tests --bins
+	$(CARGO_TARGET_DIR)/release/bench-failover --rounds $${ROUNDS:-10}
+
+bench-scale: setup ## Measure 1,000 agents, 100,000 hosts, 5,000 transfers, then 1,000,000 hosts (AGENTS=, HOSTS=, TRANSFERS=, MILLION=0)
+	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-tests --bins
+	$(CARGO_TARGET_DIR)/release/bench-scale
+
 sim: setup ## Run multicast sessions on a simulated LAN by seed (SEEDS=1000000, FROM=10000), then measure the promised numbers
 	$(CARGO) build --locked --release -p foghorn-sim
 	$(CARGO_TARGET_DIR)/release/sim --from $${FROM:-10000} --seeds $${SEEDS:-1000000}
@@ -156,11 +164,27 @@ soak: setup ## Everything at once: writers, transfers, strangers, kills, a full 
 	$(BUILD)
 	$(CARGO_TARGET_DIR)/debug/soak --seconds $$(($${MINUTES:-10} * 60)) --seed $${SEED:-1}
 
+test-versions: setup ## Test this version beside an earlier one, each program in turn (PREVIOUS=commit, or a folder with programs)
+	@$(BUILD) --tests
+	.ci/versions "$(PREVIOUS)"
+
+sagas: setup ## Every saga with a fault at each of its points (GROUPS=deploy,delete)
+	@$(BUILD) --tests
+	FOGHORN_SAGAS=$(GROUPS) $(CARGO) test --locked --workspace --test sagas -- --nocapture
+
+chaos: setup ## Three controllers, etcd, two sites and a room, broken all the time by seed (root; MINUTES=10, SEED=1, CLIENTS=12)
+	$(BUILD)
+	$(CARGO_TARGET_DIR)/debug/chaos --seconds $$(($${MINUTES:-10} * 60)) --seed $${SEED:-1} --clients $${CLIENTS:-12} --json target/bench/chaos.json
+
+chaos-old-bugs: setup ## Put five old bugs back, one after the other, and let chaos find them (root; an hour)
+	tests/old-bugs/run
+
 lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, arrows between crates and modules, licences and bans
 	@$(STEP) fmt $(CARGO) fmt --all --check
 	@$(STEP) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(STEP) doc $(CARGO) doc --locked --workspace --no-deps
 	@$(STEP) arrows $(CARGO) run --locked -q -p xtask -- deps
+	@$(STEP) faults $(CARGO) run --locked -q -p xtask -- faults
 	@$(STEP) deny $(CARGO_DENY) --locked check bans licenses sources
 
 $(PYTHON_TOOLS): tests/python/requirements.txt | setup

@@ -166,6 +166,7 @@ async fn take(
         (Ok(()), Err(problem)) => Err(TransferError::Store(problem)),
         (Ok(()), Ok(size)) => {
             info!(%file, %size, "file stored");
+            foghorn_faults::wait!("agent.snapin.stored");
             Ok(())
         }
     };

@@ -20,6 +20,7 @@ mod disk;
 mod files;
 mod identity;
 mod jobs;
+mod journal;
 mod link;
 mod multicast;
 mod origin;
@@ -32,6 +33,7 @@ mod start;
 mod status;
 mod stored_image;
 mod wake;
+mod whole_file;
 
 pub use config::{
     Config, ConfigFile, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig,

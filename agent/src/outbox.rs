@@ -226,6 +226,14 @@ impl Outbox {
         state.status.clone()
     }
 
+    /// The link is another one now, which was opened while the last one was still sending: what that
+    /// one has taken meanwhile may not have arrived.
+    pub(crate) fn moved(&self) {
+        let has_status = self.begin_link().is_some();
+        self.lock().status_due = has_status;
+        self.wake.notify_one();
+    }
+
     /// The next message: outcomes first, then jobs, progress and status. Cancel-safe: a message is
     /// taken only in the moment in which it is returned.
     pub(crate) async fn next(&self) -> AgentMessage {

@@ -20,6 +20,7 @@ use crate::disk::Disk;
 use crate::files::Files;
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
 use crate::jobs::{Jobs, upkeep};
+use crate::journal::{Journal, OpenJournalError};
 use crate::link::{ControllerLink, Controllers};
 use crate::outbox::Outbox;
 use crate::replicas::{self, Replicas};
@@ -73,6 +74,8 @@ pub enum StartError {
         path: PathBuf,
         source: OpenStoreError,
     },
+    #[error(transparent)]
+    Journal(#[from] OpenJournalError),
     #[error(
         "could not listen for clients: stop the program that uses this port, or choose another one"
     )]
@@ -93,12 +96,13 @@ impl Agent {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let identity = obtain_identity(&config).await?;
         let store = open_store(&config).await?;
+        let journal = open_journal(&config).await?;
         let listener = Listener::bind(config.listen, &identity.for_transport()?)?;
         let listening = listener.local_address().map_err(StartError::LocalAddress)?;
         let advertised = advertise(&config, listening, identity.link_address.clone()).await?;
         info!(node = %identity.node, %listening, advertised = advertised.first(), "storage node is up");
         Ok(Self::assemble(
-            config, identity, store, listener, listening, advertised,
+            config, identity, store, journal, listener, listening, advertised,
         ))
     }
 
@@ -106,6 +110,7 @@ impl Agent {
         config: Config,
         identity: NodeIdentity,
         store: Arc<Store>,
+        journal: Journal,
         listener: Listener,
         listening: SocketAddr,
         advertised: Advertised,
@@ -119,6 +124,7 @@ impl Agent {
             node.clone(),
             config.limits.clone(),
             config.timing.clone(),
+            journal,
         );
         let jobs = Arc::new(Jobs::new(
             store.clone(),
@@ -239,6 +245,12 @@ impl Agent {
             warn!("a file transfer did not stop in time");
         }
         self.reporting.end().await;
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.sessions.settled())
+            .await
+            .is_err()
+        {
+            warn!("the disk did not take in time what is to be remembered of the sessions");
+        }
         info!(node = %self.node, "storage node is down");
     }
 }
@@ -301,6 +313,12 @@ async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
             .map_err(|source| StartError::Store { path, source })
     });
     opened.await.expect("opening the store does not panic")
+}
+
+async fn open_journal(config: &Config) -> Result<Journal, StartError> {
+    let path = config.state_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Journal::open(&path));
+    Ok(opened.await.expect("reading files does not panic")?)
 }
 
 async fn advertise(

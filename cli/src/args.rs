@@ -13,6 +13,7 @@ use crate::verbs::api_switch::ApiCommand;
 use crate::verbs::audit::AuditArgs;
 use crate::verbs::backup::BackupCommand;
 use crate::verbs::context::ContextCommand;
+use crate::verbs::controllers::ControllersArgs;
 use crate::verbs::group::GroupCommand;
 use crate::verbs::host::HostCommand;
 use crate::verbs::image::ImageCommand;
@@ -139,8 +140,10 @@ pub enum Verb {
     )]
     Setting(SettingCommand),
     /// List the controllers that share the store, and whether they hear each other
-    #[command(after_help = "Example:\n  foghorn controllers -o json")]
-    Controllers,
+    #[command(
+        after_help = "Examples:\n  foghorn controllers -o json\n  foghorn controllers --wait 3"
+    )]
+    Controllers(ControllersArgs),
     /// Plugins: list, show, switch on and off
     #[command(subcommand, after_help = "Example:\n  foghorn plugin list")]
     Plugin(PluginCommand),

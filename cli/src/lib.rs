@@ -75,7 +75,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Verb::StorageGroup(command) => verbs::storage_group::run(command, &session),
         Verb::Replication(command) => verbs::replication::run(command, &session),
         Verb::Setting(command) => verbs::setting::run(command, &session),
-        Verb::Controllers => verbs::controllers::run(&session),
+        Verb::Controllers(asked) => verbs::controllers::run(&asked, &session),
         Verb::Plugin(command) => verbs::plugin::run(command, &session),
         Verb::Inventory(command) => verbs::inventory::run(command, &session),
         Verb::Task(command) => verbs::task::run(command, &session),

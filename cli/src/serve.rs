@@ -12,13 +12,14 @@ mod ready;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use foghorn_agent::Agent;
 use foghorn_controller::{Controller, EXPOSED, StartError};
 use foghorn_types::NodeName;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 pub use self::first_run::FirstRunFile;
 use self::first_run::{announce, credentials, only_loopback, public_urls};
@@ -28,6 +29,8 @@ use crate::output::{Output, print};
 
 /// Name of the node, which is that of the initial node in FOG.
 const NODE: &str = "defaultmember";
+/// Whoever starts the site does not wait for its storage node for longer.
+const LINK_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
@@ -73,6 +76,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FOLDER", conflicts_with = "reset_admin")]
     restore: Option<PathBuf>,
 }
+
+/// What the end takes at most when the controller has handed over what it has.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT, then shuts down cleanly.
 ///
@@ -174,7 +180,10 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
     );
     let started = tokio::select! {
         started = Controller::start(plan.controller) => started,
-        () = stop.asked() => return Ok(Exit::Ok),
+        () = stop.asked() => {
+            foghorn_telemetry::end_soon(0);
+            return Ok(Exit::Ok);
+        }
     };
     let controller = started.map_err(|error| {
         let todo = error.todo();
@@ -207,6 +216,7 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
     let started = tokio::select! {
         started = start_agent(&controller, plan.agent) => started,
         () = stop.asked() => {
+            foghorn_telemetry::end_soon(0);
             controller.shutdown().await;
             return Ok(Exit::Ok);
         }
@@ -218,13 +228,27 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
             return Err(failure);
         }
     };
-    info!(%url, "the site is ready");
-    ready::tell();
+    let tell = async {
+        tell_when_linked(&controller, &url).await;
+        std::future::pending().await
+    };
     let is_replaced = tokio::select! {
         () = stop.asked() => false,
         () = controller.replaced() => true,
+        () = tell => false,
     };
     info!("stopping the site");
+    if is_replaced {
+        foghorn_telemetry::end_soon(0);
+    } else {
+        // With several servers on one etcd, the others take over first.
+        foghorn_telemetry::end_within(0, controller.drains_within() + END_WITHIN);
+        tokio::select! {
+            () = controller.drain() => {}
+            () = stop.asked() => {}
+        }
+        foghorn_telemetry::end_soon(0);
+    }
     // The agent first, so that its last reports still reach the controller.
     agent.shutdown().await;
     controller.shutdown().await;
@@ -234,6 +258,20 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, what).advise("start it again"));
     }
     Ok(Exit::Ok)
+}
+
+/// Whoever has started the site finds it whole: with a storage node that is linked.
+async fn tell_when_linked(controller: &Controller, url: &str) {
+    let linked = async {
+        while controller.ctx().links.online().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(LINK_WITHIN, linked).await {
+        Ok(()) => info!(%url, "the site is ready"),
+        Err(_) => warn!(%url, "the site is ready, but its storage node is not linked yet"),
+    }
+    ready::tell();
 }
 
 async fn start_agent(
@@ -318,6 +356,5 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-        foghorn_telemetry::end_soon(0);
     }
 }

@@ -258,7 +258,9 @@ impl<'a> Desk<'a> {
             options_for: with.only_for.as_ref().map(|only| only.kind),
             hardware: Some(hardware::read(Path::new("/"))),
         };
+        foghorn_faults::point!("client.check-in.before");
         let answer: CheckInResponse = self.post(CHECK_IN_PATH, &body)?;
+        foghorn_faults::point!("client.check-in.answered");
         let identity =
             Identity::from_pem(&self.authority, &answer.chain_pem, &key.serialize_pem())?;
         tracing::info!(host = %answer.host, task = %answer.task, name = answer.host_name, "checked in");
@@ -296,7 +298,14 @@ impl<'a> Desk<'a> {
         let url = format!("{}{path}", self.base);
         let only_for = self.with.only_for.as_ref();
         retry(patience(self.with.once), self.stop, || {
-            send(&self.agent, &url, body, only_for)
+            let answer = send(&self.agent, &url, body, only_for)?;
+            foghorn_faults::fail!("client.request.answered").map_err(|error| {
+                CheckInError::Send {
+                    url: url.clone(),
+                    source: Box::new(ureq::Error::Io(error)),
+                }
+            })?;
+            Ok(answer)
         })
     }
 }

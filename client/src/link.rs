@@ -10,7 +10,7 @@ use foghorn_transport::{
 };
 use foghorn_types::chain;
 
-use foghorn_proto::http::Order;
+use foghorn_proto::http::{IS_COMPLETE, Order};
 
 use crate::check_in::{CheckInError, Contact};
 use crate::display;
@@ -474,7 +474,16 @@ impl TaskLink {
     ) -> Result<(), LinkError> {
         loop {
             let is_new = self.connection.is_none();
-            self.connection().await?;
+            match self.connection().await {
+                // The answer got lost, and the agent has forgotten what was recorded.
+                Err(LinkError::Ended { reason })
+                    if outcome == ClientOutcome::Complete && reason.ends_with(IS_COMPLETE) =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
             let Some(connection) = self.connection.take() else {
                 continue;
             };
@@ -492,7 +501,10 @@ impl TaskLink {
             if let Some(report) = self.last_report {
                 connection.report(report);
             }
+            foghorn_faults::wait!("client.end.before");
             match connection.finish(outcome.clone()).await {
+                // As if the answer had not come: the same end is told again.
+                Ok(()) if foghorn_faults::lost!("client.end.confirmed") => self.note_end(),
                 Ok(()) => return Ok(()),
                 Err(error) if error.0.is_transient() => {
                     tracing::warn!(

@@ -35,7 +35,7 @@ pub enum Command {
     },
     /// Put a backup back and exit. The controller must be stopped; what is replaced is kept.
     Restore {
-        /// Folder of the backup, such as DATA_DIR/backups/scheduled-2026-11-29T030000Z.
+        /// Folder of the backup, such as DATA_DIR/backups/2026-11-29T030000Z-scheduled.
         backup: PathBuf,
         #[command(flatten)]
         options: Options,

@@ -1,7 +1,9 @@
 //! What every face and driver works with.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use foghorn_types::Timestamp;
 
 use crate::agents::files::Files;
 use crate::agents::jobs::Jobs;
@@ -14,6 +16,7 @@ use crate::backups::Backups;
 use crate::config::{MulticastConfig, VersionConfig};
 use crate::downloads::Downloads;
 use crate::events::Hub;
+use crate::leaving::Leaving;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::State;
@@ -34,6 +37,8 @@ pub struct Ctx {
     pub files: Arc<Files>,
     pub jobs: Arc<Jobs>,
     pub events: Arc<Hub>,
+    /// How far the end of this controller has come.
+    pub leaving: Arc<Leaving>,
     /// Files on their way to storage nodes.
     pub uploads: Arc<Uploads>,
     /// Of the embedded store.
@@ -53,6 +58,11 @@ pub struct Ctx {
 pub struct Settings {
     /// Time from its creation in which a task must end.
     pub task_deadline: Duration,
+    /// How long a node may be silent before it has failed.
+    pub node_grace: Duration,
+    /// When this controller began.
+    pub started: Timestamp,
+    pub began: Instant,
     /// Which groups multicast sessions are sent to, and how.
     pub multicast: MulticastConfig,
     /// How long replaced versions of images are kept.

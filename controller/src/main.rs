@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -11,7 +12,12 @@ use foghorn_controller::app::accounts::FirstRun;
 use foghorn_controller::args::{Arguments, Command, StateCommand};
 use foghorn_controller::{Config, Controller, StartError, StateFileError};
 use foghorn_types::{Complaint, complaint};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the end of a controller takes at most when everything is handed over.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// The same for whoever asks twice.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What a restore did, in words.
 fn restored(config: &Config, backup: &Path) -> anyhow::Result<()> {
@@ -107,32 +113,57 @@ fn passphrase(path: &Path) -> anyhow::Result<String> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        foghorn_telemetry::end_soon(0);
+    let mut stop = Stop {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
     };
-    tokio::pin!(stop);
     loop {
         let controller = tokio::select! {
             controller = Controller::start(config.clone()) => controller?,
-            () = &mut stop => return Ok(()),
+            () = stop.asked() => {
+                foghorn_telemetry::end_soon(0);
+                return Ok(());
+            }
         };
         announce(&controller, config.first_run_file.as_deref());
         let is_over = tokio::select! {
-            () = &mut stop => true,
+            () = stop.asked() => true,
             // Another state, of another time: everything begins anew.
             () = controller.replaced() => false,
         };
-        controller.shutdown().await;
-        if is_over {
-            return Ok(());
+        if !is_over {
+            controller.shutdown().await;
+            continue;
+        }
+        foghorn_telemetry::end_within(0, controller.drains_within() + END_WITHIN);
+        let is_urgent = tokio::select! {
+            () = controller.drain() => false,
+            () = stop.asked() => true,
+        };
+        foghorn_telemetry::end_soon(0);
+        let rest = controller.shutdown();
+        if is_urgent {
+            tracing::warn!("told to stop once more: ending at once");
+            let _whatever_is_left = tokio::time::timeout(AT_ONCE, rest).await;
+        } else {
+            rest.await;
+        }
+        return Ok(());
+    }
+}
+
+/// The signals that ask for the end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// The next one. Cancel safe.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Builds the parts, owns their tasks, drains them.
 
+mod leave;
 mod state_files;
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use crate::config::{Config, StoreConfig, machines_url};
 use crate::ctx::{Ctx, Settings};
 use crate::downloads::Downloads;
 use crate::events::{self, Hub};
+use crate::leaving::Leaving;
 use crate::link::follow;
 use crate::link::service::LinkService;
 use crate::logins::Doors;
@@ -44,7 +46,9 @@ use crate::store::measured::MeasuredStore;
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, ServerConfigError, ServerNames, Trust};
 use crate::uploads::Uploads;
-use crate::{backups, descriptors, dispatch, notify, peers, recorder, scheduler, serve, upkeep};
+use crate::{
+    awake, backups, descriptors, dispatch, notify, peers, recorder, scheduler, serve, upkeep,
+};
 
 pub use self::state_files::{StateFileError, export_state, import_state};
 
@@ -60,6 +64,10 @@ pub struct Controller {
     rest: SocketAddr,
     first_run: Option<FirstRun>,
     tasks: TaskTracker,
+    /// The server of REST.
+    requests: TaskTracker,
+    /// How long requests are answered after the beginning of the end.
+    notice: Duration,
     cancel: CancellationToken,
 }
 
@@ -193,7 +201,8 @@ impl Controller {
             proxies: config.login.trusted_proxies.clone(),
             patience: config.rest.patience,
         };
-        tasks.spawn(serve::rest(
+        let requests = TaskTracker::new();
+        requests.spawn(serve::rest(
             rest.0,
             serve::Security {
                 tls: rest_tls,
@@ -201,8 +210,12 @@ impl Controller {
             },
             router(&ctx),
             limits,
-            cancel.child_token(),
+            serve::End {
+                leaving: ctx.leaving.clone(),
+                cancel: cancel.child_token(),
+            },
         ));
+        requests.close();
         if config.is_exposed() {
             warn!("{EXPOSED}");
         }
@@ -214,6 +227,8 @@ impl Controller {
             rest: reachable(rest.1),
             first_run,
             tasks,
+            requests,
+            notice: config.rest.drain,
             cancel,
         })
     }
@@ -295,12 +310,11 @@ impl Controller {
     /// Stops accepting requests, finishes the active ones, ends all tasks.
     pub async fn shutdown(self) {
         info!("stopping the controller");
+        self.ctx.leaving.close();
         self.cancel.cancel();
         self.tasks.close();
-        if tokio::time::timeout(STOP_WITHIN, self.tasks.wait())
-            .await
-            .is_err()
-        {
+        let ended = async { tokio::join!(self.tasks.wait(), self.requests.wait()) };
+        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
             warn!(
                 tasks = self.tasks.len(),
                 "some background tasks did not end in time"
@@ -311,6 +325,7 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
+        self.ctx.leaving.close();
         self.cancel.cancel();
     }
 }
@@ -382,6 +397,7 @@ async fn context(
         files: Arc::new(Files::default()),
         jobs: Arc::new(Jobs::new(Timestamp::now())),
         events: Arc::new(hub),
+        leaving: Arc::new(Leaving::default()),
         uploads: Arc::new(Uploads::new(
             config.data_dir.join("uploads"),
             config.snapins.largest_file,
@@ -414,6 +430,8 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         cancel.child_token(),
     ));
     tasks.spawn(follow::run(ctx.clone(), cancel.child_token()));
+    let stop = cancel.child_token();
+    tasks.spawn(async move { stop.run_until_cancelled(awake::watch()).await });
     tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(notify::run(
         ctx.clone(),
@@ -472,6 +490,9 @@ fn settings(
 ) -> Settings {
     Settings {
         task_deadline: config.limits.task_deadline,
+        node_grace: config.limits.node_grace,
+        started: Timestamp::now(),
+        began: awake::now(),
         multicast: config.multicast.clone(),
         versions: config.versions,
         backup_every: match config.store {

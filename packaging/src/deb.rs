@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::elf::newest_glibc;
 use crate::install::{put, under};
 use crate::layout::{Content, Package, Piece, Places, pieces};
+use crate::manuals;
 use crate::scripts::{POSTINST, POSTRM, PRERM, fill};
 use crate::sources::Sources;
 
@@ -38,7 +39,9 @@ fn make_one(
         .prefix("foghorn-deb-")
         .tempdir_in(out)?;
     let root = stage.path().join("root");
-    let pieces = pieces(package, &Places::debian(), Some(sources))?;
+    let maintainer = maintainer();
+    let mut pieces = pieces(package, &Places::debian(), Some(sources))?;
+    pieces.extend(only_debian(package, version, &maintainer)?);
     let mut glibc = None;
     for piece in &pieces {
         put(piece, &root)?;
@@ -52,9 +55,18 @@ fn make_one(
     fs::create_dir_all(&meta)?;
     fs::write(
         meta.join("control"),
-        control(package, version, glibc.as_deref(), size(&root)?),
+        control(
+            package,
+            version,
+            &maintainer,
+            glibc.as_deref(),
+            size(&root)?,
+        ),
     )?;
-    fs::write(meta.join("conffiles"), conffiles(&pieces))?;
+    let conffiles = conffiles(&pieces);
+    if !conffiles.is_empty() {
+        fs::write(meta.join("conffiles"), conffiles)?;
+    }
     if let Some(service) = package.service() {
         for (name, script) in [("postinst", POSTINST), ("prerm", PRERM), ("postrm", POSTRM)] {
             put_script(&meta.join(name), &fill(script, service))?;
@@ -68,6 +80,62 @@ fn make_one(
         .arg(&root)
         .arg(&file))?;
     Ok(file)
+}
+
+/// Whoever makes packages for others says who they are, as Debian's own tools want it.
+fn maintainer() -> String {
+    let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    format!(
+        "{} <{}>",
+        of("DEBFULLNAME").unwrap_or_else(|| "Foghorn".to_owned()),
+        of("DEBEMAIL").unwrap_or_else(|| "root@localhost".to_owned())
+    )
+}
+
+/// What other systems have no place for.
+fn only_debian(package: Package, version: &str, maintainer: &str) -> Result<Vec<Piece>> {
+    let name = package.name();
+    let plain = |to: String, bytes: Vec<u8>| Piece {
+        to: to.into(),
+        mode: 0o644,
+        content: Content::Bytes(bytes),
+        is_config: false,
+    };
+    let changes = format!(
+        "{name} ({version}) stable; urgency=medium\n\n  * What is new is in CHANGELOG.md.gz in this folder.\n\n \
+         -- {maintainer}  {}\n",
+        built()?
+    );
+    let changes = manuals::pack(changes.as_bytes())?;
+    let mut pieces = vec![plain(
+        format!("/usr/share/doc/{name}/changelog.gz"),
+        changes,
+    )];
+    let why = match (package.service(), package) {
+        // It may hold a token or a password.
+        (Some(service), _) => format!(
+            "{name}: non-standard-file-perm 0640 != 0644 [etc/foghorn/{}]\n",
+            service.config
+        ),
+        // It runs from any Linux, without libraries.
+        (None, Package::Client) => format!(
+            "{name}: shared-library-lacks-prerequisites [usr/lib/foghorn/clients/foghorn-client-x86_64]\n"
+        ),
+        (None, _) => return Ok(pieces),
+    };
+    let overrides = format!("/usr/share/lintian/overrides/{name}");
+    pieces.push(plain(overrides, why.into_bytes()));
+    Ok(pieces)
+}
+
+/// When, as changelogs of Debian write it.
+fn built() -> Result<String> {
+    let mut date = Command::new("date");
+    date.args(["-u", "-R"]);
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        date.arg("-d").arg(format!("@{epoch}"));
+    }
+    Ok(String::from_utf8(run(&mut date)?)?.trim().to_owned())
 }
 
 fn put_script(path: &Path, text: &str) -> Result<()> {
@@ -97,9 +165,15 @@ fn machine() -> &'static str {
 }
 
 /// What the package manager shows and requires.
-fn control(package: Package, version: &str, glibc: Option<&str>, kib: u64) -> String {
+fn control(
+    package: Package,
+    version: &str,
+    maintainer: &str,
+    glibc: Option<&str>,
+    kib: u64,
+) -> String {
     let mut text = format!(
-        "Package: {}\nVersion: {version}\nArchitecture: {}\nMaintainer: Foghorn <root@localhost>\nInstalled-Size: {kib}\n\
+        "Package: {}\nVersion: {version}\nArchitecture: {}\nMaintainer: {maintainer}\nInstalled-Size: {kib}\n\
          Section: admin\nPriority: optional\n",
         package.name(),
         machine(),
@@ -111,7 +185,6 @@ fn control(package: Package, version: &str, glibc: Option<&str>, kib: u64) -> St
     }
     if package.service().is_some() {
         depends.push("passwd".to_owned());
-        depends.push("init-system-helpers".to_owned());
     }
     if !depends.is_empty() {
         let _ = writeln!(text, "Depends: {}", depends.join(", "));
@@ -171,7 +244,8 @@ fn size(root: &Path) -> Result<u64> {
     Ok(bytes.div_ceil(1024))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Gives what it printed.
+fn run(command: &mut Command) -> Result<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
@@ -182,7 +256,7 @@ fn run(command: &mut Command) -> Result<()> {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(output.stdout)
 }
 
 #[cfg(test)]
@@ -191,11 +265,11 @@ mod tests {
 
     #[test]
     fn a_static_program_depends_on_no_library() {
-        let text = control(Package::Client, "1.2", None, 7);
+        let text = control(Package::Client, "1.2", "A <a@b>", None, 7);
         assert!(!text.contains("Depends"), "{text}");
-        let text = control(Package::Agent, "1.2", Some("2.34"), 7);
+        let text = control(Package::Agent, "1.2", "A <a@b>", Some("2.34"), 7);
         assert!(
-            text.contains("\nDepends: libc6 (>= 2.34), libgcc-s1, passwd, init-system-helpers\n"),
+            text.contains("\nDepends: libc6 (>= 2.34), libgcc-s1, passwd\n"),
             "{text}"
         );
         assert!(text.lines().all(|line| !line.is_empty()), "{text}");

@@ -30,7 +30,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 25] = [
+const PAGES: [(&str, &str); 30] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
@@ -48,6 +48,11 @@ const PAGES: [(&str, &str); 25] = [
     page!("operations/notifications.md"),
     page!("operations/reverse-proxy.md"),
     page!("operations/losing-a-node.md"),
+    page!("operations/losing-a-site.md"),
+    page!("operations/losing-quorum.md"),
+    page!("operations/upgrading.md"),
+    page!("operations/capacity.md"),
+    page!("operations/alerts.yml"),
     page!("operations/replication.md"),
     page!("operations/several-controllers.md"),
     page!("operations/sites.md"),
@@ -209,7 +214,7 @@ pub(crate) fn pieces(
     }
     let doc = share.join("doc").join(package.name());
     let changes = manuals::pack(include_bytes!("../../CHANGELOG.md"))?;
-    pieces.push(plain(doc.join("changelog.gz"), changes));
+    pieces.push(plain(doc.join("CHANGELOG.md.gz"), changes));
     pieces.push(plain(
         doc.join("copyright"),
         include_bytes!("../files/copyright").to_vec(),

@@ -9,6 +9,9 @@ use foghorn_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How the reason ends that a client gets (410) when it asks who serves a task that is complete.
+pub const IS_COMPLETE: &str = "it is complete";
+
 /// `GET`, no credentials: the certificate authority as PEM. Trusted only after its SHA-256 was
 /// compared with the one in a token.
 pub const CA_PATH: &str = "/foghorn/v1/ca";

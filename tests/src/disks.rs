@@ -433,6 +433,26 @@ pub fn same(one: &Path, other: &Path) -> Result<bool> {
     }
 }
 
+/// Flips one bit in the middle of the largest pack of a storage node, which is inside the data of a
+/// chunk.
+pub fn damage_a_pack(state: &Path) -> Result<()> {
+    let packs: Vec<PathBuf> = files(state)?
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "pack"))
+        .collect();
+    let largest = packs
+        .iter()
+        .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
+        .context("no pack on the node")?;
+    let middle = fs::metadata(largest)?.len() / 2;
+    let file = File::options().read(true).write(true).open(largest)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle)?;
+    file.write_all_at(&[byte[0] ^ 0x10], middle)?;
+    // A loss of power does not mend it.
+    Ok(file.sync_all()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -129,6 +129,20 @@ impl Lab {
         self.run(&["heal", &client.to_string()])
     }
 
+    /// Each frame to and from the client comes so many milliseconds late; 0: at once.
+    ///
+    /// # Errors
+    /// When ip refuses.
+    pub fn delay(&self, client: usize, milliseconds: u32) -> Result<()> {
+        self.run(&["delay", &client.to_string(), &milliseconds.to_string()])
+    }
+
+    /// Address of a client.
+    #[must_use]
+    pub fn address(client: usize) -> String {
+        format!("10.77.0.{}", client + 9)
+    }
+
     /// Drops all UDP of a client; TCP gets through.
     ///
     /// # Errors

@@ -69,6 +69,12 @@ impl Process {
         self.wait(within)
     }
 
+    /// Sends a signal and does not wait.
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(id, signal)?)
+    }
+
     /// Waits for the end of the process. If it takes longer, the process is killed, which is an
     /// error.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {

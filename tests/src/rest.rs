@@ -1,5 +1,8 @@
 //! A plain REST client for tests: sends any request and returns any answer.
 
+use std::io::Read;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -17,10 +20,17 @@ pub struct Rest {
 pub struct Answer {
     pub status: u16,
     pub body: String,
+    headers: ureq::http::HeaderMap,
     request: String,
 }
 
 impl Answer {
+    /// The text of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// The JSON of a successful answer; anything else is an error that shows the answer.
     pub fn ok(self) -> Result<Value> {
         ensure!(
@@ -38,17 +48,30 @@ impl Answer {
     }
 }
 
-fn agent(tls: TlsConfig) -> ureq::Agent {
+/// Far longer than any answer takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+fn agent(tls: TlsConfig, timeout: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
-        .timeout_global(Some(std::time::Duration::from_secs(30)))
+        .timeout_global(Some(timeout))
         .build()
         .into()
 }
 
 impl Rest {
     pub fn new(url: &str, ca_pem: &str, api_token: &str, user_token: &str) -> Result<Self> {
+        Self::with_timeout(url, ca_pem, (api_token, user_token), TIMEOUT)
+    }
+
+    /// A client that gives up early.
+    pub fn with_timeout(
+        url: &str,
+        ca_pem: &str,
+        (api_token, user_token): (&str, &str),
+        timeout: Duration,
+    ) -> Result<Self> {
         let root = Certificate::from_pem(ca_pem.as_bytes())?;
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::new_with_certs(&[root]))
@@ -58,7 +81,7 @@ impl Rest {
             ca_pem: ca_pem.to_owned(),
             api_token: api_token.to_owned(),
             user_token: user_token.to_owned(),
-            agent: agent(tls),
+            agent: agent(tls, timeout),
         })
     }
 
@@ -66,7 +89,7 @@ impl Rest {
     /// itself.
     pub fn fetch_ca(url: &str) -> Result<String> {
         let tls = TlsConfig::builder().disable_verification(true).build();
-        Ok(agent(tls)
+        Ok(agent(tls, TIMEOUT)
             .get(format!("{url}/foghorn/v1/ca"))
             .call()?
             .body_mut()
@@ -75,6 +98,39 @@ impl Rest {
 
     pub fn get(&self, path: &str) -> Result<Answer> {
         self.send("GET", path, None)
+    }
+
+    /// The bytes of a successful answer.
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .header("fog-api-token", &self.api_token)
+            .header("fog-user-token", &self.user_token)
+            .call()?;
+        ensure!(
+            response.status() == 200,
+            "GET {path}: {}",
+            response.status()
+        );
+        Ok(response.body_mut().read_to_vec()?)
+    }
+
+    /// The bytes of the answer to a JSON text.
+    pub fn post_for_bytes(&self, path: &str, body: &str) -> Result<Vec<u8>> {
+        let mut response = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header("fog-api-token", &self.api_token)
+            .header("fog-user-token", &self.user_token)
+            .header("content-type", "application/json")
+            .send(body)?;
+        ensure!(
+            response.status() == 200,
+            "POST {path}: {}",
+            response.status()
+        );
+        Ok(response.body_mut().read_to_vec()?)
     }
 
     pub fn delete(&self, path: &str) -> Result<Answer> {
@@ -87,6 +143,33 @@ impl Rest {
 
     pub fn put(&self, path: &str, body: &Value) -> Result<Answer> {
         self.send("PUT", path, Some(body.to_string().into_bytes()))
+    }
+
+    /// Reads an endless answer, such as that of events, until the server ends it, and gives what came.
+    pub fn listen(&self, path: &str, last: Option<&str>) -> Result<String> {
+        let request = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .config()
+            .timeout_global(None)
+            .build()
+            .header("fog-api-token", &self.api_token)
+            .header("fog-user-token", &self.user_token)
+            // The connection ends with the stream, and is not used again.
+            .header("connection", "close");
+        let request = match last {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
+        };
+        let mut answer = request.call()?;
+        ensure!(
+            answer.status().as_u16() == 200,
+            "events: {}",
+            answer.status()
+        );
+        let mut text = String::new();
+        answer.body_mut().as_reader().read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// A request with arbitrary bytes as its body.
@@ -124,6 +207,7 @@ impl Rest {
             .with_context(|| format!("{method} {path}"))?;
         Ok(Answer {
             status: response.status().as_u16(),
+            headers: response.headers().clone(),
             body: response.body_mut().read_to_string()?,
             request: format!("{method} {path}"),
         })

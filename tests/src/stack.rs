@@ -1,8 +1,8 @@
 //! A complete installation as processes: etcd or the embedded store, one controller, agents,
 //! clients.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::disks;
 use crate::process::{Process, until, until_answer};
 use crate::rest::Rest;
-use crate::tools::{find, foghorn};
+use crate::tools::{controller_beside, find, foghorn};
 
 /// Where the controller keeps its state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +33,12 @@ pub struct Stack {
     etcd: Option<Etcd>,
     ports: Ports,
     address: String,
+    environment: Environment,
     folder: tempfile::TempDir,
 }
+
+/// Variables that all programs of an installation are started with.
+pub type Environment = Vec<(&'static str, String)>;
 
 /// A storage node as a process.
 pub struct Agent {
@@ -50,6 +54,7 @@ struct Etcd {
     process: Process,
     client: u16,
     peer: u16,
+    arguments: Vec<String>,
 }
 
 struct Ports {
@@ -70,6 +75,10 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// REST without TLS, for benchmarks.
     pub plain_http: bool,
+    /// For controller, agents and clients; gets the folder of the installation.
+    pub environment: fn(&Path) -> Environment,
+    /// Arguments added to those of etcd.
+    pub etcd: Vec<String>,
 }
 
 impl Default for Options {
@@ -80,6 +89,8 @@ impl Default for Options {
             agent: String::new(),
             folder: None,
             plain_http: false,
+            environment: |_| Vec::new(),
+            etcd: vec![],
         }
     }
 }
@@ -88,6 +99,22 @@ impl Default for Options {
 pub struct Beside {
     pub rest: Rest,
     pub process: Process,
+    folder: PathBuf,
+}
+
+impl Beside {
+    /// Starts it again after it was killed or stopped, on the same ports.
+    pub fn restart(&mut self) -> Result<()> {
+        self.restart_with(&[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn restart_with(&mut self, environment: &[(String, String)]) -> Result<()> {
+        self.process = start_controller_with(controller_beside()?, &self.folder, environment)?;
+        let (process, rest) = (&mut self.process, &self.rest);
+        let what = "a further controller to become ready";
+        until_answer(process, what, PATIENCE, || Ok(is_ready(rest).then_some(())))
+    }
 }
 
 impl Stack {
@@ -116,12 +143,13 @@ impl Stack {
             Engine::Embedded => (None, String::new()),
             Engine::Etcd => {
                 let (client, peer) = (free_port()?, free_port()?);
-                let process = run_etcd(folder.path(), client, peer)?;
+                let process = run_etcd(folder.path(), client, peer, &options.etcd)?;
                 (
                     Some(Etcd {
                         process,
                         client,
                         peer,
+                        arguments: options.etcd.clone(),
                     }),
                     format!(
                         "[store]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:{client}\"]\n"
@@ -133,7 +161,7 @@ impl Stack {
         fs::write(
             folder.path().join("controller.toml"),
             format!(
-                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"{address}:{}\"\nnames = [{address:?}]\nplain_http = {}\n[link]\nlisten = \"{address}:{}\"\n",
+                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"{address}:{}\"\nnames = [{address:?}]\nplain_http = {}\ndrain_seconds = 1\n[link]\nlisten = \"{address}:{}\"\n",
                 folder.path().join("controller"),
                 options.controller,
                 ports.rest,
@@ -141,7 +169,8 @@ impl Stack {
                 ports.link
             ),
         )?;
-        let mut controller = start_controller(folder.path())?;
+        let environment = (options.environment)(folder.path());
+        let mut controller = start_controller(folder.path(), &environment)?;
         let scheme = if options.plain_http { "http" } else { "https" };
         let url = format!("{scheme}://{address}:{}", ports.rest);
         let what = "the first answer of the controller";
@@ -166,6 +195,7 @@ impl Stack {
             etcd,
             ports,
             address,
+            environment,
             folder,
         };
         stack.wait_ready()?;
@@ -190,6 +220,11 @@ impl Stack {
 
     /// A further controller on the same store, with the same authority.
     pub fn beside(&self, name: &str) -> Result<Beside> {
+        self.beside_with(name, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn beside_with(&self, name: &str, environment: &[(String, String)]) -> Result<Beside> {
         let folder = self.folder().join(format!("controller-{name}"));
         let authority = folder.join("ca");
         fs::create_dir_all(&authority)?;
@@ -199,7 +234,6 @@ impl Stack {
         }
         let first = fs::read_to_string(self.folder().join("controller.toml"))?;
         let (rest, link) = (free_port()?, free_port()?);
-        let config = folder.join("controller.toml");
         let text = first
             .replace(
                 &format!("{:?}", self.folder().join("controller")),
@@ -213,10 +247,8 @@ impl Stack {
                 &format!("{}:{}", self.address, self.ports.link),
                 &format!("{}:{link}", self.address),
             );
-        fs::write(&config, text)?;
-        let mut command = Command::new(foghorn("foghorn-controller")?);
-        command.arg("run").arg("--config").arg(&config);
-        let mut process = Process::start(&folder, "controller", &mut command)?;
+        fs::write(folder.join("controller.toml"), text)?;
+        let mut process = start_controller_with(controller_beside()?, &folder, environment)?;
         let known = &self.rest;
         let rest = Rest::new(
             &format!("https://{}:{rest}", self.address),
@@ -228,7 +260,11 @@ impl Stack {
         until_answer(&mut process, what, PATIENCE, || {
             Ok(is_ready(&rest).then_some(()))
         })?;
-        Ok(Beside { rest, process })
+        Ok(Beside {
+            rest,
+            process,
+            folder,
+        })
     }
 
     /// A further storage node on a free port; `extra` is added to its configuration.
@@ -268,7 +304,7 @@ impl Stack {
                 self.address,
             ),
         )?;
-        let mut process = start_agent(self.folder(), name, &config, &wrap)?;
+        let mut process = start_agent(self.folder(), name, &config, &wrap, &self.environment)?;
         let what = format!("storage node {name} to be online");
         until_answer(&mut process, &what, PATIENCE, || {
             Ok(self.is_online(name)?.then_some(()))
@@ -301,7 +337,7 @@ impl Stack {
 
     /// Starts the controller again after it was killed or stopped, on the same ports and state.
     pub fn restart_controller(&mut self) -> Result<()> {
-        self.controller = start_controller(self.folder())?;
+        self.respawn_controller()?;
         let (controller, rest) = (&mut self.controller, &self.rest);
         until_answer(
             controller,
@@ -311,10 +347,22 @@ impl Stack {
         )
     }
 
+    /// The same without waiting for it.
+    pub fn respawn_controller(&mut self) -> Result<()> {
+        self.controller = start_controller(self.folder(), &self.environment)?;
+        Ok(())
+    }
+
     /// Starts an agent again after it was killed or stopped, on the same state.
     pub fn restart_agent(&mut self, index: usize) -> Result<()> {
         let agent = &self.agents[index];
-        let process = start_agent(self.folder(), &agent.name, &agent.config, &agent.wrap)?;
+        let process = start_agent(
+            self.folder(),
+            &agent.name,
+            &agent.config,
+            &agent.wrap,
+            &self.environment,
+        )?;
         self.agents[index].process = process;
         Ok(())
     }
@@ -327,7 +375,7 @@ impl Stack {
     /// Starts etcd again after it was killed, on the same ports and data.
     pub fn restart_etcd(&mut self) -> Result<()> {
         let etcd = self.etcd.as_mut().context("this stack has no etcd")?;
-        etcd.process = run_etcd(self.folder.path(), etcd.client, etcd.peer)?;
+        etcd.process = etcd.run_again(self.folder.path())?;
         Ok(())
     }
 
@@ -335,6 +383,12 @@ impl Stack {
     #[must_use]
     pub fn etcd_id(&self) -> Option<u32> {
         self.etcd.as_ref().map(|etcd| etcd.process.id())
+    }
+
+    /// Where etcd answers clients.
+    pub fn etcd_url(&self) -> Result<String> {
+        let etcd = self.etcd.as_ref().context("this stack has no etcd")?;
+        Ok(format!("http://127.0.0.1:{}", etcd.client))
     }
 
     /// Stops controller and store, hands the folder of the store to `work`, and starts both again.
@@ -345,7 +399,7 @@ impl Stack {
             Some(etcd) => {
                 etcd.process.stop(PATIENCE)?;
                 work(&self.folder.path().join("etcd"))?;
-                etcd.process = run_etcd(self.folder.path(), etcd.client, etcd.peer)?;
+                etcd.process = etcd.run_again(self.folder.path())?;
             }
         }
         self.restart_controller()
@@ -425,6 +479,7 @@ impl Stack {
     pub fn client_command_with(&self, token: &str, mac: &str, disk: &Path) -> Result<Command> {
         let mut command = Command::new(foghorn("foghorn-client")?);
         command
+            .envs(self.environment.iter().cloned())
             .args([
                 "run",
                 "--controller",
@@ -501,23 +556,7 @@ impl Stack {
 
     /// Flips one bit in the middle of the largest pack, which is inside the data of a chunk.
     pub fn damage_a_pack(&self) -> Result<()> {
-        let packs: Vec<PathBuf> = disks::files(&self.agents[0].state)?
-            .into_iter()
-            .filter(|file| file.extension().is_some_and(|end| end == "pack"))
-            .collect();
-        let largest = packs
-            .iter()
-            .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
-            .context("no pack on the node")?;
-        let middle = fs::metadata(largest)?.len() / 2;
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(largest)?;
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, middle)?;
-        file.write_all_at(&[byte[0] ^ 0x10], middle)?;
-        Ok(())
+        disks::damage_a_pack(&self.agents[0].state)
     }
 
     /// Captures `disk` of a new host into a new image and waits for the end; returns (host, image).
@@ -562,16 +601,34 @@ fn is_ready(rest: &Rest) -> bool {
     rest.get("/readyz").is_ok_and(|answer| answer.status == 200)
 }
 
-fn start_controller(folder: &Path) -> Result<Process> {
-    let mut command = Command::new(foghorn("foghorn-controller")?);
+fn start_controller(folder: &Path, environment: &Environment) -> Result<Process> {
+    start_controller_with(foghorn("foghorn-controller")?, folder, environment)
+}
+
+fn start_controller_with<N: AsRef<OsStr>>(
+    program: PathBuf,
+    folder: &Path,
+    environment: &[(N, String)],
+) -> Result<Process> {
+    let mut command = Command::new(program);
+    let environment = environment.iter();
+    let environment = environment.map(|(name, value)| (name.as_ref(), value));
     command
+        .envs(environment)
         .arg("run")
         .arg("--config")
         .arg(folder.join("controller.toml"));
     Process::start(folder, "controller", &mut command)
 }
 
-fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Result<Process> {
+/// Starts an agent with this configuration, and does not wait for it.
+pub fn start_agent(
+    folder: &Path,
+    name: &str,
+    config: &Path,
+    wrap: &[String],
+    environment: &Environment,
+) -> Result<Process> {
     let program = foghorn("foghorn-agent")?;
     let mut command = match wrap.split_first() {
         Some((first, rest)) => {
@@ -581,6 +638,7 @@ fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Res
         }
         None => Command::new(program),
     };
+    command.envs(environment.iter().cloned());
     command.arg("run").arg("--config").arg(config);
     Process::start(folder, &format!("agent-{name}"), &mut command)
 }
@@ -588,10 +646,17 @@ fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Res
 /// Starts an etcd with one member and its data in `folder`; returns the client port.
 pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
     let (client, peer) = (free_port()?, free_port()?);
-    Ok((run_etcd(folder, client, peer)?, client))
+    Ok((run_etcd(folder, client, peer, &[])?, client))
 }
 
-fn run_etcd(folder: &Path, client: u16, peer: u16) -> Result<Process> {
+impl Etcd {
+    /// A new process with the same ports and data.
+    fn run_again(&self, folder: &Path) -> Result<Process> {
+        run_etcd(folder, self.client, self.peer, &self.arguments)
+    }
+}
+
+fn run_etcd(folder: &Path, client: u16, peer: u16, arguments: &[String]) -> Result<Process> {
     let url = format!("http://127.0.0.1:{client}");
     let peer_url = format!("http://127.0.0.1:{peer}");
     let mut command = Command::new(find("etcd")?);
@@ -610,7 +675,8 @@ fn run_etcd(folder: &Path, client: u16, peer: u16) -> Result<Process> {
             "--initial-advertise-peer-urls",
             &peer_url,
         ])
-        .args(["--initial-cluster", &format!("foghorn={peer_url}")]);
+        .args(["--initial-cluster", &format!("foghorn={peer_url}")])
+        .args(arguments);
     let mut process = Process::start(folder, "etcd", &mut command)?;
     until_answer(&mut process, "etcd's port", PATIENCE, || {
         Ok(std::net::TcpStream::connect(("127.0.0.1", client)).ok())
@@ -624,7 +690,7 @@ fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {
         .with_context(|| format!("{value} has no string {field:?}"))
 }
 
-/// FOG returns ids as strings.
-fn id(value: &Value) -> Result<u32> {
+/// The id of an object; FOG returns ids as strings.
+pub fn id(value: &Value) -> Result<u32> {
     Ok(text(value, "id")?.parse()?)
 }

@@ -119,6 +119,12 @@ pub fn foghorn(program: &str) -> Result<PathBuf> {
     })
 }
 
+/// The controller that further controllers are started from: where versions are tested beside each
+/// other (`make test-versions`), that of the other version.
+pub fn controller_beside() -> Result<PathBuf> {
+    foghorn("beside/foghorn-controller").or_else(|_| foghorn("foghorn-controller"))
+}
+
 /// The client that is linked statically.
 pub fn static_client() -> Result<PathBuf> {
     let own =

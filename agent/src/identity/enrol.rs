@@ -60,6 +60,7 @@ pub fn enrol(
     let ca_pem = fetch_authority(controller, token)?;
     let (key, request) = certificate::new_request().map_err(EnrolError::MakeKey)?;
     let csr_pem = request.pem().map_err(EnrolError::MakeKey)?;
+    foghorn_faults::point!("agent.enrol.before-request");
     let answer = send_request(
         controller,
         &ca_pem,
@@ -68,6 +69,7 @@ pub fn enrol(
             csr_pem,
         },
     )?;
+    foghorn_faults::point!("agent.enrol.answered");
     let received = Timestamp::now();
     let leaf = certificate::leaf_of(&answer.chain_pem).map_err(EnrolError::Certificate)?;
     let expires =
@@ -84,6 +86,7 @@ pub fn enrol(
         expires,
     };
     save(state_dir, &identity).map_err(EnrolError::Save)?;
+    foghorn_faults::point!("agent.enrol.saved");
     Ok(identity)
 }
 

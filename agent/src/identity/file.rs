@@ -1,14 +1,14 @@
 //! The identity on disk: one file, readable by its owner only, replaced whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use foghorn_types::{NodeName, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::NodeIdentity;
+use crate::whole_file::write_whole;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadIdentityError {
@@ -106,7 +106,10 @@ pub fn load(state_dir: &Path) -> Result<Option<NodeIdentity>, LoadIdentityError>
 /// When the folder cannot be made or written.
 pub(super) fn save(state_dir: &Path, identity: &NodeIdentity) -> Result<(), SaveIdentityError> {
     let path = place(state_dir);
-    write_whole(&path, &render(identity)).map_err(|source| SaveIdentityError { path, source })
+    foghorn_faults::fail!("agent.identity.before-write")
+        .and_then(|()| write_whole(&path, &render(identity)))
+        .and_then(|()| foghorn_faults::fail!("agent.identity.written"))
+        .map_err(|source| SaveIdentityError { path, source })
 }
 
 fn render(identity: &NodeIdentity) -> Vec<u8> {
@@ -123,30 +126,6 @@ fn render(identity: &NodeIdentity) -> Vec<u8> {
         expires: identity.expires,
     };
     serde_json::to_vec_pretty(&record).expect("strings and numbers have a JSON form")
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().expect("the file lies in a folder of ours");
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let draft = path.with_extension("new");
-    // A draft left by a crash may have been made under other circumstances; start from nothing, so
-    // that the mode holds.
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ impl Renewal {
             expires,
             ..present.clone()
         };
+        foghorn_faults::point!("agent.renew.answered");
         save(state_dir, &identity).map_err(RenewError::Save)?;
+        foghorn_faults::point!("agent.renew.saved");
         Ok(identity)
     }
 }

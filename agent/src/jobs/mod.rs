@@ -129,6 +129,7 @@ impl Jobs {
                     () = cancel.cancelled() => return,
                 }
             };
+            foghorn_faults::wait!("agent.job.before");
             let reporter = outbox.clone();
             let done = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
@@ -152,6 +153,7 @@ impl Jobs {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&job_id);
+            foghorn_faults::wait!("agent.job.done");
             outbox.job(report);
             changed.notify_one();
         }

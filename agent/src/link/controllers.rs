@@ -19,6 +19,17 @@ pub(crate) struct Controllers {
     known: Mutex<Known>,
 }
 
+/// Of several controllers one that is down says nothing of the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// The first one since a link was open, even if only for a moment.
+    Again,
+    /// At a controller that was not asked in this round.
+    Other,
+    /// The first one after all of them were asked in vain.
+    Round,
+}
+
 struct Known {
     others: Vec<String>,
     /// The address that worked last; attempts begin with it.
@@ -51,11 +62,27 @@ impl Controllers {
         all[attempt % all.len()].clone()
     }
 
+    /// What the next attempt is.
+    pub(super) fn turn(&self, first: &str) -> Turn {
+        let known = self.lock();
+        match known.attempts % known.all(first).len() {
+            0 if known.attempts > 0 => Turn::Round,
+            0 => Turn::Again,
+            _ => Turn::Other,
+        }
+    }
+
     /// A link was opened at this address.
     pub(super) fn works(&self, address: &str) {
         let mut known = self.lock();
         known.last = Some(address.to_owned());
         known.attempts = 0;
+    }
+
+    /// The link that was open broke: if there are others, the next attempt is at one of them.
+    pub(super) fn broke(&self) {
+        let mut known = self.lock();
+        known.attempts = known.attempts.max(1);
     }
 
     /// The controllers there are, as one of them says.
@@ -107,6 +134,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_other_controllers_are_tried_at_once_and_waiting_begins_when_none_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let controllers = Controllers::load(folder.path());
+        controllers.learn(["a:1", "b:1", "c:1"].map(str::to_owned).to_vec());
+        assert_eq!(controllers.next("a:1"), "a:1");
+        controllers.works("a:1");
+        // The link is lost: soon again, and from then on round all three.
+        assert_eq!(controllers.turn("a:1"), Turn::Again);
+        for _ in 0..2 {
+            for turn in [Turn::Other, Turn::Other, Turn::Round] {
+                controllers.next("a:1");
+                assert_eq!(controllers.turn("a:1"), turn);
+            }
+        }
+        controllers.works("b:1");
+        assert_eq!(controllers.turn("a:1"), Turn::Again);
+    }
+
+    #[test]
+    fn a_single_controller_that_does_not_answer_is_waited_for_longer_and_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let controllers = Controllers::load(folder.path());
+        controllers.next("a:1");
+        assert_eq!(controllers.turn("a:1"), Turn::Round);
+        controllers.next("a:1");
+        assert_eq!(controllers.turn("a:1"), Turn::Round);
+    }
+
+    #[test]
     fn the_one_that_worked_is_tried_first_and_then_each_of_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let controllers = Controllers::load(folder.path());
@@ -120,6 +176,10 @@ mod tests {
         );
         controllers.works("c:1");
         assert_eq!(next(), "c:1");
+        controllers.works("c:1");
+        controllers.broke();
+        assert_eq!([next(), next(), next()], ["a:1", "b:1", "c:1"]);
+        controllers.works("c:1");
         // After a restart, too.
         let again = Controllers::load(folder.path());
         assert_eq!(

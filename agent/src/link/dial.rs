@@ -6,9 +6,10 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 use crate::identity::NodeIdentity;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// With the handshake: the kernel of a machine takes connections for a process that hangs.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// A dead peer is noticed after the sum of these two.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(5));
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
@@ -16,6 +17,8 @@ pub(super) enum DialError {
     Settings(#[source] tonic::transport::Error),
     #[error("could not connect")]
     Connect(#[source] tonic::transport::Error),
+    #[error("it takes connections and says nothing")]
+    Silent,
 }
 
 pub(super) async fn dial(identity: &NodeIdentity, address: &str) -> Result<Channel, DialError> {
@@ -31,5 +34,9 @@ pub(super) async fn dial(identity: &NodeIdentity, address: &str) -> Result<Chann
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .keep_alive_while_idle(true);
-    endpoint.connect().await.map_err(DialError::Connect)
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, endpoint.connect());
+    connecting
+        .await
+        .map_err(|_| DialError::Silent)?
+        .map_err(DialError::Connect)
 }

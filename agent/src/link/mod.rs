@@ -7,6 +7,7 @@
 mod complaint;
 mod controllers;
 mod dial;
+mod elsewhere;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use tracing::{debug, error, info, warn};
 
 use self::complaint::Complaint;
 pub(crate) use self::controllers::Controllers;
+use self::controllers::Turn;
+use self::elsewhere::Elsewhere;
 use crate::backoff::Backoff;
 use crate::files::Files;
 use crate::identity::{NodeIdentity, RenewError, Renewal};
@@ -49,6 +52,9 @@ const IN_FLIGHT: usize = 16;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// After a link that lasted this long, the next failure starts from the shortest wait.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// A link that was open is tried again at the latest after this time, so that a controller that goes
+/// is not missed for long, and one that takes no link for long is not asked all the time.
+const SOON: Duration = Duration::from_secs(2);
 /// A renewal that was refused is asked for again after this long.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
@@ -96,6 +102,8 @@ enum LinkEnd {
     Cancelled,
     /// A new certificate is there; the next link shows it.
     Renewed,
+    /// The controller leaves, and another one has taken the link.
+    Moved(Box<OpenLink>),
 }
 
 /// Whatever can happen on a link.
@@ -105,6 +113,8 @@ enum Event {
     Sent(bool),
     RenewalDue,
     Renewed(Result<NodeIdentity, RenewCallError>),
+    /// A link to another controller is open.
+    Elsewhere(OpenLink),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +136,7 @@ impl ControllerLink {
             let started = Instant::now();
             match self.one_link().await {
                 Ok(LinkEnd::Cancelled) => return,
-                Ok(LinkEnd::Renewed) => {
+                Ok(LinkEnd::Renewed | LinkEnd::Moved(_)) => {
                     backoff.reset();
                     continue;
                 }
@@ -140,12 +150,23 @@ impl ControllerLink {
             if started.elapsed() >= GOOD_AFTER {
                 backoff.reset();
             }
-            let wait = backoff.next(getrandom::u32().unwrap_or(u32::MAX / 2));
+            let wait = self.wait(&mut backoff);
             debug!(?wait, "connecting again");
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.cancel.cancelled() => {}
             }
+        }
+    }
+
+    /// The back-off grows with each round through all controllers, not with each of them.
+    fn wait(&self, backoff: &mut Backoff) -> Duration {
+        let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+        let turn = self.controllers.turn(&self.identity.borrow().link_address);
+        match turn {
+            Turn::Other => self.redial.0,
+            Turn::Again => backoff.next(random).min(SOON),
+            Turn::Round => backoff.next(random),
         }
     }
 
@@ -156,11 +177,30 @@ impl ControllerLink {
             () = self.cancel.cancelled() => return Ok(LinkEnd::Cancelled),
         };
         info!(controller = opened.address, "link to the controller is up");
-        self.drive(opened, identity).await
+        let mut ended = self.driven(opened, &identity).await?;
+        while let LinkEnd::Moved(next) = ended {
+            info!(
+                controller = next.address,
+                "the controller leaves; the link is at another one"
+            );
+            // What the old link may have swallowed is due again, although the new one was opened
+            // before.
+            self.outbox.moved();
+            ended = self.driven(*next, &identity).await?;
+        }
+        Ok(ended)
     }
 
     async fn open(&self, identity: &NodeIdentity) -> Result<OpenLink, LinkError> {
         let address = self.controllers.next(&identity.link_address);
+        self.open_at(identity, address).await
+    }
+
+    async fn open_at(
+        &self,
+        identity: &NodeIdentity,
+        address: String,
+    ) -> Result<OpenLink, LinkError> {
         let channel = dial::dial(identity, &address)
             .await
             .map_err(|source| LinkError::Dial {
@@ -213,13 +253,27 @@ impl ControllerLink {
         }
     }
 
+    /// As [`ControllerLink::drive`]. One whose link breaks may hang, and is not the first to be asked.
+    async fn driven(
+        &self,
+        open: OpenLink,
+        identity: &Arc<NodeIdentity>,
+    ) -> Result<LinkEnd, LinkError> {
+        let ended = self.drive(open, identity).await;
+        if ended.is_err() {
+            self.controllers.broke();
+        }
+        ended
+    }
+
     async fn drive(
         &self,
         mut open: OpenLink,
-        identity: Arc<NodeIdentity>,
+        identity: &Arc<NodeIdentity>,
     ) -> Result<LinkEnd, LinkError> {
         let mut renew_at = Instant::now() + identity.renew_at().since(Timestamp::now());
         let mut renewal = tokio::task::JoinSet::new();
+        let mut elsewhere = Elsewhere::default();
         loop {
             let idle = renewal.is_empty();
             let event = tokio::select! {
@@ -227,15 +281,25 @@ impl ControllerLink {
                 message = open.inbound.message() => Event::Received(message),
                 sent = self.send_next(&open.sender) => Event::Sent(sent),
                 () = tokio::time::sleep_until(renew_at), if idle => Event::RenewalDue,
+                next = elsewhere.opened() => Event::Elsewhere(next),
                 Some(done) = renewal.join_next() => Event::Renewed(done.unwrap_or(Err(RenewCallError::Silent))),
             };
             match event {
                 Event::Cancelled => return Ok(LinkEnd::Cancelled),
+                Event::Received(Ok(Some(ControllerMessage {
+                    message: Some(FromController::Leave(leave)),
+                }))) => {
+                    info!(others = leave.links.len(), "the controller leaves");
+                    elsewhere.look(self, identity, leave.links);
+                }
                 Event::Received(Ok(Some(message))) => self.obey(message, &open.client),
-                Event::Received(Ok(None)) => return Err(LinkError::Closed),
-                Event::Received(Err(status)) => return Err(LinkError::Broken(Box::new(status))),
+                Event::Received(Ok(None)) => return elsewhere.last(LinkError::Closed).await,
+                Event::Received(Err(status)) => {
+                    return elsewhere.last(LinkError::Broken(Box::new(status))).await;
+                }
                 Event::Sent(true) => {}
-                Event::Sent(false) => return Err(LinkError::Closed),
+                Event::Sent(false) => return elsewhere.last(LinkError::Closed).await,
+                Event::Elsewhere(next) => return Ok(LinkEnd::Moved(Box::new(next))),
                 Event::RenewalDue => {
                     renewal.spawn(renew(
                         open.client.clone(),
@@ -275,7 +339,7 @@ impl ControllerLink {
     fn obey(&self, message: ControllerMessage, client: &AgentLinkClient<Channel>) {
         match message.message {
             Some(FromController::Reconcile(all)) => {
-                self.sessions.reconcile(all.sessions);
+                self.sessions.reconcile(all.sessions, all.behind);
                 self.jobs.compare(&all.keep);
                 self.controllers
                     .learn(all.controllers.unwrap_or_default().links);
@@ -291,6 +355,8 @@ impl ControllerLink {
             Some(FromController::Wake(order)) => self.waker.wake(order),
             Some(FromController::Replicas(orders)) => self.replicas.obey(orders),
             Some(FromController::File(order)) => self.files.obey(order, client.clone()),
+            // Taken where the link is driven.
+            Some(FromController::Leave(_)) => {}
             None => warn!("the controller sent a message that this version does not know"),
         }
     }
@@ -314,6 +380,7 @@ async fn renew(
     let request = RenewCertificateRequest {
         csr_der: renewal.csr_der().to_vec(),
     };
+    foghorn_faults::wait!("agent.renew.before-request");
     let answer = timeout(ANSWER_WITHIN, client.renew_certificate(request)).await;
     let chain = answer
         .map_err(|_| RenewCallError::Silent)?

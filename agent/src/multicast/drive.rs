@@ -114,6 +114,7 @@ impl Drive {
             }
             self.hear(until);
         }
+        foghorn_faults::point!("agent.multicast.before-end");
         self.members.end(reason);
         self.show();
         self.cancel.cancel();

@@ -128,6 +128,7 @@ impl Multicasts {
             cancel: self.cancel.child_token(),
         };
         let handle = Arc::new(opening.open(self.disk.clone(), &self.tasks).await?);
+        foghorn_faults::wait!("agent.multicast.opened");
         info!(session = %terms.session, group = %terms.group, "multicast session opened");
         self.sessions().insert(
             terms.session,

@@ -148,6 +148,7 @@ impl ImageCopy {
                 named: named.join("; "),
             });
         }
+        foghorn_faults::wait!("agent.replica.chunks-stored");
         self.finish(encoded).await
     }
 
@@ -299,6 +300,7 @@ impl ImageCopy {
             Ok::<_, CopyError>(())
         };
         let stored = self.shared.disk.run(store).await;
+        foghorn_faults::wait!("agent.replica.image-stored");
         drop(self.guard);
         stored
     }

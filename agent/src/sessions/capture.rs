@@ -120,6 +120,8 @@ impl Capture {
         pin_mut!(stored);
         while let Some((ids, result)) = stored.next().await {
             match result {
+                // The client sends again what it was not told of.
+                Ok(()) if foghorn_faults::lost!("agent.capture.chunks-stored") => {}
                 Ok(()) => acks.durable(&ids).await?,
                 Err(problem) => {
                     let reason = chain(&problem).to_string();
@@ -204,9 +206,11 @@ impl Capture {
             .acquire()
             .await
             .expect("the semaphore is never closed");
+        foghorn_faults::wait!("agent.capture.before-manifest");
         let (image, (host, name)) = (self.image, self.host.clone());
         let stored = self.sessions.disk.run(move |store| {
             let (id, captured) = store_image(store, image, &encoded)?;
+            foghorn_faults::point!("agent.capture.before-origin");
             origin::remember(store, id, &captured, (host, &name));
             Ok::<_, StoreImageError>((id, captured))
         });
@@ -218,6 +222,9 @@ impl Capture {
                 info!(manifest = %id, ?captured, "image captured");
                 if let Some(facts) = self.sessions.table().facts(self.task) {
                     facts.captured = Some(captured);
+                }
+                if foghorn_faults::lost!("agent.capture.manifest-stored") {
+                    return Ok(());
                 }
                 reply.stored(id).await
             }

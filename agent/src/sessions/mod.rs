@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::{AdmitClient, CancelSession, EndedRecorded, OpenSession};
-use foghorn_types::{NodeName, TaskId, Timestamp, chain};
+use foghorn_types::{NodeName, TaskId, chain};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
@@ -34,6 +34,7 @@ use self::outcome::SessionOutcome;
 use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
 use crate::disk::Disk;
+use crate::journal::{Journal, Kept};
 use crate::multicast::Multicasts;
 use crate::outbox::{Outbox, Recorded};
 use crate::served_image::ServedImages;
@@ -56,6 +57,7 @@ pub(crate) struct Sessions {
     timing: Timing,
     node: NodeName,
     pub(crate) multicasts: Multicasts,
+    journal: Journal,
 }
 
 impl Sessions {
@@ -66,9 +68,10 @@ impl Sessions {
         node: NodeName,
         limits: Limits,
         timing: Timing,
+        journal: Journal,
     ) -> Arc<Self> {
         let disk = Disk::new(store, limits.disk_operations);
-        Arc::new(Self {
+        let sessions = Self {
             table: Mutex::default(),
             changed: watch::Sender::new(()),
             outbox,
@@ -81,7 +84,39 @@ impl Sessions {
             limits,
             timing,
             node,
-        })
+            journal,
+        };
+        for kept in sessions.journal.kept() {
+            sessions.resume(kept);
+        }
+        Arc::new(sessions)
+    }
+
+    /// Goes on with what an earlier process was told: until there is a link, that is all that is
+    /// known; then the controller says what it still wants.
+    fn resume(&self, kept: Kept) {
+        let Some(order) = kept
+            .order
+            .and_then(|order| SessionOrder::try_from(order).ok())
+        else {
+            return;
+        };
+        let task = order.task;
+        self.table().open(order);
+        let Some(message) = kept.ended else {
+            info!(%task, "a session of an earlier process goes on");
+            return;
+        };
+        info!(%task, "a session of an earlier process has ended, and no controller has recorded it yet");
+        let outcome = SessionOutcome::from_message(&message);
+        let recorded = self.outbox.session_ended(task, message);
+        let ended = table::Ended::now(&outcome, recorded);
+        self.table().end(task, ended, None);
+    }
+
+    /// Waits until what was told to this node, and how its sessions ended, is on its disk.
+    pub(crate) async fn settled(&self) {
+        self.journal.settled().await;
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -100,14 +135,21 @@ impl Sessions {
         u32::try_from(self.table().running().len()).unwrap_or(u32::MAX)
     }
 
-    /// The controller's complete list: sessions that are not in it end, the others open.
-    pub(crate) fn reconcile(&self, orders: Vec<OpenSession>) {
+    /// The controller's complete list: sessions that are not in it end, the others open. Of one that is
+    /// `behind`, nothing ends.
+    pub(crate) fn reconcile(&self, orders: Vec<OpenSession>, behind: bool) {
         let wanted: BTreeSet<TaskId> = orders
             .iter()
             .filter_map(|order| TaskId::new(order.task_id))
             .collect();
-        for task in self.table().keep_only(&wanted) {
-            info!(%task, "the controller no longer wants this session; ending it");
+        if behind {
+            info!("the controller may not know of every session yet: none is ended");
+        } else {
+            let unwanted = self.table().keep_only(&wanted);
+            for task in unwanted {
+                self.journal.forget(task);
+                info!(%task, "the controller no longer wants this session; ending it");
+            }
         }
         for order in orders {
             self.open(order);
@@ -117,8 +159,8 @@ impl Sessions {
     /// Opens a session, or brings an open one up to date.
     pub(crate) fn open(&self, wire: OpenSession) {
         let (task, incarnation) = (TaskId::new(wire.task_id), Incarnation(wire.incarnation));
-        match (SessionOrder::try_from(wire), task) {
-            (Ok(order), _) => self.open_checked(order),
+        match (SessionOrder::try_from(wire.clone()), task) {
+            (Ok(order), _) => self.open_checked(order, &wire),
             (Err(problem), Some(task)) => self.reject(task, incarnation, &problem),
             (Err(problem), None) => {
                 warn!(error = %chain(&problem), "the controller sent an order that is not valid")
@@ -126,13 +168,14 @@ impl Sessions {
         }
     }
 
-    fn open_checked(&self, order: SessionOrder) {
+    fn open_checked(&self, order: SessionOrder, wire: &OpenSession) {
         // It has ended here and the controller has yet to hear so: it will, and then it will not
         // want this any more.
         if self.outbox.has_unrecorded(order.task, order.incarnation.0) {
             return;
         }
         let (task, host, image, kind) = (order.task, order.host, order.image, order.kind);
+        self.journal.opened(task, wire);
         if self.table().open(order) {
             info!(%task, %host, %image, ?kind, "session opened");
         }
@@ -157,6 +200,7 @@ impl Sessions {
         ) {
             (Some(task), Ok(fingerprint)) => {
                 let known = self.table().admit_certificate(task, fingerprint);
+                self.journal.admitted(task, &fingerprint);
                 debug!(%task, known, "client admitted");
                 self.changed.send_replace(());
             }
@@ -178,6 +222,7 @@ impl Sessions {
         let reason = cancel.reason;
         if cancel.withdrawn {
             let known = self.table().withdraw(task, &reason);
+            self.journal.forget(task);
             debug!(%task, known, "the controller has withdrawn a session");
             self.changed.send_replace(());
             return;
@@ -219,6 +264,7 @@ impl Sessions {
         if let Some(task) = TaskId::new(ended.task_id)
             && self.outbox.recorded(task, ended.incarnation, word)
         {
+            self.journal.forget(task);
             match word {
                 Recorded::Unknown => {
                     warn!(%task, "the controller does not know the task of a session that has ended");
@@ -237,21 +283,13 @@ impl Sessions {
         outcome: SessionOutcome,
         stop: Option<Stop>,
     ) -> Option<watch::Receiver<Recorded>> {
-        let now = Timestamp::now();
         let mut table = self.table();
         let meter = table.meter(task).filter(|_| table.ended(task).is_none())?;
         let last = meter.report(task, std::time::Instant::now(), self.timing.progress_every);
-        let recorded = self.outbox.session_ended(
-            task,
-            outcome.to_message(task, table.incarnation(task), Some(last)),
-        );
-        let ended = table::Ended {
-            problem: outcome.problem(),
-            cancelled: matches!(outcome, SessionOutcome::Cancelled { .. }),
-            recorded: recorded.clone(),
-            at: now,
-        };
-        table.end(task, ended, stop);
+        let message = outcome.to_message(task, table.incarnation(task), Some(last));
+        self.journal.ended(task, &message);
+        let recorded = self.outbox.session_ended(task, message);
+        table.end(task, table::Ended::now(&outcome, recorded.clone()), stop);
         drop(table);
         outcome.log(task);
         Some(recorded)

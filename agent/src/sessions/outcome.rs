@@ -51,6 +51,24 @@ impl SessionOutcome {
         }
     }
 
+    /// The other way. What this version does not know was no success.
+    pub(super) fn from_message(message: &SessionEnded) -> Self {
+        match message.outcome.clone() {
+            Some(WireOutcome::Completed(done)) => Self::Complete(done.captured),
+            Some(WireOutcome::Failed(failed)) => Self::Failed {
+                reason: failed.reason,
+                node_at_fault: failed.node_at_fault,
+            },
+            Some(WireOutcome::Cancelled(cancelled)) => Self::Cancelled {
+                reason: cancelled.reason,
+            },
+            None => Self::Failed {
+                reason: "nobody knows how it ended".to_owned(),
+                node_at_fault: false,
+            },
+        }
+    }
+
     /// Why a client that comes back is not served; `None` for a complete session, whose client may
     /// ask again.
     pub(super) fn problem(&self) -> Option<String> {

@@ -291,6 +291,7 @@ async fn finish(
     outcome: ClientOutcome,
     reply: foghorn_transport::server::FinishedReply,
 ) -> Result<(), StreamError> {
+    foghorn_faults::wait!("agent.end.before-report");
     let mut recorded = match sessions.finish(order, outcome) {
         Ok(recorded) => recorded,
         Err(reason) => return reply.refuse(&reason).await,
@@ -303,6 +304,8 @@ async fn finish(
         .await
         .map(|word| word.map(|word| *word))
     {
+        // Dropping the reply resets the stream, and the client asks again.
+        Ok(Ok(Recorded::Yes)) if foghorn_faults::lost!("agent.end.recorded") => Ok(()),
         Ok(Ok(Recorded::Yes)) => reply.recorded().await,
         Ok(Ok(_)) => {
             let kept = sessions.kept(order);
@@ -314,6 +317,8 @@ async fn finish(
         }
         Ok(Err(_)) => Ok(()),
         Err(_) => {
+            // The promise holds if this program ends meanwhile, too.
+            sessions.settled().await;
             let kept = sessions.kept(order);
             reply
                 .refuse(&format!(

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::capture::PartsClaim;
 use super::order::{Fingerprint, Incarnation, SessionOrder};
+use super::outcome::SessionOutcome;
 use super::progress::Meter;
 use crate::multicast::{MulticastTerms, SessionLimit};
 use crate::outbox::Recorded;
@@ -77,6 +78,17 @@ pub(super) struct Ended {
     /// Says when the controller has recorded the end.
     pub recorded: watch::Receiver<Recorded>,
     pub at: Timestamp,
+}
+
+impl Ended {
+    pub(super) fn now(outcome: &SessionOutcome, recorded: watch::Receiver<Recorded>) -> Self {
+        Self {
+            problem: outcome.problem(),
+            cancelled: matches!(outcome, SessionOutcome::Cancelled { .. }),
+            recorded,
+            at: Timestamp::now(),
+        }
+    }
 }
 
 /// What one session carries from connection to connection.

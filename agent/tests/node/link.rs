@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use foghorn_proto::link::EndedRecorded;
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::session_ended::Outcome;
+use foghorn_proto::link::{EndedRecorded, Leave};
 use foghorn_transport::ClientOutcome;
 
 use crate::support::Node;
@@ -171,5 +171,70 @@ async fn the_status_names_the_images_that_are_here() {
         "{origin:?}"
     );
     assert!(status.disk_free_bytes > 0 && status.disk_total_bytes >= status.disk_free_bytes);
+    node.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_controller_that_leaves_is_left_when_another_one_has_the_link() {
+    let node = Node::start().await;
+    let image = Image::new(0..4);
+    capture_image(&node, 1, &image).await;
+    let (connection, _) = start_deploy(&node, 2, image.manifest).await;
+    fetch_chunks(&connection, &image.ids()[..2]).await.unwrap();
+    let links = node.controller.links();
+    assert_eq!(node.controller.most_open(), 1);
+    // The one that leaves takes the end and does not record it any more.
+    node.controller.answer_ended(false);
+    let finish = connection.finish(ClientOutcome::Complete);
+    let leave = async {
+        node.controller.ended(2).await;
+        // Nobody is at the first.
+        let others = vec![
+            "127.0.0.1:9".to_owned(),
+            node.controller.link_address().to_owned(),
+        ];
+        node.controller
+            .send(ToAgent::Leave(Leave { links: others }))
+            .await;
+        node.controller.answer_ended(true);
+        node.controller.wait_for_links(links + 1).await;
+    };
+    let (finished, ()) = tokio::join!(finish, leave);
+    finished.expect("the end was told once more, on the new link");
+    assert_eq!(node.controller.most_open(), 2, "the old link was cut first");
+    node.controller.wait_for_one_link().await;
+    let hellos = node.controller.received();
+    let dialled = hellos.iter().filter_map(|message| match message {
+        Message::Hello(hello) => Some((hello.process, hello.dialled)),
+        _ => None,
+    });
+    let dialled: Vec<_> = dialled.collect();
+    assert_eq!(dialled.first().map(|(_, count)| *count), Some(1));
+    assert!(
+        dialled
+            .windows(2)
+            .all(|two| two[0].0 == two[1].0 && two[0].1 < two[1].1)
+    );
+    node.agent.shutdown().await;
+}
+
+/// As of one that hung, and has not caught up.
+#[tokio::test]
+async fn a_controller_that_is_behind_ends_nothing() {
+    let node = Node::start().await;
+    let image = Image::new(0..4);
+    capture_image(&node, 1, &image).await;
+    let (connection, _) = start_deploy(&node, 2, image.manifest).await;
+    fetch_chunks(&connection, &image.ids()[..2]).await.unwrap();
+    node.controller.no_longer_want(2);
+    node.controller.is_behind(true);
+    let links = node.controller.links();
+    node.controller.go_away();
+    node.controller.come_back();
+    node.controller.wait_for_links(links + 1).await;
+    fetch_chunks(&connection, &image.ids()[2..])
+        .await
+        .expect("the session goes on");
+    connection.finish(ClientOutcome::Complete).await.unwrap();
     node.agent.shutdown().await;
 }

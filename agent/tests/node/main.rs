@@ -6,6 +6,7 @@
 
 mod support;
 
+mod alone;
 mod cancel;
 mod copies;
 mod damage;

@@ -62,6 +62,7 @@ mod tests {
             id: id.into(),
             answers: id == "a",
             heard: behind.is_some(),
+            leaving: false,
             behind,
             peers: "h:1".into(),
             link: "h:1".into(),

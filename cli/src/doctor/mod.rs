@@ -9,6 +9,7 @@ mod certificate;
 mod clock;
 mod condition;
 mod controllers;
+mod copies;
 mod quic;
 mod reach;
 mod server;
@@ -138,6 +139,7 @@ fn ask_server(session: &Session, context: &Context) -> Vec<Finding> {
         return findings;
     }
     findings.extend(storage::check(&api, context, zone));
+    findings.extend(copies::check(&api));
     findings.extend(condition::check(&api, context, zone));
     findings.extend(background::check(&api));
     findings.extend(controllers::check(&api));

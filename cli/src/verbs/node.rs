@@ -68,7 +68,10 @@ pub enum NodeCommand {
         rehearsal: Rehearsal,
     },
     /// Delete storage nodes from the server
-    #[command(after_help = "Example:\n  foghorn node delete north --yes")]
+    #[command(
+        visible_alias = "remove",
+        after_help = "Example:\n  foghorn node delete north --yes"
+    )]
     Delete {
         #[arg(required = true)]
         nodes: Vec<String>,
@@ -159,7 +162,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
         NodeCommand::List { fog: true } => return fog_list::<StorageNode>(&api, output),
         NodeCommand::List { fog: false } => {
             let nodes = native::list(&api, "nodes", &Wanted::default())?;
-            show_natives(output, &node_view::table(&nodes), &nodes)?;
+            show_natives(output, &node_view::table(output, &nodes), &nodes)?;
         }
         NodeCommand::Show { node, fog } => {
             let row = find::<StorageNode>(&api, &node)?;

@@ -1,6 +1,6 @@
 //! Storage nodes as people see them.
 
-use foghorn_rest_types::native::NodeStatus;
+use foghorn_rest_types::native::{NodeStatus, SilenceState};
 
 use super::damage;
 use super::object::dash;
@@ -14,7 +14,7 @@ const COLUMNS: [&str; 11] = [
     "VERSION",
 ];
 
-pub(super) fn table(nodes: &[Native<NodeStatus>]) -> Table {
+pub(super) fn table(output: Output, nodes: &[Native<NodeStatus>]) -> Table {
     let mut table = Table::new(&COLUMNS);
     for node in nodes.iter().map(|node| &node.view) {
         table.row([
@@ -23,7 +23,7 @@ pub(super) fn table(nodes: &[Native<NodeStatus>]) -> Table {
             dash(node.storage_group.as_ref().map(|group| &group.name)),
             yes_no(node.master).to_owned(),
             tasks(node).to_owned(),
-            yes_no(node.online).to_owned(),
+            online(output, node),
             dash(room(node)),
             dash(room(node).map(|_| node.stored_bytes)),
             node.image_count.to_string(),
@@ -32,6 +32,20 @@ pub(super) fn table(nodes: &[Native<NodeStatus>]) -> Table {
         ]);
     }
     table
+}
+
+/// Whether it is there, and otherwise what it is taken for.
+fn online(output: Output, node: &NodeStatus) -> String {
+    match &node.silent {
+        Some(silence) => {
+            let what = match silence.state {
+                SilenceState::Suspected => "suspected",
+                SilenceState::Failed => "failed",
+            };
+            format!("no, {what} since {}", output.time(&silence.since))
+        }
+        None => yes_no(node.online).to_owned(),
+    }
 }
 
 fn tasks(node: &NodeStatus) -> &'static str {
@@ -87,7 +101,7 @@ pub(super) fn sheet(output: Output, node: &NodeStatus) -> Sheet {
         ),
     );
     sheet.group("agent");
-    sheet.field("online", yes_no(node.online));
+    sheet.field("online", online(output, node));
     if !node.online {
         let seen = node.last_seen.as_deref().map(|at| output.time(at));
         let seen = seen.unwrap_or_else(|| "not since the server started".to_owned());
@@ -134,6 +148,7 @@ pub(super) fn next(node: &NodeStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use foghorn_rest_types::native::NodeSilence;
     use foghorn_types::{ByteCount, StorageNodeId};
 
     use super::*;
@@ -178,5 +193,18 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert_eq!(next(&known), "foghorn node show north");
+        let silent = NodeStatus {
+            online: false,
+            silent: Some(NodeSilence {
+                state: SilenceState::Failed,
+                since: "2026-11-29T10:00:00Z".into(),
+            }),
+            ..known
+        };
+        let text = sheet(output, &silent).render();
+        assert!(
+            text.contains("no, failed since 2026-11-29 10:00:00 +0000"),
+            "{text}"
+        );
     }
 }

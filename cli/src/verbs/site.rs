@@ -48,6 +48,12 @@ pub enum SiteCommand {
         /// Remove all fallbacks: then the storage group of the image serves
         #[arg(long, conflicts_with = "fallback")]
         no_fallback: bool,
+        /// Time zone in which schedules of its hosts are meant, such as Europe/Berlin
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        /// Its schedules are meant in the time zone of the installation (FOG_TZ_INFO)
+        #[arg(long, conflicts_with = "time_zone")]
+        no_time_zone: bool,
         #[command(flatten)]
         rehearsal: Rehearsal,
     },
@@ -76,6 +82,8 @@ pub fn run(command: SiteCommand, session: &Session) -> Result<Exit, Failure> {
             no_host_group,
             fallback,
             no_fallback,
+            time_zone,
+            no_time_zone,
             rehearsal,
         } => {
             let row = find::<StorageGroup>(&api, &site)?;
@@ -90,8 +98,9 @@ pub fn run(command: SiteCommand, session: &Session) -> Result<Exit, Failure> {
                     no_host_group,
                 ),
                 fallbacks: given(others.iter().map(|row| row.view.id).collect(), no_fallback),
+                time_zone: time_zone.or_else(|| no_time_zone.then(String::new)),
             };
-            if edit.subnets.is_none() && edit.host_groups.is_none() && edit.fallbacks.is_none() {
+            if edit == SiteEdit::default() {
                 return Err(super::made::no_change("site edit"));
             }
             rehearsal.tell(&format!("change site {}", row.view.name));
@@ -150,6 +159,8 @@ fn sheet(site: &SiteStatus) -> Sheet {
         _ => words(&fallbacks),
     };
     sheet.field("fallbacks", fallbacks);
+    let zone = site.time_zone.as_deref();
+    sheet.field("time zone", zone.unwrap_or("that of the installation"));
     sheet.field(
         "storage nodes",
         format!("{} ({})", words(&site.nodes), nodes(site)),

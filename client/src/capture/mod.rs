@@ -196,7 +196,9 @@ pub async fn capture(
         disks: contents.disks,
     };
     let encoded = Bytes::from(shared.finish(&manifest).ok_or_else(stopped)?);
+    foghorn_faults::wait!("client.capture.before-manifest");
     let manifest = store_manifest(&shared, link, encoded.clone()).await?;
+    foghorn_faults::wait!("client.capture.manifest-stored");
     link.report(shared.progress.snapshot().into());
     Ok(Captured { manifest, encoded })
 }

@@ -147,7 +147,10 @@ impl Outbox {
     async fn drain(&self, shared: &Shared, mut acks: StoreAcks) -> Result<(), LaneEnd> {
         while let Some(ack) = acks.next().await {
             match ack.map_err(LaneEnd::Lost)? {
-                Ack::Durable(ids) => self.acknowledge(&ids, shared),
+                Ack::Durable(ids) => {
+                    foghorn_faults::wait!("client.capture.chunks-stored");
+                    self.acknowledge(&ids, shared);
+                }
                 Ack::Refused { id, reason } => return Err(LaneEnd::Refused { id, reason }),
             }
         }

@@ -10,7 +10,7 @@ pub enum CheckInError {
     Url(String),
     #[error("{0} is not a loopback address: plain http is refused, use https")]
     PlainHttp(String),
-    #[error("could not reach {url}")]
+    #[error("could not reach the controller at {}", base_of(url))]
     Send {
         url: String,
         source: Box<ureq::Error>,

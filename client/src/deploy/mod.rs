@@ -225,6 +225,7 @@ pub async fn deploy(
         Ok(table::wipe(&shared.disk, &wiped)?)
     })
     .await?;
+    foghorn_faults::wait!("client.deploy.wiped");
     let resume = resume.map(|file| (file, empty));
     let ended = run_stages(&shared, link, resume.clone()).await;
     if let Err(error) = ended {
@@ -232,6 +233,7 @@ pub async fn deploy(
         return Err(shared.take_failure().unwrap_or(error));
     }
     blocking(&shared, move |shared| write_tables(shared, &pieces)).await?;
+    foghorn_faults::wait!("client.deploy.complete");
     if let Some((file, _)) = resume {
         file.remove();
     }

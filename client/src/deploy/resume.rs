@@ -121,11 +121,22 @@ impl ResumeFile {
         if let Some(dir) = self.path.parent() {
             fs::create_dir_all(dir)?;
         }
-        let fresh = self.path.with_extension("new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&bitmap.encode())?;
-        file.sync_data()?;
-        fs::rename(&fresh, &self.path)
+        let fresh = self.fresh();
+        let write = || {
+            let mut file = File::create(&fresh)?;
+            file.write_all(&bitmap.encode())?;
+            file.sync_data()?;
+            foghorn_faults::fail!("client.resume.before-rename")
+        };
+        let written = write().and_then(|()| fs::rename(&fresh, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&fresh);
+        }
+        written
+    }
+
+    fn fresh(&self) -> PathBuf {
+        self.path.with_extension("new")
     }
 
     /// Forgets the bitmap; a missing file is fine.

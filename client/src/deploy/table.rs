@@ -116,9 +116,11 @@ pub(super) fn complete(
             .map(|(offset, bytes)| (offset.bytes(), bytes.as_slice())),
     );
     written.sort_by_key(|(offset, _)| std::cmp::Reverse(*offset));
+    foghorn_faults::point!("client.deploy.before-table");
     for (offset, bytes) in &written {
         disk.write_at(*offset, bytes)?;
     }
+    foghorn_faults::point!("client.deploy.table-written");
     disk.flush()?;
     for (offset, bytes) in &written {
         let mut found = vec![0; bytes.len()];

@@ -37,7 +37,10 @@ pub(super) fn write_chunks(shared: &Shared, mut queue: mpsc::Receiver<Verified>)
             .progress
             .timed(Work::Write, || write_everywhere(shared, &verified));
         match written {
-            Ok(()) => shared.update(|board| board.written(verified.number)),
+            Ok(()) => {
+                foghorn_faults::point!("client.deploy.chunk-written");
+                shared.update(|board| board.written(verified.number));
+            }
             Err(error) => return shared.fail(error.into()),
         }
     }

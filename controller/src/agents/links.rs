@@ -161,8 +161,7 @@ impl Links {
                 return false;
             }
             cancel.cancel();
-            // Others hear of the node from the other controller from now on.
-            self.mirror.down(node);
+            self.mirror.moved(node);
         }
         let away = Link::Away {
             controller: controller.to_owned(),

@@ -79,6 +79,31 @@ impl Mirror {
         });
     }
 
+    /// A node is linked to another controller now, from which others hear that themselves: told from
+    /// here as well, it could be heard first, and the node would be shown as gone for a moment.
+    pub(crate) fn moved(&self, node: StorageNodeId) {
+        if let Some(heard) = &self.heard {
+            lock(heard).nodes.remove(&node);
+        }
+    }
+
+    /// A job that another controller has told of, to be told to those that come later: the one that
+    /// ordered it may be gone by then.
+    pub(crate) fn learned(&self, job: NodeJob) {
+        if let Some(heard) = &self.heard {
+            lock(heard).add(job);
+        }
+    }
+
+    /// What another controller has passed on of a job.
+    pub(crate) fn passed_on(&self, report: &JobReport) {
+        if let Some(heard) = &self.heard
+            && let Some((_, last)) = lock(heard).jobs.get_mut(&report.job_id)
+        {
+            *last = Some(report.clone());
+        }
+    }
+
     /// The agent of a node that is linked here said something.
     pub(crate) fn said(&self, node: StorageNodeId, message: &Message) {
         self.tell(|heard| {
@@ -100,11 +125,7 @@ impl Mirror {
                 created_ms: at.as_millis(),
                 job: Some(job.clone()),
             };
-            if heard.jobs.len() >= JOBS {
-                heard.jobs.pop_first();
-            }
-            let id = job.job.as_ref().map_or(0, |job| job.job_id);
-            heard.jobs.insert(id, (job.clone(), None));
+            heard.add(job.clone());
             Event::Job(job)
         });
     }
@@ -144,6 +165,14 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
 }
 
 impl Heard {
+    fn add(&mut self, job: NodeJob) {
+        if self.jobs.len() >= JOBS {
+            self.jobs.pop_first();
+        }
+        let id = job.job.as_ref().map_or(0, |job| job.job_id);
+        self.jobs.entry(id).or_insert((job, None));
+    }
+
     fn remember(&mut self, node: StorageNodeId, message: &Message) {
         if let Message::Job(report) = message {
             if let Some((_, last)) = self.jobs.get_mut(&report.job_id) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use foghorn_lifecycle::{Effect, Outcome, TaskEvent, TaskState, TransitionError};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CheckInRequest, CheckInResponse, LookRequest, LookResponse, NeededDisk,
-    OptionsFor, Order, OrderKind, Source,
+    BOOT_PREFIX, CheckInRequest, CheckInResponse, IS_COMPLETE, LookRequest, LookResponse,
+    NeededDisk, OptionsFor, Order, OrderKind, Source,
 };
 use foghorn_types::{Digest, HostId, ImageId, MacAddress, NodeName, TaskId, Timestamp, chain};
 use tracing::{debug, info};
@@ -107,6 +107,9 @@ pub async fn boot_token(
         Ok((run.task, expires))
     });
     let (task, expires) = made.await?;
+    if foghorn_faults::lost!("controller.boot-token.stored") {
+        return Err(Refusal::Lagging.into());
+    }
     info!(%host, %task, %expires, "boot token created");
     Ok(BootToken {
         text: one_time::text(&ctx.trust, BOOT_PREFIX, secret),
@@ -249,6 +252,7 @@ async fn first_check_in(
         chain_pem: issued.chain_pem.clone(),
     };
     let session = answer.session(&secret);
+    foghorn_faults::wait!("controller.check-in.before");
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
         left = settle_image(ctx, draft, run).map_err(CheckInError::Image)?;
         left.extend(sites::settle(draft, run, from));
@@ -261,6 +265,9 @@ async fn first_check_in(
         Ok::<_, CheckInError>(())
     });
     let moved = moved.await?;
+    if foghorn_faults::lost!("controller.check-in.stored") {
+        return Err(Refusal::Lagging.into());
+    }
     moves::perform(ctx, &moved.run, &left);
     info!(%host, %task, software = request.software, "client checked in");
     ctx.live.forget_transfer(task);
@@ -378,7 +385,7 @@ pub fn ended_because(run: &Run) -> Option<String> {
         TaskState::Finished {
             outcome: Outcome::Complete,
             ..
-        } => Some("it is complete".to_owned()),
+        } => Some(IS_COMPLETE.to_owned()),
         TaskState::Finished {
             outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason },
             ..

@@ -128,13 +128,13 @@ fn came(timing: Timing<'_>, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Opt
 /// each second is expensive.
 #[derive(Default)]
 pub(crate) struct Agenda {
-    zone: Option<String>,
     known: HashMap<Owner, Known>,
 }
 
 struct Known {
     row: Revision,
     mark: Revision,
+    zone: TimeZone,
     next: Option<Timestamp>,
     /// Round in which it was last seen.
     seen: u64,
@@ -143,20 +143,18 @@ struct Known {
 impl Agenda {
     /// Everything that is due at `now`, in the order of rows.
     pub(crate) fn due(&mut self, tables: &Tables, now: Timestamp, round: u64) -> Vec<Due> {
-        let zone = zone::of(tables);
-        let name = zone.iana_name().map(str::to_owned);
-        if name != self.zone {
-            self.known.clear();
-            self.zone = name;
-        }
         let mut due = Vec::new();
         for row in tables.of::<ScheduledTask>().by(ScheduledTask::ACTIVE, 0) {
-            let mark = mark(tables, Owner::Task(row.id));
+            let (mark, zone) = (
+                mark(tables, Owner::Task(row.id)),
+                zone::of_task(tables, row),
+            );
             let find = || match &mark.firing {
                 Some(firing) => Some(firing.due),
                 None => of_task(row)?.next(mark.through, &zone),
             };
-            if self.has_come(row.modified(), &mark, now, round, find) {
+            let version = (row.modified(), mark.modified, &zone);
+            if self.has_come(mark.owner, version, now, round, find) {
                 due.extend(task_due(row, &mark, now, &zone));
             }
         }
@@ -164,9 +162,13 @@ impl Agenda {
             .of::<PowerManagement>()
             .by(PowerManagement::WAKING, 0)
         {
-            let mark = mark(tables, Owner::Power(row.id));
+            let (mark, zone) = (
+                mark(tables, Owner::Power(row.id)),
+                zone::of_rule(tables, row),
+            );
             let find = || of_rule(row).next(mark.through, &zone);
-            if self.has_come(row.modified(), &mark, now, round, find) {
+            let version = (row.modified(), mark.modified, &zone);
+            if self.has_come(mark.owner, version, now, round, find) {
                 due.extend(rule_due(row, &mark, now, &zone));
             }
         }
@@ -176,29 +178,30 @@ impl Agenda {
 
     fn has_come(
         &mut self,
-        row: Revision,
-        mark: &Mark,
+        owner: Owner,
+        (row, mark, zone): (Revision, Revision, &TimeZone),
         now: Timestamp,
         round: u64,
         find: impl FnOnce() -> Option<Timestamp>,
     ) -> bool {
         let fresh = self
             .known
-            .get(&mark.owner)
-            .is_some_and(|known| (known.row, known.mark) == (row, mark.modified));
+            .get(&owner)
+            .is_some_and(|known| (known.row, known.mark, &known.zone) == (row, mark, zone));
         if !fresh {
             let next = find();
             self.known.insert(
-                mark.owner,
+                owner,
                 Known {
                     row,
-                    mark: mark.modified,
+                    mark,
+                    zone: zone.clone(),
                     next,
                     seen: round,
                 },
             );
         }
-        let Some(known) = self.known.get_mut(&mark.owner) else {
+        let Some(known) = self.known.get_mut(&owner) else {
             return false;
         };
         known.seen = round;

@@ -76,6 +76,9 @@ pub async fn join_token(
         Ok(node)
     });
     let node = node.await?;
+    if foghorn_faults::lost!("controller.join-token.stored") {
+        return Err(Refusal::Lagging);
+    }
     info!(%node, %name, %expires, "join token created");
     Ok(JoinToken {
         text: one_time::text(&ctx.trust, JOIN_PREFIX, secret),
@@ -143,6 +146,7 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
                 EnrolError::Issue(error)
             }
         })?;
+    foghorn_faults::wait!("controller.enrol.before");
     let outcome = ctx.state.write(|draft| {
         let now = Timestamp::now();
         let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else {
@@ -165,6 +169,9 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
         Ok(())
     });
     outcome.await?;
+    if foghorn_faults::lost!("controller.enrol.stored") {
+        return Err(Refusal::Lagging.into());
+    }
     info!(%node, %name, not_after = %issued.not_after, "storage node enrolled");
     Ok(EnrolResponse {
         node: name,
@@ -216,6 +223,7 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
             Ok(())
         })
         .await?;
+    foghorn_faults::wait!("controller.revoke.stored");
     info!(%node, "storage node revoked");
     ctx.links.cut(node);
     Ok(())

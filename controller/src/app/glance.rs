@@ -1,10 +1,11 @@
 //! What agents report, in the units of FOG's task rows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, TaskId};
 
 use crate::agents::live::Live;
+use crate::awake;
 use crate::state::scene::{Glance, NodeGlance, ProgressGlance};
 
 impl Glance for Live {
@@ -39,7 +40,7 @@ impl Glance for Live {
         .unwrap_or(100);
         // What has passed is not reported; at this speed it would have taken as long.
         let elapsed = Duration::from_secs(done.checked_div(rate).unwrap_or(0));
-        let age = Instant::now().saturating_duration_since(progress.moved_at);
+        let age = awake::since(progress.moved_at);
         Some(ProgressGlance {
             percent,
             speed: format!("{}/min", ByteCount::from_bytes(rate.saturating_mul(60))),

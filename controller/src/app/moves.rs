@@ -91,6 +91,7 @@ async fn move_task<E: From<MoveError> + From<Refusal>>(
         })
     });
     let moved = moved.await?;
+    foghorn_faults::wait!("controller.task.moved");
     info!(%task, state = ?moved.run.life.state(), "task moved");
     perform(ctx, &moved.run, &moved.effects);
     Ok(moved)

@@ -324,8 +324,9 @@ pub async fn delete<C: Rules>(
     id: u32,
     check: Option<&Check<'_, Row<C>>>,
 ) -> Result<(), Refusal> {
+    foghorn_faults::wait!("controller.delete.before");
     state
-        .write_in_steps(|draft| {
+        .write_in_steps::<_, Refusal>(|draft| {
             let Some(row) = draft.tables().of::<C>().get(id) else {
                 // A concurrent delete of the same object ended first.
                 let fine = draft.continues() || answers_any::<C>(id);
@@ -347,7 +348,11 @@ pub async fn delete<C: Rules>(
             }
             Ok(())
         })
-        .await
+        .await?;
+    match foghorn_faults::lost!("controller.delete.stored") {
+        true => Err(Refusal::Lagging),
+        false => Ok(()),
+    }
 }
 
 fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {

@@ -113,19 +113,25 @@ pub(crate) fn reconcile(
         keep,
         controllers: Some(controllers(tables)),
         replicas: Some(replicas),
+        behind: false,
     }
 }
 
-/// Where agents reach the controllers. Several may be behind one address.
+/// Where agents reach the controllers that stay. Several may be behind one address.
 #[must_use]
 pub(crate) fn controllers(tables: &Tables) -> Controllers {
-    let controllers = tables.controllers().iter();
-    let links: BTreeSet<String> = controllers
-        .map(|controller| controller.link.clone())
-        .collect();
     Controllers {
-        links: links.into_iter().collect(),
+        links: links_beside(tables, ""),
     }
+}
+
+/// The links of the controllers that stay, without this one. Each once.
+#[must_use]
+pub(crate) fn links_beside(tables: &Tables, own: &str) -> Vec<String> {
+    let stay = tables.controllers().iter();
+    let stay = stay.filter(|controller| !controller.leaving && controller.id != own);
+    let links: BTreeSet<String> = stay.map(|controller| controller.link.clone()).collect();
+    links.into_iter().collect()
 }
 
 /// Sends the node the current state of the tables, which is this move or a later one: the order of
@@ -210,19 +216,15 @@ pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
 
 /// Sends every connected node its sessions again.
 pub(crate) fn repeat(ctx: &Ctx) {
-    for node in ctx.links.online() {
-        let tasks: Vec<TaskId> = ctx.state.read(|tables| {
-            tables
-                .runs()
-                .active()
-                .filter(|run| run.node() == Some(node))
-                .map(|run| run.task)
-                .collect()
-        });
-        for task in tasks {
-            if let Err(refused) = tell_open(ctx, task, node) {
-                debug!(%node, %task, error = %chain(&refused), "could not repeat an order");
-            }
+    let online: BTreeSet<StorageNodeId> = ctx.links.online().into_iter().collect();
+    let assigned: Vec<(StorageNodeId, TaskId)> = ctx.state.read(|tables| {
+        let active = tables.runs().active();
+        let assigned = active.filter_map(|run| Some((run.node()?, run.task)));
+        assigned.filter(|(node, _)| online.contains(node)).collect()
+    });
+    for (node, task) in assigned {
+        if let Err(refused) = tell_open(ctx, task, node) {
+            debug!(%node, %task, error = %chain(&refused), "could not repeat an order");
         }
     }
 }

@@ -279,18 +279,20 @@ pub async fn drop(ctx: &Ctx, orphan: Orphan) -> Result<(), DropError> {
 }
 
 /// Orders connected nodes to delete the images whose removal was ordered, and which no task uses.
-/// Returns how many orders were sent. They are repeated until the nodes no longer report them.
+/// Returns the orders that were sent, with their jobs. They are repeated until the nodes no longer
+/// report them.
 pub(crate) fn order_removals(
     ctx: &Ctx,
     now: Timestamp,
     mut may_order: impl FnMut(&Removable) -> bool,
-) -> usize {
-    let mut sent = 0;
+) -> Vec<(Removable, u64)> {
+    let mut sent = Vec::new();
     for removable in removable(ctx) {
         if !may_order(&removable) {
             continue;
         }
         let (node, image, manifest) = removable;
+        foghorn_faults::point!("controller.removal.before-order");
         let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
         let order = DropImage {
             image_id: image.get(),
@@ -299,7 +301,7 @@ pub(crate) fn order_removals(
         match send(ctx, node, job, job::Work::Drop(order)) {
             Ok(()) => {
                 info!(%node, %image, %manifest, "ordered a node to delete an image");
-                sent += 1;
+                sent.push((removable, job));
             }
             Err(error) => {
                 warn!(%node, %image, error = %chain(&error), "could not order a node to delete an image");

@@ -65,7 +65,7 @@ fn told(draft: &mut Draft<'_>, rule: &Row<PowerManagement>, now: Timestamp) -> O
             due: mark.through,
         });
     }
-    let due = due::rule_due(rule, &mark, now, &zone::of(draft.tables()))?;
+    let due = due::rule_due(rule, &mark, now, &zone::of_rule(draft.tables(), rule))?;
     draft.unchanged(rule);
     draft.replace(&Mark {
         through: due.at,

@@ -331,8 +331,9 @@ pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
             .collect()
     });
     for session in moved {
+        foghorn_faults::wait!("controller.multicast.before-settle");
         state
-            .write(|draft| {
+            .write::<_, Refusal>(|draft| {
                 let tables = draft.tables();
                 let Some(row) = tables.of::<MulticastSession>().get(session.get()) else {
                     return Ok(());

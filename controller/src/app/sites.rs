@@ -6,13 +6,14 @@
 use std::net::IpAddr;
 
 use foghorn_lifecycle::{Effect, TaskEvent};
-use foghorn_types::{GroupId, HostId, StorageGroupId, Timestamp};
+use foghorn_types::{StorageGroupId, Timestamp};
 
 use crate::ctx::Ctx;
-use crate::state::classes::{Group, GroupAssociation, Host, StorageGroup, StorageNode};
+pub use crate::state::belonging::assigned;
+use crate::state::classes::{Group, StorageGroup, StorageNode};
 use crate::state::run::{Home, HomeBy, Run, RunKind};
 use crate::state::site::{Site, SiteBody};
-use crate::state::{Draft, Refusal, Row, Tables};
+use crate::state::{Draft, Refusal, Row, Tables, zone};
 
 /// Sites that may serve a run, best first; never empty.
 #[must_use]
@@ -39,44 +40,6 @@ pub fn serving(
     let mut seen = std::collections::BTreeSet::new();
     tiers.retain(|group| seen.insert(*group));
     tiers
-}
-
-/// The site that a host was assigned to.
-#[must_use]
-pub fn assigned(tables: &Tables, host: &Host) -> Option<Home> {
-    let by_location = || {
-        let places = tables
-            .dynamic()
-            .table("locationassociation")?
-            .by("hostID", &host.id.to_string());
-        let place = tables
-            .dynamic()
-            .get("location", places.first()?.reference("locationID"))?;
-        let site = StorageGroupId::new(place.reference("storagegroupID"))?;
-        Some(Home {
-            site,
-            by: HomeBy::Location,
-        })
-    };
-    by_location().or_else(|| {
-        let site = of_groups(tables, host.key()?)?;
-        Some(Home {
-            site,
-            by: HomeBy::Group,
-        })
-    })
-}
-
-fn of_groups(tables: &Tables, host: HostId) -> Option<StorageGroupId> {
-    let member = |group: &GroupId| {
-        let members = tables.of::<GroupAssociation>();
-        let mut own = members.by(GroupAssociation::BY_HOST, host.get().into());
-        own.any(|row| row.group == group.get())
-    };
-    let mut sites = tables.sites().iter();
-    sites
-        .find(|site| site.body.host_groups.iter().any(member))
-        .map(|site| site.group)
 }
 
 /// A machine has checked in from this address: its site serves it from now on. A node that has the
@@ -154,12 +117,16 @@ pub fn served_from(tables: &Tables, run: &Run) -> Option<ServedFrom> {
     Some(ServedFrom { site, own, why })
 }
 
-/// Replaces what a storage group is as a site.
+/// Changes what a storage group is as a site.
 ///
 /// # Errors
-/// When the storage group, or one that the site names, does not exist, or a subnet belongs to
-/// another site.
-pub async fn edit(ctx: &Ctx, group: StorageGroupId, body: &SiteBody) -> Result<(), Refusal> {
+/// When the storage group, or one that the site names, does not exist, a subnet belongs to another
+/// site, or there is no such time zone.
+pub async fn edit(
+    ctx: &Ctx,
+    group: StorageGroupId,
+    change: impl Fn(&mut SiteBody),
+) -> Result<(), Refusal> {
     ctx.state
         .write(|draft| {
             let tables = draft.tables();
@@ -170,21 +137,22 @@ pub async fn edit(ctx: &Ctx, group: StorageGroupId, body: &SiteBody) -> Result<(
                     id: group.get(),
                 });
             }
-            check(tables, group, body)?;
+            let stored = tables.sites().get(&group);
+            let mut site = Site {
+                group,
+                body: stored.map(|site| site.body.clone()).unwrap_or_default(),
+                modified: stored.map_or(0, |site| site.modified),
+            };
+            change(&mut site.body);
+            check(tables, group, &site.body)?;
             draft.require_present::<StorageGroup>(group.get());
-            for fallback in &body.fallbacks {
+            for fallback in &site.body.fallbacks {
                 draft.require_present::<StorageGroup>(fallback.get());
             }
             // Two sites must not get one subnet at the same time.
             draft.take_turn("sites", group.get());
-            let modified = tables.sites().get(&group).map_or(0, |site| site.modified);
-            let site = Site {
-                group,
-                body: body.clone(),
-                modified,
-            };
-            if *body == SiteBody::default() {
-                if modified > 0 {
+            if site.body == SiteBody::default() {
+                if site.modified > 0 {
                     draft.discard(&site);
                 }
             } else {
@@ -212,6 +180,16 @@ fn check(tables: &Tables, group: StorageGroupId, body: &SiteBody) -> Result<(), 
         if tables.of::<Group>().get(id.get()).is_none() {
             return invalid("host_groups", format!("group {id} does not exist"));
         }
+    }
+    if let Some(name) = body
+        .time_zone
+        .as_ref()
+        .filter(|name| zone::named(name).is_none())
+    {
+        return invalid(
+            "time_zone",
+            format!("there is no time zone {name}, such as Europe/Berlin"),
+        );
     }
     let others = tables.sites().iter().filter(|site| site.group != group);
     for site in others {

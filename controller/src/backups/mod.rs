@@ -115,6 +115,7 @@ impl Backups {
         files::create_private(&store).map_err(write)?;
         let copied = self.store.copy_to(&store).await;
         let whole = copied.map_err(BackupError::from).and_then(|_| {
+            foghorn_faults::fail!("controller.backup.copied").map_err(write)?;
             files::copy_folder(&self.authority, &unfinished.join(AUTHORITY_FOLDER))
                 .and_then(|()| self.finish(&unfinished, kind, now))
                 .map_err(write)
@@ -134,6 +135,7 @@ impl Backups {
         }
         let path = self.folder.join(name.to_string());
         let size = fs::metadata(unfinished.join(STORE_FILE))?.len();
+        foghorn_faults::fail!("controller.backup.before-name")?;
         files::move_into_place(unfinished, &path)?;
         Ok(Backup {
             name,

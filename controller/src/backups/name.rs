@@ -24,7 +24,7 @@ impl Kind {
     }
 }
 
-/// Such as `scheduled-2026-11-29T030000Z`.
+/// Such as `2026-11-29T030000Z-scheduled`: a folder lists them by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct BackupName {
     kind: Kind,
@@ -33,7 +33,7 @@ pub struct BackupName {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("this is not the name of a backup, such as scheduled-2026-11-29T030000Z")]
+#[error("this is not the name of a backup, such as 2026-11-29T030000Z-scheduled")]
 pub struct ParseBackupNameError;
 
 impl BackupName {
@@ -53,13 +53,24 @@ impl BackupName {
     pub fn made(self) -> Timestamp {
         self.made
     }
+
+    /// Such as `2026-11-29T030000Z`.
+    #[must_use]
+    pub fn time(self) -> String {
+        // `YYYY-MM-DD HH:MM:SS`; a colon is not possible in a name on every file system.
+        let time = self.made.to_fog().replace(':', "").replace(' ', "T");
+        format!("{time}Z")
+    }
+
+    /// What the first versions wrote.
+    fn kind_first(self) -> String {
+        format!("{}-{}", self.kind.word(), self.time())
+    }
 }
 
 impl fmt::Display for BackupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `YYYY-MM-DD HH:MM:SS`; a colon is not possible in a name on every file system.
-        let time = self.made.to_fog().replace(':', "").replace(' ', "T");
-        write!(f, "{}-{time}Z", self.kind.word())
+        write!(f, "{}-{}", self.time(), self.kind.word())
     }
 }
 
@@ -67,26 +78,31 @@ impl FromStr for BackupName {
     type Err = ParseBackupNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (kind, time) = text.split_once('-').ok_or(ParseBackupNameError)?;
-        let kind = match kind {
-            "scheduled" => Kind::Scheduled,
-            "asked" => Kind::Asked,
-            _ => return Err(ParseBackupNameError),
-        };
-        let (date, clock) = time.split_once('T').ok_or(ParseBackupNameError)?;
-        let parts = (clock.get(0..2), clock.get(2..4), clock.get(4..));
-        let (Some(hours), Some(minutes), Some(rest)) = parts else {
-            return Err(ParseBackupNameError);
-        };
-        let made = format!("{date}T{hours}:{minutes}:{rest}")
-            .parse()
-            .map_err(|_| ParseBackupNameError)?;
-        let name = Self::new(kind, made);
-        // Only what this program writes.
-        (name.to_string() == text)
-            .then_some(name)
-            .ok_or(ParseBackupNameError)
+        for kind in [Kind::Scheduled, Kind::Asked] {
+            let word = kind.word();
+            let time = text
+                .strip_suffix(word)
+                .and_then(|rest| rest.strip_suffix('-'));
+            let old = text
+                .strip_prefix(word)
+                .and_then(|rest| rest.strip_prefix('-'));
+            let Some(made) = time.or(old).and_then(read_time) else {
+                continue;
+            };
+            let name = Self::new(kind, made);
+            // Only what this program writes, or wrote.
+            if name.to_string() == text || name.kind_first() == text {
+                return Ok(name);
+            }
+        }
+        Err(ParseBackupNameError)
     }
+}
+
+fn read_time(text: &str) -> Option<Timestamp> {
+    let (date, clock) = text.split_once('T')?;
+    let (hours, minutes, rest) = (clock.get(0..2)?, clock.get(2..4)?, clock.get(4..)?);
+    format!("{date}T{hours}:{minutes}:{rest}").parse().ok()
 }
 
 #[cfg(test)]
@@ -99,9 +115,11 @@ mod tests {
         for kind in [Kind::Scheduled, Kind::Asked] {
             let name = BackupName::new(kind, made);
             assert_eq!(name.to_string().parse::<BackupName>()?, name);
+            assert_eq!(name.kind_first().parse::<BackupName>()?, name);
         }
-        let name = BackupName::new(Kind::Asked, made).to_string();
-        assert_eq!(name, "asked-2026-11-30T005320Z");
+        let name = BackupName::new(Kind::Asked, made);
+        assert_eq!(name.to_string(), "2026-11-30T005320Z-asked");
+        assert_eq!(name.kind_first(), "asked-2026-11-30T005320Z");
         Ok(())
     }
 
@@ -112,12 +130,18 @@ mod tests {
             ".unfinished",
             "scheduled-",
             "scheduled-2026-11-29",
+            "2026-11-29-scheduled",
             "scheduled-2026-11-29T03:00:00Z",
+            "2026-11-29T03:00:00Z-scheduled",
             "scheduled-2026-11-29T030000Z.old",
             "scheduled-2026-11-29T030000+01:00",
             "scheduled-2026-13-29T030000Z",
+            "2026-13-29T030000Z-scheduled",
             "before-restore-2026-11-29T030000Z",
             "scheduled-2026-11-29Tüü",
+            "2026-11-29Tüü-scheduled",
+            "2026-11-29T030000Z-before-restore",
+            "2026-11-29T030000Z",
         ] {
             assert!(text.parse::<BackupName>().is_err(), "{text}");
         }

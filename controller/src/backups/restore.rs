@@ -5,13 +5,12 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use foghorn_types::{ByteCount, Timestamp};
+use foghorn_types::{ByteCount, Timestamp, chain};
 
 use super::{AUTHORITY_FOLDER, BackupName, Kind, STORE_FILE, files};
 use crate::store::Revision;
 use crate::store::embedded::{OpenEmbeddedError, check_copy};
 use crate::trust::Trust;
-use crate::trust::authority::LoadTrustError;
 
 /// Where a copy of the backup is looked at before anything is replaced.
 const CANDIDATE: &str = ".restoring";
@@ -49,10 +48,9 @@ pub enum RestoreError {
         path: PathBuf,
         missing: &'static str,
     },
-    #[error("the store of the backup cannot be used")]
-    Store(#[source] OpenEmbeddedError),
-    #[error("the certificate authority of the backup cannot be used")]
-    Authority(#[source] LoadTrustError),
+    /// `why` speaks of the backup, not of the copy that was looked at.
+    #[error("the backup {path} cannot be used: {why}", path = path.display())]
+    Unusable { path: PathBuf, why: String },
     #[error("{path} is in use: stop the controller first", path = path.display())]
     InUse { path: PathBuf },
     #[error("could not read or write {path}", path = path.display())]
@@ -103,8 +101,16 @@ fn check_and_replace(
             missing: "certificate authority",
         });
     }
-    Trust::load_or_create(&authority).map_err(RestoreError::Authority)?;
-    let checked = check_copy(&store).map_err(RestoreError::Store)?;
+    let unusable = |why: String| RestoreError::Unusable {
+        path: backup.to_owned(),
+        // Of a copy of the backup nobody has heard.
+        why: why.replace(
+            &candidate.display().to_string(),
+            &backup.display().to_string(),
+        ),
+    };
+    Trust::load_or_create(&authority).map_err(|error| unusable(chain(&error).to_string()))?;
+    let checked = check_copy(&store).map_err(|error| unusable(in_words(&error)))?;
     let size = fs::metadata(&store).map_or(0, |file| file.len());
     // Held until the end, so that no controller starts meanwhile.
     let _locked = lock(&data_dir.join(STORE_FILE))?;
@@ -120,6 +126,16 @@ fn check_and_replace(
         size: ByteCount::from_bytes(size),
         before,
     })
+}
+
+/// Of a running controller's store, the error would ask for a backup.
+fn in_words(error: &OpenEmbeddedError) -> String {
+    match error {
+        OpenEmbeddedError::Damaged { what, .. } => {
+            format!("its store is damaged ({what}): choose another backup")
+        }
+        other => chain(other).to_string(),
+    }
 }
 
 /// The lock that a controller holds on its store; `None` when there is no store.
@@ -149,12 +165,11 @@ fn set_aside(data_dir: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     if !store.exists() && !authority.exists() {
         return Ok(None);
     }
-    let time = BackupName::new(Kind::Asked, now).to_string();
-    let time = time.trim_start_matches(Kind::Asked.word());
+    let time = BackupName::new(Kind::Asked, now).time();
     let before = (1..)
         .map(|number| match number {
-            1 => data_dir.join(format!("before-restore{time}")),
-            _ => data_dir.join(format!("before-restore{time}-{number}")),
+            1 => data_dir.join(format!("before-restore-{time}")),
+            _ => data_dir.join(format!("before-restore-{time}-{number}")),
         })
         .find(|folder| !folder.exists())
         .ok_or_else(|| io::Error::other("every name is taken"))?;

@@ -89,6 +89,9 @@ pub struct RestConfig {
     /// Maximum number of open connections of one address; further ones are refused.
     pub max_connections_per_address: usize,
     pub patience: Patience,
+    /// How long requests are answered after the signal to stop, while other controllers are there:
+    /// the time in which a balancer notices. Default 10 seconds.
+    pub drain: Duration,
 }
 
 /// How long a client may be silent.
@@ -186,6 +189,7 @@ impl Config {
                 max_connections: MAX_CONNECTIONS,
                 max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
                 patience: Patience::default(),
+                drain: DRAIN,
             },
             link: LinkConfig {
                 listen,
@@ -357,6 +361,7 @@ struct RawRest {
     max_connections_per_address: Option<usize>,
     idle_seconds: Option<u64>,
     stuck_seconds: Option<u64>,
+    drain_seconds: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -442,6 +447,9 @@ const REST_PORT: u16 = 8443;
 const LINK_PORT: u16 = 8444;
 /// Ten thousand slow clients must leave connections for the others.
 const MAX_CONNECTIONS: usize = 16_384;
+/// Balancers ask every few seconds, and believe the second or third answer.
+const DRAIN: Duration = Duration::from_secs(10);
+const LONGEST_DRAIN: u64 = 600;
 /// More than the machines of a site that are imaged at once, since they may share an address.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
 
@@ -495,6 +503,7 @@ impl ConfigFile {
                         patience.stuck,
                     )?,
                 },
+                drain: drain(self.rest.drain_seconds)?,
             },
             link: LinkConfig {
                 listen: self.link.listen.unwrap_or(any(LINK_PORT)),
@@ -538,6 +547,18 @@ impl ConfigFile {
             plugins_dir: self.plugins.dir,
             clients_dir: self.clients.dir,
         })
+    }
+}
+
+/// 0 is allowed, as where nothing is before the controllers.
+fn drain(seconds: Option<u64>) -> Result<Duration, ConfigError> {
+    match seconds {
+        None => Ok(DRAIN),
+        Some(seconds) if seconds <= LONGEST_DRAIN => Ok(Duration::from_secs(seconds)),
+        Some(_) => Err(ConfigError::Value {
+            key: "rest.drain_seconds",
+            why: format!("must be at most {LONGEST_DRAIN}"),
+        }),
     }
 }
 

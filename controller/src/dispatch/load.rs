@@ -1,7 +1,7 @@
 //! Assigns tasks to nodes: a single task to the node with the fewest transfers, or to the node of
 //! its multicast session.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use foghorn_types::{SessionId, StorageNodeId};
@@ -11,7 +11,7 @@ use super::snapshot::{LinkState, MulticastView, NodeView, RunView, Snapshot};
 /// Places that are taken on each node. Every task that is assigned to a node has one, whether its
 /// machine has come or not; the tasks of a multicast session have one together.
 pub(super) struct Load {
-    taken: BTreeMap<StorageNodeId, u32>,
+    taken: HashMap<StorageNodeId, u32>,
     /// Sessions that have their place.
     seated: BTreeSet<(StorageNodeId, SessionId)>,
     multicast: MulticastView,
@@ -22,7 +22,7 @@ type Candidate<'a> = (StorageNodeId, &'a NodeView);
 impl Load {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut load = Self {
-            taken: BTreeMap::new(),
+            taken: HashMap::new(),
             seated: BTreeSet::new(),
             multicast: snapshot.multicast.clone(),
         };

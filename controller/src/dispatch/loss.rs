@@ -69,6 +69,7 @@ impl Losses {
                 continue;
             }
             warn!(%node, task = %run.task, "the storage node of a task stopped answering");
+            foghorn_faults::wait!("controller.node-failure.before");
             match task_outcome::record_node_failure(&ctx.state, run.task, node, Timestamp::now())
                 .await
             {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foghorn_lifecycle::{Client, Outcome, TaskEvent, TaskKind, TaskState};
-use foghorn_types::{StorageGroupId, StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
+use super::candidates::{Choices, candidates, holds, is_known};
 use super::load::Load;
 use super::queue;
-use super::snapshot::{LinkState, NodeView, RunView, Snapshot};
+use super::snapshot::{LinkState, RunView, Snapshot};
 use crate::config::Limits;
-use crate::state::run::RunKind;
 
 /// One event for one task.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,10 +23,11 @@ pub struct Move {
 #[must_use]
 pub fn plan(snapshot: &Snapshot, limits: Limits, now: Timestamp) -> Vec<Move> {
     let mut load = Load::of(snapshot);
+    let mut choices = Choices::new(snapshot, limits.node_grace);
     let (mut moves, mut waiting) = (BTreeMap::new(), Vec::new());
     for &at in &queue::order(snapshot) {
         let run = &snapshot.runs[at];
-        match next_event(snapshot, run, &mut load, limits, now) {
+        match next_event((snapshot, &mut choices), run, &mut load, limits, now) {
             Some(event) => drop(moves.insert(at, event)),
             None => waiting.push(run),
         }
@@ -88,9 +89,9 @@ fn withdrawn(
     back
 }
 
-fn next_event(
-    snapshot: &Snapshot,
-    run: &RunView,
+fn next_event<'a>(
+    (snapshot, choices): (&'a Snapshot, &mut Choices<'a>),
+    run: &'a RunView,
     load: &mut Load,
     limits: Limits,
     now: Timestamp,
@@ -101,10 +102,11 @@ fn next_event(
     let grace = limits.node_grace;
     match run.life.state() {
         TaskState::Queued { .. } => {
-            let mut willing = candidates(snapshot, run, grace).peekable();
-            if willing.peek().is_none() && !run.life.parts().faults.is_empty() {
+            let choice = choices.of(run);
+            if choice.nodes.is_empty() && !run.life.parts().faults.is_empty() {
                 return Some(TaskEvent::NoNodeLeft);
             }
+            let willing = choice.nodes.iter().copied();
             let willing = willing.filter(|(_, view)| is_known(run, view));
             let node = load.place(run, willing, grace)?;
             Some(TaskEvent::Assigned { node })
@@ -116,78 +118,6 @@ fn next_event(
             lost(snapshot, run, *node, limits).or_else(|| stalled(snapshot, run, *node, limits))
         }
         TaskState::Finished { .. } => None,
-    }
-}
-
-/// Until a node has said what it holds, nobody knows what a capture would replace.
-pub(super) fn is_known(run: &RunView, view: &NodeView) -> bool {
-    run.kind != RunKind::Capture || view.reported
-}
-
-/// Nodes that may serve the run, whether connected or not.
-pub(super) fn candidates<'a>(
-    snapshot: &'a Snapshot,
-    run: &'a RunView,
-    grace: Duration,
-) -> Box<dyn Iterator<Item = (StorageNodeId, &'a NodeView)> + 'a> {
-    let usable = snapshot
-        .nodes
-        .iter()
-        .map(|(id, view)| (*id, view))
-        .filter(|(id, view)| {
-            run.tiers.contains(&view.group)
-                && view.enabled
-                && !view.revoked
-                && !run.life.has_failed_at(*id)
-        });
-    match run.kind {
-        RunKind::Deploy { .. } => {
-            let tier = serving_tier(
-                usable.clone().filter(|(_, view)| holds(view, run)),
-                run,
-                grace,
-            );
-            Box::new(usable.filter(move |(_, view)| {
-                holds(view, run) && tier.is_none_or(|tier| tier == view.group)
-            }))
-        }
-        // Images are captured to one node: the master of the group, or its oldest node if it has no
-        // master.
-        RunKind::Capture => Box::new(
-            usable
-                .min_by_key(|(id, view)| (!view.master, *id))
-                // What the store does not know may be newer than the store: it is not replaced.
-                .filter(|(_, view)| !view.unknown.contains(&run.image))
-                .into_iter(),
-        ),
-    }
-}
-
-/// The first site with a node that holds the image and answers, or has done so a moment ago: a host
-/// waits for a place at its own site, and not for a site that is gone. `None` if there is none.
-fn serving_tier<'a>(
-    nodes: impl Iterator<Item = (StorageNodeId, &'a NodeView)> + Clone,
-    run: &RunView,
-    grace: Duration,
-) -> Option<StorageGroupId> {
-    let answers = |view: &NodeView| match view.link {
-        LinkState::Up => view.max_clients > 0,
-        LinkState::Down { since } => since < grace,
-    };
-    let mut tiers = run.tiers.iter().copied();
-    tiers.find(|tier| {
-        nodes
-            .clone()
-            .any(|(_, view)| view.group == *tier && answers(view))
-    })
-}
-
-fn holds(view: &NodeView, run: &RunView) -> bool {
-    match run.kind {
-        RunKind::Deploy { manifest, .. } => {
-            manifest.is_some_and(|manifest| view.holds.contains(&(run.image, manifest)))
-        }
-        RunKind::Capture => true,
     }
 }
 

@@ -10,7 +10,8 @@ use foghorn_types::{ImageId, ManifestId, StorageGroupId};
 
 use super::*;
 use crate::dispatch::room::Room;
-use crate::dispatch::snapshot::MulticastView;
+use crate::dispatch::snapshot::{MulticastView, NodeView};
+use crate::state::run::RunKind;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -378,6 +379,12 @@ fn every_wait_says_what_it_is_for() {
         )
     );
     assert_eq!(sentence(full, 3).1, Some(1));
+    let busy = |n: u32| format!("node {n} up holds max 1; deploy {n} running on {n}; ");
+    let many: String = (1..=9).map(busy).collect();
+    assert_eq!(
+        sentence(&format!("{many}deploy 10 queued"), 10).2,
+        "all 9 places of the 9 storage nodes that may serve it are taken; number 1 in the queue"
+    );
     assert_eq!(
         sentence("node 1 up; deploy 1 queued", 1),
         of(

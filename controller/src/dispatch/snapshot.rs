@@ -11,7 +11,7 @@ use super::room::{Room, Rooms};
 use crate::agents::live::{Live, NodeLive};
 use crate::app::{holds, multicast, orphans, sites, versions};
 use crate::config::MulticastConfig;
-use crate::state::classes::StorageNode;
+use crate::state::classes::{StorageNode, Task as TaskRow};
 use crate::state::multicast::Fixed;
 use crate::state::removal::Stored;
 use crate::state::run::{Run, RunKind};
@@ -131,10 +131,13 @@ impl Movement {
                     )
                 })
                 .collect();
+            let stored = stored(tables);
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
                 let seen = known.get(&id);
-                Some((id, node(tables, row, id, seen, link(seen, started, now))?))
+                let holds = stored.get(&id).map_or(&[][..], Vec::as_slice);
+                let link = link(seen, started, now);
+                Some((id, node(tables, row, (seen, holds), link)?))
             });
             (
                 runs,
@@ -143,10 +146,15 @@ impl Movement {
             )
         });
         let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
-        for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
-            self.left
-                .extend(life.state().node().map(|node| (task, node)));
-        }
+        let ended = self.seen.extract_if(|task, _| !active.contains(task));
+        let ended: Vec<_> = ended.map(|(task, (life, _))| (task, life)).collect();
+        state.read(|tables| {
+            let left = ended.iter().filter_map(|(task, life)| {
+                let row = tables.tasks().get(task.get());
+                Some((*task, last_node(life, row.map(|row| &***row))?))
+            });
+            self.left.extend(left);
+        });
         // No progress is expected while a session waits for its start.
         let waits = |run: &Run, session: Option<SessionId>| {
             session
@@ -198,6 +206,13 @@ impl Movement {
     }
 }
 
+/// The node that had a task which has ended. It may have been given to it since the last look: then
+/// only its row says so.
+fn last_node(life: &Task, row: Option<&TaskRow>) -> Option<StorageNodeId> {
+    let row = || StorageNodeId::new(row?.storagenode);
+    life.state().node().or_else(row)
+}
+
 /// What the tables say about a run.
 struct Facts {
     kind: RunKind,
@@ -230,19 +245,26 @@ fn needs(tables: &Tables, run: &Run) -> RunKind {
     }
 }
 
+/// What each node holds according to the store.
+fn stored(tables: &Tables) -> HashMap<StorageNodeId, Vec<(ImageId, ManifestId)>> {
+    let mut stored = HashMap::<_, Vec<_>>::new();
+    let contents = tables.contents().iter();
+    for content in contents.flat_map(|content| content.versions()) {
+        for node in &content.nodes {
+            let held = stored.entry(*node).or_default();
+            held.push((content.image, content.manifest));
+        }
+    }
+    stored
+}
+
 fn node(
     tables: &Tables,
     row: &StorageNode,
-    id: StorageNodeId,
-    seen: Option<&NodeLive>,
+    (seen, stored): (Option<&NodeLive>, &[(ImageId, ManifestId)]),
     link: LinkState,
 ) -> Option<NodeView> {
-    let stored = tables
-        .contents()
-        .iter()
-        .flat_map(|content| content.versions())
-        .filter(|content| content.nodes.contains(&id))
-        .map(|content| (content.image, content.manifest));
+    let id = StorageNodeId::new(row.id)?;
     let reported = || {
         seen.into_iter()
             .flat_map(|node| node.manifests.iter().copied())
@@ -263,6 +285,8 @@ fn node(
         link,
         ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
         holds: stored
+            .iter()
+            .copied()
             .chain(reported())
             .filter(|(_, manifest)| {
                 // A deploy that cannot be complete does not start.
@@ -303,5 +327,28 @@ fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> LinkState {
         _ => LinkState::Down {
             since: now.saturating_duration_since(started),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_lifecycle::{TaskEvent, TaskKind};
+    use foghorn_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_ended_before_it_was_looked_at_again_is_taken_from_its_node() {
+        let node = StorageNodeId::new(7).unwrap();
+        let mut life = Task::new(TaskKind::Deploy, Timestamp::from_millis(10));
+        let mut row = TaskRow::default();
+        assert_eq!(last_node(&life, Some(&row)), None);
+        // Ordered, assigned and cancelled between two rounds: the first has seen it queued.
+        row.storagenode = node.get();
+        assert_eq!(last_node(&life, Some(&row)), Some(node));
+        assert_eq!(last_node(&life, None), None);
+        life.apply(Timestamp::from_millis(1), TaskEvent::Assigned { node })
+            .unwrap();
+        assert_eq!(last_node(&life, None), Some(node));
     }
 }

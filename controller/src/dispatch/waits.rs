@@ -1,12 +1,12 @@
 //! What every task waits for, in words. Pure, like the plan, and from the same snapshot.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use foghorn_lifecycle::{Client, TaskState};
 use foghorn_types::{StorageNodeId, TaskId};
 
+use super::candidates::{Choice, Choices, candidates};
 use super::load::Load;
-use super::plan::{candidates, is_known};
 use super::queue;
 use super::snapshot::{LinkState, NodeView, RunView, Snapshot};
 use crate::agents::waits::{Wait, WaitKind};
@@ -16,14 +16,15 @@ use crate::config::Limits;
 #[must_use]
 pub(super) fn waits(snapshot: &Snapshot, limits: Limits) -> HashMap<TaskId, Wait> {
     let load = Load::of(snapshot);
-    // How many tasks wait for a place on each node so far.
-    let mut ahead: BTreeMap<StorageNodeId, BTreeSet<TaskId>> = BTreeMap::new();
+    let mut choices = Choices::new(snapshot, limits.node_grace);
+    let mut lines = Lines::default();
     let mut waits = HashMap::new();
     for at in queue::order(snapshot) {
         let run = &snapshot.runs[at];
         let wait = match run.life.state() {
             TaskState::Queued { client } => {
-                Some(queued(snapshot, run, *client, &load, &mut ahead, limits))
+                let choice = choices.of(run);
+                Some(queued(snapshot, run, *client, &choice, (&load, &mut lines)))
             }
             TaskState::Assigned { node } => Some(assigned(snapshot, run, *node, limits)),
             TaskState::CheckedIn { node } => Some(checked_in(snapshot, run, *node, limits)),
@@ -44,67 +45,96 @@ fn wait(kind: WaitKind, node: Option<StorageNodeId>, sentence: String) -> Wait {
     }
 }
 
+/// The tasks that wait for a place, in as many lines as there are different sets of nodes.
+#[derive(Default)]
+struct Lines {
+    lines: BTreeMap<usize, Line>,
+    /// Whether two lines wait for a common node.
+    meet: HashMap<(usize, usize), bool>,
+}
+
+struct Line {
+    up: HashSet<StorageNodeId>,
+    length: usize,
+    /// Why a task in it waits that has no place.
+    full: String,
+    free: bool,
+}
+
+impl Lines {
+    /// The next place in the line, behind all that wait for one of these nodes.
+    fn join(&mut self, choice: &Choice<'_>, load: &Load) -> (usize, &Line) {
+        let Self { lines, meet } = self;
+        let own = choice.number;
+        let ahead = lines.iter().filter(|(other, line)| {
+            let meets = meet.entry((own, **other));
+            *meets.or_insert_with(|| !line.up.is_disjoint(&choice.up))
+        });
+        let before: usize = ahead.map(|(_, line)| line.length).sum();
+        let line = lines.entry(own).or_insert_with(|| Line {
+            up: choice.up.clone(),
+            length: 0,
+            full: full(choice),
+            free: up(choice).any(|(id, view)| load.taken(*id) < view.max_clients),
+        });
+        line.length += 1;
+        (before + 1, line)
+    }
+}
+
+fn up<'c, 'a>(
+    choice: &'c Choice<'a>,
+) -> impl Iterator<Item = &'c (StorageNodeId, &'a NodeView)> + use<'c, 'a> {
+    let nodes = choice.nodes.iter();
+    nodes.filter(|(_, view)| view.link == LinkState::Up)
+}
+
 fn queued(
     snapshot: &Snapshot,
     run: &RunView,
     client: Client,
-    load: &Load,
-    ahead: &mut BTreeMap<StorageNodeId, BTreeSet<TaskId>>,
-    limits: Limits,
+    choice: &Choice<'_>,
+    (load, lines): (&Load, &mut Lines),
 ) -> Wait {
-    let all: Vec<_> = candidates(snapshot, run, limits.node_grace).collect();
-    let Some((first, view)) = all.first() else {
+    let Some((first, view)) = choice.nodes.first() else {
         return no_candidate(snapshot, run);
     };
-    let up: Vec<_> = all
-        .iter()
-        .filter(|(_, view)| view.link == LinkState::Up)
-        .collect();
-    if up.is_empty() {
+    let Some((first_up, _)) = up(choice).next() else {
         return wait(WaitKind::Node, Some(*first), offline(view));
-    }
-    if let Some((id, view)) = up.iter().find(|(_, view)| !is_known(run, view)) {
-        let sentence = format!("storage node {} has not said yet what it holds", view.name);
-        return wait(WaitKind::Node, Some(*id), sentence);
-    }
-    let before: BTreeSet<TaskId> = up
-        .iter()
-        .flat_map(|(id, _)| ahead.get(id).into_iter().flatten().copied())
-        .collect();
-    for (id, _) in &up {
-        ahead.entry(*id).or_default().insert(run.task);
-    }
-    let place = before.len() + 1;
-    let number = u32::try_from(place).unwrap_or(u32::MAX);
-    let free = up
-        .iter()
-        .any(|(id, view)| load.taken(*id) < view.max_clients);
-    let what = match (free, client) {
-        // It is given one in the next moment, unless its multicast session may not begin.
-        (true, _) if run.session.is_some() => {
-            "it waits until its multicast session may begin".to_owned()
-        }
-        (true, _) => "a storage node is about to take it".to_owned(),
-        (false, _) => full(&up),
     };
+    if let Some((id, view)) = choice.silent {
+        let sentence = format!("storage node {} has not said yet what it holds", view.name);
+        return wait(WaitKind::Node, Some(id), sentence);
+    }
+    let (place, line) = lines.join(choice, load);
+    let number = u32::try_from(place).unwrap_or(u32::MAX);
+    let what = match (line.free, client) {
+        // It is given one in the next moment, unless its multicast session may not begin.
+        (true, _) if run.session.is_some() => "it waits until its multicast session may begin",
+        (true, _) => "a storage node is about to take it",
+        (false, _) => &line.full,
+    };
+    let sentence = format!("{what}; number {number} in the queue");
     Wait {
         position: Some(number),
-        ..wait(
-            WaitKind::Place,
-            Some(up[0].0),
-            format!("{what}; number {number} in the queue"),
-        )
+        ..wait(WaitKind::Place, Some(*first_up), sentence)
     }
 }
 
-fn full(nodes: &[&(StorageNodeId, &NodeView)]) -> String {
-    let places: u64 = nodes
-        .iter()
+/// More nodes than this are counted and not named.
+const NAMED: usize = 8;
+
+fn full(choice: &Choice<'_>) -> String {
+    let places: u64 = up(choice)
         .map(|(_, view)| u64::from(view.max_clients))
         .sum();
-    let names: Vec<_> = nodes.iter().map(|(_, view)| view.name.as_str()).collect();
+    let names: Vec<_> = up(choice).map(|(_, view)| view.name.as_str()).collect();
     match names[..] {
         [name] => format!("all {places} places of storage node {name} are taken"),
+        _ if names.len() > NAMED => format!(
+            "all {places} places of the {} storage nodes that may serve it are taken",
+            names.len()
+        ),
         _ => format!(
             "all {places} places of the storage nodes {} are taken",
             names.join(", ")

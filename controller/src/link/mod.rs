@@ -5,4 +5,4 @@ pub(crate) mod convert;
 pub(crate) mod follow;
 pub(crate) mod reports;
 pub mod service;
-mod session;
+pub(crate) mod session;

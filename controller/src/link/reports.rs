@@ -1,8 +1,6 @@
 //! What agents report, taken into memory: of those that are linked here and, in the same way, of
 //! those whose words another controller passes on. Nothing here is stored or answered.
 
-use std::time::Instant;
-
 use foghorn_proto::link::{self, job};
 use foghorn_types::{ByteCount, ImageId, SessionId, StorageNodeId, TaskId, Timestamp};
 use tracing::debug;
@@ -10,6 +8,7 @@ use tracing::debug;
 use super::convert::{self, BadMessage};
 use crate::agents::jobs::{Damage, JobWork, RecordDamage};
 use crate::agents::live::{NodeLive, TransferProgress};
+use crate::awake;
 use crate::ctx::Ctx;
 use crate::state::classes::Image;
 
@@ -35,15 +34,16 @@ pub(crate) fn take_status(
     node: StorageNodeId,
     status: &link::NodeStatus,
 ) -> Result<(), BadMessage> {
-    let (mut result, mut is_first) = (Ok(()), false);
+    let (mut result, mut is_news) = (Ok(()), false);
     ctx.live.update_node(node, |live| {
-        is_first = !live.reported;
+        let before = (live.reported, live.manifests.clone());
         result = convert::apply_status(live, status);
         note_held(ctx, live);
+        is_news = before != (live.reported, live.manifests.clone());
     });
     result?;
-    if is_first {
-        // Captures wait for it.
+    if is_news {
+        // Captures wait for the first report, removals and copies for what is held.
         ctx.live.touch();
     }
     Ok(())
@@ -69,7 +69,7 @@ pub(crate) fn take_session(
     node: StorageNodeId,
     report: &link::MulticastReport,
 ) -> Result<Vec<(TaskId, String)>, BadMessage> {
-    let converted = convert::session_report(report, Instant::now())?;
+    let converted = convert::session_report(report, awake::now())?;
     let sent = SessionId::new(report.session_id).filter(|session| {
         ctx.state.read(|tables| {
             tables

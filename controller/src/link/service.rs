@@ -169,6 +169,11 @@ impl AgentLink for LinkService {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let node = self.caller(&request)?;
+        if self.ctx.leaving.has_begun() {
+            // Behind one address, the next call may reach another one.
+            let why = "this controller is about to end: call another one";
+            return Err(Status::unavailable(why));
+        }
         let certificate_ends = request
             .peer_certs()
             .and_then(|certificates| ends(certificates.first()?));
@@ -223,6 +228,7 @@ impl AgentLink for LinkService {
         request: Request<RenewCertificateRequest>,
     ) -> Result<Response<RenewCertificateResponse>, Status> {
         let node = self.caller(&request)?;
+        foghorn_faults::wait!("controller.renew.before");
         let issued = self
             .ctx
             .trust
@@ -235,6 +241,9 @@ impl AgentLink for LinkService {
                     Status::internal("could not sign the certificate")
                 }
             })?;
+        if foghorn_faults::lost!("controller.renew.issued") {
+            return Err(Status::unavailable("the answer was made to get lost"));
+        }
         info!(node = %node.name, not_after = %issued.not_after, "renewed a certificate");
         self.ctx.live.update_node(node.node, |live| {
             live.certificate_ends = Some(issued.not_after);

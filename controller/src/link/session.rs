@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
 use foghorn_proto::link::agent_message::Message;
@@ -22,6 +22,7 @@ use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
 use crate::app::notices::states;
 use crate::app::{holds, orders, orphans, replication, versions};
+use crate::awake;
 use crate::config::VersionConfig;
 use crate::ctx::Ctx;
 use crate::state::classes::Image;
@@ -30,6 +31,10 @@ use crate::state::enrolment::EnrolledNode;
 use crate::state::run::Run;
 use crate::state::{Draft, Refusal};
 
+/// A controller that hung, or whose store does not answer, gets this long to see what is stored before it
+/// tells an agent all that it should have.
+const CURRENT_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Time limit for the hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
@@ -74,9 +79,13 @@ pub(super) async fn run(
         },
         Err(error) => return warn!(error = %chain(&error), "could not establish a link"),
     };
+    let behind = !is_current_soon(&ctx).await;
     let first = || {
         ctx.state.read_at(|tables, revision| {
-            let all = orders::reconcile(tables, &ctx.settings.multicast, id);
+            let all = link::Reconcile {
+                behind,
+                ..orders::reconcile(tables, &ctx.settings.multicast, id)
+            };
             (Order::Reconcile(all), revision)
         })
     };
@@ -93,6 +102,10 @@ pub(super) async fn run(
     note_held(&ctx, &live);
     ctx.live.set_node(id, live);
     ctx.mirror.up(id, hello, certificate_ends);
+    if ctx.leaving.has_begun() {
+        // It came in the moment in which all others were told.
+        tell_to_leave(&ctx, id);
+    }
 
     let ended = cancel
         .run_until_cancelled(serve(&ctx, id, &mut inbound))
@@ -104,7 +117,29 @@ pub(super) async fn run(
     }
     if ctx.links.remove(id, number) {
         ctx.mirror.down(id);
-        ctx.live.set_down(id, Instant::now());
+        ctx.live.set_down(id, awake::now());
+    }
+}
+
+/// Whether the tables show what is stored, at least soon.
+async fn is_current_soon(ctx: &Ctx) -> bool {
+    let until = tokio::time::Instant::now() + CURRENT_WITHIN;
+    while ctx.state.stale_for().is_some() {
+        if tokio::time::Instant::now() > until {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
+}
+
+/// The agent is to call another controller.
+pub(crate) fn tell_to_leave(ctx: &Ctx, node: StorageNodeId) {
+    let links = ctx
+        .state
+        .read(|tables| orders::links_beside(tables, ctx.peers.own()));
+    if let Err(refused) = ctx.links.send(node, Order::Leave(link::Leave { links })) {
+        debug!(%node, error = %chain(&refused), "could not tell a storage node that this controller leaves");
     }
 }
 
@@ -182,7 +217,7 @@ async fn progressed(
         // For a session that it no longer has, or that has no client yet.
         _ => return Ok(()),
     }
-    let progress = convert::progress(node, report, Instant::now());
+    let progress = convert::progress(node, report, awake::now());
     metrics::counter!("foghorn_transfer_wire_bytes_total")
         .increment(ctx.live.wire_growth(task, &progress));
     reports::take_progress(ctx, task, progress);
@@ -215,6 +250,7 @@ async fn ended(
 ) -> Result<(), LinkError> {
     let (incarnation, mut unknown) = (ended.incarnation, false);
     let captured = ended.captured.as_ref().map(|captured| captured.manifest);
+    foghorn_faults::wait!("controller.end.before");
     match record_end(ctx, node, task, ended).await {
         // The node has checked that every chunk is there; its next status says so, too.
         Ok(()) => ctx.live.update_node(node, |live| {
@@ -236,6 +272,9 @@ async fn ended(
         Err(error @ MoveError::State(_)) => return Err(LinkError::NotStored(error)),
     }
     ctx.live.forget_transfer(task);
+    if foghorn_faults::lost!("controller.end.stored") {
+        return Err(Status::unavailable("the answer was made to get lost").into());
+    }
     if let Err(refused) = ctx.links.send(
         node,
         Order::EndedRecorded(EndedRecorded {

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::agents::live::NodeLive;
 use crate::app::notices::{self, states};
+use crate::awake;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::config::NotificationConfig;
 use crate::ctx::Ctx;
@@ -186,17 +187,17 @@ impl Watch {
             self.ctx.live.node(node)?;
             let progress = self.ctx.live.progress(run.task);
             if let Some(progress) = progress.filter(|progress| progress.node == node) {
-                return Some(progress.moved_at.elapsed());
+                return Some(awake::since(progress.moved_at));
             }
         }
         let entry = self
             .standing
             .entry(run.task)
-            .or_insert_with(|| (place.clone(), Instant::now()));
+            .or_insert_with(|| (place.clone(), awake::now()));
         if entry.0 != place {
-            *entry = (place, Instant::now());
+            *entry = (place, awake::now());
         }
-        Some(entry.1.elapsed())
+        Some(awake::since(entry.1))
     }
 
     async fn nodes(&mut self, now: Timestamp, report: &mut Report) -> Result<(), Refusal> {
@@ -279,7 +280,7 @@ fn link(live: Option<&NodeLive>, started: Timestamp, now: Timestamp) -> states::
         Some(live) if live.online => states::Link::Up,
         Some(live) => states::Link::DownSince(
             live.down_since
-                .map_or(started, |since| now - since.elapsed()),
+                .map_or(started, |since| now - awake::since(since)),
         ),
     }
 }

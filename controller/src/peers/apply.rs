@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::peer_event::Event;
@@ -13,6 +12,7 @@ use tracing::{debug, info};
 
 use crate::agents::links::Dialled;
 use crate::agents::live::NodeLive;
+use crate::awake;
 use crate::ctx::Ctx;
 use crate::link::convert::{self, BadMessage};
 use crate::link::reports::{self, JobNews};
@@ -35,7 +35,7 @@ pub(super) fn take(ctx: &Ctx, teller: &mut Teller, event: Event) -> Result<(), B
             if let Some(node) = StorageNodeId::new(node)
                 && ctx.links.left(node, &teller.controller)
             {
-                ctx.live.set_down(node, Instant::now());
+                ctx.live.set_down(node, awake::now());
             }
             Ok(())
         }
@@ -52,7 +52,7 @@ pub(super) fn take(ctx: &Ctx, teller: &mut Teller, event: Event) -> Result<(), B
             let named = teller.named.take().unwrap_or_default();
             for node in ctx.links.at(&teller.controller) {
                 if !named.contains(&node) && ctx.links.left(node, &teller.controller) {
-                    ctx.live.set_down(node, Instant::now());
+                    ctx.live.set_down(node, awake::now());
                 }
             }
             Ok(())
@@ -92,6 +92,7 @@ fn heard(ctx: &Ctx, teller: &Teller, said: NodeSaid) -> Result<(), BadMessage> {
         return Ok(());
     };
     if let Message::Job(report) = &message {
+        ctx.mirror.passed_on(report);
         return reports::take_job(ctx, node, report, JobNews::of(report)?);
     }
     // Only the link that counts.
@@ -124,19 +125,20 @@ fn progressed(ctx: &Ctx, node: StorageNodeId, report: &SessionProgress) -> Resul
         .state
         .read(|tables| tables.runs().get(&task).and_then(|run| run.node()));
     if own == Some(node) {
-        let progress = convert::progress(node, report, Instant::now());
+        let progress = convert::progress(node, report, awake::now());
         reports::take_progress(ctx, task, progress);
     }
     Ok(())
 }
 
 fn ordered(ctx: &Ctx, job: NodeJob) -> Result<(), BadMessage> {
-    let (Some(node), Some(order)) = (StorageNodeId::new(job.node_id), job.job) else {
+    let (Some(node), Some(order)) = (StorageNodeId::new(job.node_id), &job.job) else {
         return Ok(());
     };
     let created = Timestamp::from_millis(job.created_ms);
     ctx.jobs
-        .learn(order.job_id, node, reports::work_of(&order)?, created);
+        .learn(order.job_id, node, reports::work_of(order)?, created);
+    ctx.mirror.learned(job);
     Ok(())
 }
 
@@ -145,7 +147,7 @@ pub(super) fn lost(ctx: &Arc<Ctx>, controller: &str) {
     for node in ctx.links.at(controller) {
         if ctx.links.left(node, controller) {
             info!(%node, "the storage node was linked to a controller that is gone");
-            ctx.live.set_down(node, Instant::now());
+            ctx.live.set_down(node, awake::now());
         }
     }
 }

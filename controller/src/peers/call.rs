@@ -104,7 +104,9 @@ async fn try_talk(
     own: &Own,
     controller: &ControllerRecord,
 ) -> Result<std::convert::Infallible, CallError> {
-    let mut client = connect(ctx, &controller.peers).await?;
+    // With the handshake: the kernel takes connections for a process that hangs.
+    let connecting = timeout(CONNECT_WITHIN, connect(ctx, &controller.peers));
+    let mut client = connecting.await.map_err(|_| CallError::Silent)??;
     let (orders, queue) = mpsc::channel(QUEUE);
     let hello = Order::Hello(PeerHello {
         controller: own.id.clone(),

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::awake;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
@@ -37,6 +38,9 @@ const DEAD_AFTER: Duration = Duration::from_secs(6);
 /// The record of a dead controller is kept this long, in case it only was cut off.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
+/// What wakes the driver when this controller begins to end.
+const LEAVING: &str = "leaving";
+
 const SOFTWARE: &str = concat!("foghorn-controller ", env!("CARGO_PKG_VERSION"));
 
 /// This controller, as it presents itself to others.
@@ -50,12 +54,13 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    fn record(&self, beat: u64) -> ControllerRecord {
+    fn record(&self, beat: u64, leaving: bool) -> ControllerRecord {
         ControllerRecord {
             id: self.id.clone(),
             peers: self.peers.clone(),
             link: self.link.clone(),
             software: SOFTWARE.to_owned(),
+            leaving,
             beat,
             modified: 0,
         }
@@ -67,7 +72,10 @@ pub(crate) async fn run(ctx: Arc<Ctx>, own: Own, tasks: TaskTracker, cancel: Can
     let rhythm = Rhythm {
         name: "controllers",
         period: BEAT,
-        wakes: vec![("tables", ctx.state.changed())],
+        wakes: vec![
+            (LEAVING, ctx.leaving.news()),
+            ("tables", ctx.state.changed()),
+        ],
     };
     let (background, state) = (ctx.background.clone(), ctx.state.clone());
     let id = own.id.clone();
@@ -115,11 +123,12 @@ struct Other {
 
 impl Work for Others {
     async fn round(&mut self, why: Why, report: &mut Report) {
-        if why != Why::Period {
+        // That it leaves is told at once.
+        if why != Why::Period && why != Why::Change(LEAVING) {
             return self.look();
         }
         self.beat += 1;
-        let record = self.own.record(self.beat);
+        let record = self.own.record(self.beat, self.ctx.leaving.has_begun());
         let written = self.ctx.state.write::<_, Refusal>(|draft| {
             draft.store(&record);
             Ok(())
@@ -155,7 +164,7 @@ impl Others {
             match self.known.get_mut(&id) {
                 Some(other) if other.beat != record.beat => {
                     other.beat = record.beat;
-                    other.seen = Instant::now();
+                    other.seen = awake::now();
                     other.dead = false;
                 }
                 Some(_) => {}
@@ -178,7 +187,7 @@ impl Others {
                     let call = self.tasks.spawn(call.instrument(span)).abort_handle();
                     let other = Other {
                         beat: record.beat,
-                        seen: Instant::now(),
+                        seen: awake::now(),
                         call,
                         replaced,
                         dead: false,
@@ -192,7 +201,7 @@ impl Others {
     /// Takes the nodes of dead controllers for lost, and removes the records of the long dead.
     async fn bury(&mut self, report: &mut Report) {
         for (id, other) in &mut self.known {
-            let silent = other.seen.elapsed();
+            let silent = awake::since(other.seen);
             let heard = self.ctx.peers.client(id).is_some();
             // One that writes lives, whoever answers at its address.
             if heard || silent < DEAD_AFTER {

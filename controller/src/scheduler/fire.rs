@@ -102,7 +102,9 @@ fn task_step(
         return Ok(Step::Overtaken);
     };
     let mark = due::mark(tables, Owner::Task(id));
-    if due::task_due(row, &mark, now, &zone::of(tables)).is_none_or(|still| still.at != due.at) {
+    if due::task_due(row, &mark, now, &zone::of_task(tables, row))
+        .is_none_or(|still| still.at != due.at)
+    {
         return Ok(Step::Overtaken);
     }
     let request = request(row)?;
@@ -260,7 +262,7 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
                 return Ok(());
             };
             let mark = due::mark(tables, Owner::Power(id));
-            if due::rule_due(row, &mark, now, &zone::of(tables))
+            if due::rule_due(row, &mark, now, &zone::of_rule(tables, row))
                 .is_none_or(|still| still.at != due.at)
             {
                 return Ok(());
@@ -293,18 +295,17 @@ async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Resu
     let given_up = parts.state.write::<_, Refusal>(|draft| {
         let tables = draft.tables();
         let mark = due::mark(tables, due.owner);
-        let zone = zone::of(tables);
         let still = match due.owner {
             Owner::Task(id) => {
                 let row = tables.of::<ScheduledTask>().get(id);
                 // A mark is not left behind by a row that goes.
                 row.iter().for_each(|row| draft.unchanged(row));
-                row.and_then(|row| due::task_due(row, &mark, now, &zone))
+                row.and_then(|row| due::task_due(row, &mark, now, &zone::of_task(tables, row)))
             }
             Owner::Power(id) => {
                 let row = tables.of::<PowerManagement>().get(id);
                 row.iter().for_each(|row| draft.unchanged(row));
-                row.and_then(|row| due::rule_due(row, &mark, now, &zone))
+                row.and_then(|row| due::rule_due(row, &mark, now, &zone::of_rule(tables, row)))
             }
         };
         if still.is_none_or(|still| still.at != due.at) {

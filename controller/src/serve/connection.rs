@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::debug;
 
@@ -24,6 +24,7 @@ use super::traffic::{Fault, Traffic, Turn};
 use super::unread::{Unread, lend};
 use super::{HANDSHAKE_WITHIN, PING_AFTER, PONG_WITHIN};
 use crate::config::Patience;
+use crate::leaving::Leaving;
 
 /// Method, URL and headers of a request over HTTP/1; what is larger is refused.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -44,25 +45,39 @@ pub(super) async fn talk<S>(
     h2: Option<bool>,
     router: Router,
     patience: Patience,
-    cancel: CancellationToken,
+    leaving: Arc<Leaving>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let traffic = Traffic::new();
     let builder = builder(h2 == Some(true));
     let service = service_fn(|request| {
-        let (turn, router) = (traffic.begin(), router.clone());
-        async move { Ok::<_, Infallible>(answer(request, peer, router, turn).await) }
+        let (turn, router, leaving) = (traffic.begin(), router.clone(), leaving.clone());
+        async move {
+            let mut response = answer(request, peer, router, turn).await;
+            if leaving.has_begun() && h2 != Some(true) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut watch = tokio::time::interval(patience.check_every());
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ending = false;
+    // Over HTTP/2 there is a word for it that costs no request. One that is opened while this
+    // controller leaves is served: whoever opened it does not know of another one yet.
+    let mut ask_to_leave = h2 == Some(true) && !leaving.has_begun();
     let result = loop {
         tokio::select! {
             result = &mut connection => break result,
-            () = cancel.cancelled(), if !ending => {
+            () = leaving.begun().cancelled(), if ask_to_leave => {
+                (ask_to_leave, ending) = (false, true);
+                connection.as_mut().graceful_shutdown();
+            }
+            () = leaving.closing().cancelled(), if !ending => {
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }

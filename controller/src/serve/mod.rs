@@ -31,6 +31,7 @@ use tracing::{debug, info, warn};
 use self::connection::talk;
 use self::held::Held;
 use crate::config::Patience;
+use crate::leaving::Leaving;
 use crate::link::service::LinkService;
 use crate::peers::service::PeerService;
 use crate::shares::{Share, Shares, source};
@@ -46,6 +47,11 @@ const PONG_WITHIN: Duration = Duration::from_secs(4);
 /// seconds, and its transfers go on elsewhere when the grace period is over.
 const PING_AGENTS_AFTER: Duration = Duration::from_secs(1);
 const AGENTS_PONG_WITHIN: Duration = Duration::from_secs(2);
+/// A connection that was opened in the moment in which no more are taken gets this long to say what it
+/// wants.
+const LATE_WITHIN: Duration = Duration::from_secs(1);
+/// What the kernel has accepted by then is looked for this long.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 /// Time that active requests get when the controller stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Maximum number of concurrent handshakes of agents. Agents back off, so when all reconnect at
@@ -82,30 +88,41 @@ pub(crate) struct Security {
     pub(crate) plain_too: bool,
 }
 
-/// Serves REST until `cancel`, then drains.
+/// When serving ends.
+pub(crate) struct End {
+    pub(crate) leaving: Arc<Leaving>,
+    /// What is under way is then ended, too, after a moment.
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Serves REST until no further connections are taken, then finishes what is under way.
 pub(crate) async fn rest(
     listener: TcpListener,
     security: Security,
     router: Router,
     limits: RestLimits,
-    cancel: CancellationToken,
+    end: End,
 ) {
+    let closing = end.leaving.closing().clone();
     let port = Port {
         acceptor: TlsAcceptor::from(Arc::new(security.tls)),
         plain_too: security.plain_too,
         router,
         patience: limits.patience,
-        cancel: cancel.clone(),
+        leaving: end.leaving,
     };
     let places = Arc::new(Semaphore::new(limits.connections));
     let each = Shares::new(u64::MAX, limits.connections_each as u64);
     let told = Arc::new(Semaphore::new(TOLD));
     let mut connections = JoinSet::new();
+    let over = last_look(&closing);
+    tokio::pin!(over);
     loop {
         let accepted = tokio::select! {
-            () = cancel.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
+            // Whoever has a connection by now is answered: it is closed by the next one here.
             accepted = accept(&listener, &places) => accepted,
+            () = &mut over => break,
+            Some(_) = connections.join_next() => continue,
         };
         let Some((stream, peer, place)) = accepted else {
             continue;
@@ -128,11 +145,14 @@ pub(crate) async fn rest(
         connections.spawn(port.clone().serve(stream, peer, (share, place)));
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN, async {
-        while connections.join_next().await.is_some() {}
-    })
-    .await;
-    if drained.is_err() {
+    let drained = tokio::select! {
+        () = async { while connections.join_next().await.is_some() {} } => true,
+        () = async {
+            end.cancel.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        } => false,
+    };
+    if !drained {
         warn!("requests were aborted at the end of the shutdown");
         connections.shutdown().await;
     }
@@ -145,7 +165,19 @@ struct Port {
     plain_too: bool,
     router: Router,
     patience: Patience,
-    cancel: CancellationToken,
+    leaving: Arc<Leaving>,
+}
+
+/// Ends when a new connection has had its time although no more are taken.
+async fn late(leaving: &Leaving) {
+    leaving.closing().cancelled().await;
+    tokio::time::sleep(LATE_WITHIN).await;
+}
+
+/// Ends a moment after `closing`.
+async fn last_look(closing: &CancellationToken) {
+    closing.cancelled().await;
+    tokio::time::sleep(LAST_LOOK).await;
 }
 
 impl Port {
@@ -157,24 +189,29 @@ impl Port {
             plain_too,
             router,
             patience,
-            cancel,
+            leaving,
         } = self;
-        match cancel.run_until_cancelled(starts_with_tls(&stream)).await {
+        let begins = tokio::select! {
+            is_tls = starts_with_tls(&stream) => Some(is_tls),
+            () = late(&leaving) => None,
+        };
+        match begins {
             None => return,
             Some(false) => {
                 let router = if plain_too { router } else { only_https() };
-                return talk(stream, peer, None, router, patience, cancel).await;
+                return talk(stream, peer, None, router, patience, leaving).await;
             }
             Some(true) => {}
         }
-        match cancel
-            .run_until_cancelled(handshake(&acceptor, stream))
-            .await
-        {
+        let shaken = tokio::select! {
+            shaken = handshake(&acceptor, stream) => Some(shaken),
+            () = late(&leaving) => None,
+        };
+        match shaken {
             None => {}
             Some(Ok(stream)) => {
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                talk(stream, peer, Some(h2), router, patience, cancel).await;
+                talk(stream, peer, Some(h2), router, patience, leaving).await;
             }
             Some(Err(error)) => debug!(%peer, error = %chain(&error), "TLS handshake failed"),
         }

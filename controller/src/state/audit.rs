@@ -64,6 +64,10 @@ pub enum What {
     Created,
     Changed,
     Deleted,
+    /// The whole state was given out.
+    Exported,
+    /// The whole state was replaced.
+    Imported,
 }
 
 #[allow(
@@ -125,6 +129,21 @@ pub(crate) fn put_op<'o>(
     if changes.is_empty() {
         return None;
     }
+    Some(put(actor, changes, more, now))
+}
+
+/// The operation that stores that somebody has taken or replaced the whole state.
+pub(crate) fn of_whole_state(actor: &Actor, what: What, now: Timestamp) -> Op {
+    let change = AuditChange {
+        class: "state".to_owned(),
+        id: String::new(),
+        what,
+        fields: Vec::new(),
+    };
+    put(actor, vec![change], 0, now)
+}
+
+fn put(actor: &Actor, changes: Vec<AuditChange>, more: usize, now: Timestamp) -> Op {
     let entry = AuditEntry {
         v: VERSION,
         at: now,
@@ -139,10 +158,10 @@ pub(crate) fn put_op<'o>(
         more,
     };
     let value = serde_json::to_vec(&entry).expect("texts and numbers can be written as JSON");
-    Some(Op::Put {
+    Op::Put {
         key: new_key(now),
         value: Bytes::from(value),
-    })
+    }
 }
 
 fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {

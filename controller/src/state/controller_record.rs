@@ -20,6 +20,9 @@ pub struct ControllerRecord {
     /// `host:port` at which agents call it.
     pub link: String,
     pub software: String,
+    /// It is about to end: agents shall not call it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
     /// Counts how often the record was written.
     pub beat: u64,
     /// The store's revision of this record; 0 for one that was never stored.

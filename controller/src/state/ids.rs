@@ -196,6 +196,11 @@ impl IdLoan {
         block.end
     }
 
+    /// Whether the draft moves the last id that belongs to anybody.
+    pub(crate) fn reserves(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
     /// The draft was stored: the rest of its blocks is ours.
     pub(crate) fn stored(self) {
         for (class, block) in self.blocks {

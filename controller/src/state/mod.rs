@@ -8,6 +8,7 @@
 pub mod actor;
 pub mod audit;
 pub mod authority;
+pub mod belonging;
 pub mod class;
 pub mod classes;
 pub mod clock;
@@ -102,6 +103,8 @@ pub struct State {
     ids: Arc<IdPools>,
     /// Held by the one of this controller's writers that has met others too often.
     queue: tokio::sync::Mutex<()>,
+    /// Held by the one that reserves ids. Nobody who stands in the queue waits for it.
+    reserving: tokio::sync::Mutex<()>,
 }
 
 /// Why a transaction did not do what it should.
@@ -158,6 +161,7 @@ impl State {
             cache,
             ids: Arc::default(),
             queue: tokio::sync::Mutex::default(),
+            reserving: tokio::sync::Mutex::default(),
             declared: ArcSwap::default(),
         });
         for step in seed::steps() {
@@ -260,11 +264,12 @@ impl State {
     ) -> Result<(R, usize), E> {
         let mut changed = self.changed();
         let actor = actor::current();
-        let mut turn = None;
+        let (mut turn, mut reserving) = (None, None);
         for attempt in 0..ATTEMPTS {
             // Of hundreds that want the same at once one wins each round, so the last would run out
             // of attempts. From here on they come one after the other.
             if attempt >= ALONE && turn.is_none() {
+                reserving = None;
                 let queued = tokio::time::timeout(QUEUED_WITHIN, self.queue.lock()).await;
                 turn = Some(queued.map_err(|_| Refusal::Contended)?);
             }
@@ -274,8 +279,21 @@ impl State {
             if txn.ops.is_empty() {
                 return Ok((result, postponed)); // An id that was taken for nothing is used up, as on a FOG server.
             }
+            if !ids.reserves() {
+                reserving = None;
+            } else if reserving.is_none() && turn.is_none() {
+                // Of those that reserve ids at once, one would be stored. The others wait for it and
+                // take theirs from what it has reserved.
+                ids.give_back();
+                let locked = tokio::time::timeout(QUEUED_WITHIN, self.reserving.lock()).await;
+                reserving = Some(locked.map_err(|_| Refusal::Contended)?);
+                continue;
+            }
             match self.commit(txn).await {
                 Ok(TxnOutcome::Committed(_)) => {
+                    if ids.reserves() {
+                        foghorn_faults::wait!("controller.ids.reserved");
+                    }
                     ids.stored();
                     return Ok((result, postponed));
                 }

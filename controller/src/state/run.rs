@@ -56,7 +56,7 @@ pub struct Run {
     pub modified: Revision,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum RunKind {
     /// Without a manifest, the version is what the image is when the machine comes.

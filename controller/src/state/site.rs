@@ -23,6 +23,9 @@ pub struct SiteBody {
     /// Storage groups that serve its hosts when it cannot, in this order.
     #[serde(default)]
     pub fallbacks: Vec<StorageGroupId>,
+    /// Its IANA name; `None`: that of the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

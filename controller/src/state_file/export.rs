@@ -127,6 +127,8 @@ impl Out {
             self.page(found.entries, &mut digest).await?;
             page = pages.next().await.transpose()?;
         }
+        foghorn_faults::wait_or_fail!("controller.export.before-end")
+            .map_err(ExportError::Authority)?;
         self.block(&Content::End(digest.end())).await?;
         let end = self.writer.end();
         self.send(end).await

@@ -130,9 +130,12 @@ pub async fn import(
         ops: Vec::new(),
         bytes: 0,
     };
+    foghorn_faults::wait!("controller.import.marked");
     work.clear().await?;
+    foghorn_faults::wait!("controller.import.cleared");
     let (header, end) = (file.header.clone(), (file.entries, file.digest));
     work.fill(file).await?;
+    foghorn_faults::wait!("controller.import.filled");
     let stored = digest_of(store).await?;
     if (stored.entries, stored.digest) != end {
         return Err(ImportError::Differs);
@@ -143,7 +146,9 @@ pub async fn import(
             ImportError::Authority { folder, source }
         })?;
     }
+    foghorn_faults::wait!("controller.import.before-end");
     let revision = work.end(terms.now).await?;
+    foghorn_faults::wait!("controller.import.ended");
     Ok(Imported {
         header,
         entries: end.0,
@@ -363,9 +368,11 @@ fn replace_authority(folder: &Path, files: &Files, now: Timestamp) -> std::io::R
         file.sync_all()?;
     }
     std::fs::File::open(&next)?.sync_all()?;
+    foghorn_faults::fail!("controller.import.authority-written")?;
     if folder.exists() {
         std::fs::rename(folder, beside(&format!("before-{}", now.as_millis())))?;
     }
+    foghorn_faults::fail!("controller.import.authority-aside")?;
     std::fs::rename(&next, folder)?;
     match folder.parent() {
         Some(parent) => std::fs::File::open(parent)?.sync_all(),

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use foghorn_types::chain;
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::backoff::Backoff;
@@ -26,6 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often the engine is asked whether it still answers, and how long it has for it.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
+/// Pages of a snapshot that wait to be taken in.
+const PAGES_AHEAD: usize = 1;
 /// A busy machine may leave out a question; what was confirmed more recently counts as current.
 const CURRENT_FOR: Duration = Duration::from_secs(3);
 
@@ -78,7 +81,7 @@ impl<V: View> WatchCache<V> {
         prefix: &str,
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
-        let shown = Shown::load(&*store, prefix).await?;
+        let shown = Shown::load(&store, prefix).await?;
         let cache = Arc::new(Self {
             revision: watch::Sender::new(shown.revision),
             shown: RwLock::new(shown),
@@ -212,15 +215,35 @@ impl<V> WatchCache<V> {
 }
 
 impl<V: View> Shown<V> {
-    async fn load(store: &dyn Store, prefix: &str) -> Result<Self, StoreError> {
-        let Snapshot { revision, entries } = store.list(prefix).await?;
+    /// Page after page, so that the records of a large fleet are not in memory twice, and while the
+    /// engine reads the next page this one is taken in.
+    async fn load(store: &Arc<dyn Store>, prefix: &str) -> Result<Self, StoreError> {
+        let (sender, mut pages) = mpsc::channel(PAGES_AHEAD);
+        let mut read = store.pages(prefix);
+        let reading = tokio::spawn(async move {
+            while let Some(page) = read.next().await {
+                if sender.send(page).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let reading = AbortOnDropHandle::new(reading);
         let mut fresh = Self {
             view: V::default(),
-            revision,
+            revision: 0,
         };
-        for entry in entries {
-            fresh.take_in(&[Change::Put(entry)]);
+        while let Some(page) = pages.recv().await {
+            let Snapshot { revision, entries } = page?;
+            fresh.revision = revision;
+            for entry in entries {
+                fresh.take_in(&[Change::Put(entry)]);
+            }
         }
+        // A part of the state is none.
+        reading.await.map_err(|error| StoreError::Unavailable {
+            doing: "list keys",
+            source: Box::new(error),
+        })?;
         Ok(fresh)
     }
 
@@ -314,7 +337,7 @@ impl<V: View> Follower<V> {
     /// would notice.
     async fn reload(&mut self) {
         loop {
-            match Shown::load(&*self.store, &self.prefix).await {
+            match Shown::load(&self.store, &self.prefix).await {
                 Ok(fresh) => {
                     debug!(revision = fresh.revision, "reloaded");
                     self.cache.swap(fresh);

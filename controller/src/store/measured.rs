@@ -23,6 +23,14 @@ impl MeasuredStore {
     }
 }
 
+/// What a caller sees of an engine that fails in the middle: it does not know what took place.
+fn broken(source: std::io::Error) -> StoreError {
+    StoreError::Unavailable {
+        doing: "commit a transaction",
+        source: Box::new(source),
+    }
+}
+
 impl Store for MeasuredStore {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         self.engine.get(key)
@@ -53,7 +61,9 @@ impl Store for MeasuredStore {
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             let started = Instant::now();
+            foghorn_faults::wait_or_fail!("controller.store.before-commit").map_err(broken)?;
             let outcome = self.engine.commit(txn).await;
+            foghorn_faults::wait_or_fail!("controller.store.committed").map_err(broken)?;
             let label = match &outcome {
                 Ok(TxnOutcome::Committed(_)) => "committed",
                 Ok(TxnOutcome::Conflict) => "conflict",

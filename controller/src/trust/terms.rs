@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, date_time_ymd};
 pub const CONTROLLER_TLS_NAME: &str = "controller.foghorn.internal";
 
 /// Certificates start this much in the past, for machines whose clock is slow.
-pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(15 * 60);
 
 /// Lifetimes of new certificates. That of a client's certificate depends on its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,13 +15,14 @@ use crate::app::{orphans, versions};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 
+/// Until an order that nobody has answered is repeated.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Works until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
     let rhythm = Rhythm {
         name: "removals",
-        period: PERIOD,
+        period: AGAIN,
         wakes: vec![
             ("links", ctx.live.changed()),
             ("tables", ctx.state.changed()),
@@ -40,9 +41,21 @@ struct Removals {
     ctx: Arc<Ctx>,
     /// When each node last lost a version. What it frees is seen only after a sweep.
     made_room: HashMap<StorageNodeId, Instant>,
-    /// When each removal was ordered last: a node gets a period to say that it is done.
-    ordered: HashMap<Removable, Instant>,
+    /// What was ordered last: a node gets a period to say that it is done.
+    ordered: HashMap<Removable, Ordered>,
 }
+
+/// An order to remove something.
+struct Ordered {
+    at: Instant,
+    /// The link that it was sent on. A node that has dialled again may not have got it, or was
+    /// killed over it.
+    link: Option<u64>,
+    job: u64,
+}
+
+/// After a node has said that it could not remove something, until it is told again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Between two versions that one node gives up.
 const ROOM_PERIOD: Duration = Duration::from_secs(10 * 60);
@@ -78,11 +91,27 @@ impl Removals {
 impl Work for Removals {
     async fn round(&mut self, _: Why, report: &mut Report) {
         self.make_room(report).await;
-        self.ordered.retain(|_, at| at.elapsed() < PERIOD);
-        let ordered = &mut self.ordered;
-        let sent = orphans::order_removals(&self.ctx, Timestamp::now(), |removable| {
-            ordered.insert(*removable, Instant::now()).is_none()
+        let here = self.ctx.links.here();
+        let links: HashMap<StorageNodeId, u64> =
+            here.iter().map(|here| (here.node, here.number)).collect();
+        let jobs = &self.ctx.jobs;
+        self.ordered.retain(|(node, ..), ordered| {
+            let failed = jobs.get(ordered.job).is_some_and(|job| job.error.is_some());
+            let wait = if failed { AGAIN } else { PERIOD };
+            ordered.at.elapsed() < wait && links.get(node).copied() == ordered.link
         });
-        report.did("images dropped", sent as u64);
+        let ordered = &self.ordered;
+        let sent = orphans::order_removals(&self.ctx, Timestamp::now(), |removable| {
+            !ordered.contains_key(removable)
+        });
+        report.did("images dropped", sent.len() as u64);
+        for (removable, job) in sent {
+            let ordered = Ordered {
+                at: Instant::now(),
+                link: links.get(&removable.0).copied(),
+                job,
+            };
+            self.ordered.insert(removable, ordered);
+        }
     }
 }

@@ -234,6 +234,15 @@ async fn over_rest_a_new_controller_becomes_the_old_one_and_bad_files_change_not
     assert_eq!(header["foghorn_state"], 1, "{header}");
     assert_eq!(header["authority"], old.controller.ca_fingerprint());
 
+    let noted = |log: &Value, what: &str| {
+        let entries = log["entries"].as_array().into_iter().flatten();
+        let changes = entries.filter_map(|entry| entry.pointer("/changes/0"));
+        let mut changes = changes.filter(|change| change["class"] == "state");
+        changes.any(|change| change["what"] == what)
+    };
+    let log = old.good("GET", "/foghorn/v1/audit", None).await;
+    assert!(noted(&log, "exported"), "{log}");
+
     let new = Fleet::new().await;
     let store = new.controller.ctx().state.store().clone();
     let before = everything(&*store).await;
@@ -307,6 +316,9 @@ async fn over_rest_a_new_controller_becomes_the_old_one_and_bad_files_change_not
     let (ca, url) = (new.controller.ca_pem(), new.controller.rest_url());
     let (status, hosts) = call(ca, &url, "GET", "/fog/host", old.operator(), None).await;
     assert_eq!((status, &hosts["count"]), (200, &json!(20)), "{hosts}");
+    let audit = "/foghorn/v1/audit";
+    let (_, log) = call(ca, &url, "GET", audit, old.operator(), None).await;
+    assert!(noted(&log, "imported"), "{log}");
     // Ids go on where they were.
     let host = json!({"name": "pc21", "macs": ["52:54:00:00:99:30"]});
     let create = "/fog/host/create";

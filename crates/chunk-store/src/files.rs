@@ -162,6 +162,7 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner);
         let write = || {
             fs::create_dir_all(self.files_dir())?;
+            foghorn_faults::fail!("store.snapin.before-record")?;
             write_durably(&path, &record.encode(), None)
         };
         write().map_err(|source| PutFileError::Io {
@@ -329,6 +330,28 @@ mod tests {
         assert!(matches!(read(&store, id), Err(ReadFileError::NotFound(_))));
         store.sweep(Duration::ZERO).expect("swept");
         assert_eq!(store.stats().expect("figures").chunks, 0);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_left_and_what_a_crash_left_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Arc::new(Store::open(folder.path(), Options::default()).expect("a store"));
+        let store = open();
+        let id = FileId::of(b"right");
+        let unfinished = store.file_path(id).with_extension("new");
+        let armed = foghorn_faults::scope::arm("store.record.before-rename=error@1");
+        let failed = store.put_file(id, &mut b"right".as_slice());
+        assert!(matches!(failed, Err(PutFileError::Io { .. })), "{failed:?}");
+        assert!(!unfinished.exists());
+        drop(armed);
+        store
+            .put_file(id, &mut b"right".as_slice())
+            .expect("the next attempt");
+        drop(store);
+        fs::write(&unfinished, b"half of it").expect("as after a crash");
+        let store = open();
+        assert!(!unfinished.exists());
+        assert_eq!(read(&store, id).expect("it is there"), b"right");
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Store {
         let touched = self.now();
         let mut group = writer.begin(&self.packs).map_err(failed)?;
         let mut entries = Vec::with_capacity(records.len());
+        foghorn_faults::fail!("store.pack.before-write").map_err(failed)?;
         for (header, stored) in records {
             let offset = group.append(header, stored).map_err(failed)?;
             let (stored_len, plain_len) = (header.stored_len, header.plain_len);
@@ -188,8 +189,10 @@ impl Store {
             entries.push((header.id, entry));
         }
         if !records.is_empty() {
+            foghorn_faults::fail!("store.pack.written").map_err(failed)?;
             group.sync().map_err(failed)?;
         }
+        foghorn_faults::fail!("store.pack.flushed").map_err(failed)?;
         let indexed = self.index.write(flush, |index| {
             for (id, entry) in &entries {
                 index.insert(id, entry)?;
@@ -207,6 +210,7 @@ impl Store {
             return Err(problem.into());
         }
         group.keep();
+        foghorn_faults::point!("store.index.committed");
         for (id, _) in &entries {
             self.ledger.chunk_is_whole(id);
         }

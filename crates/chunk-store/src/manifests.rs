@@ -95,13 +95,12 @@ impl ManifestDir {
         };
         for dir in [&this.manifests, &this.images] {
             fs::create_dir_all(dir)?;
-            for entry in fs::read_dir(dir)? {
-                let path = entry?.path();
-                // What a crash left of a write that nobody was told of.
-                if path.extension().is_some_and(|extension| extension == "new") {
-                    fs::remove_file(path)?;
-                }
-            }
+            remove_unfinished(dir)?;
+        }
+        // There is none before the first file.
+        match remove_unfinished(&store.join("files")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
         Ok(this)
     }
@@ -190,14 +189,35 @@ pub(crate) fn write_durably(
     modified: Option<SystemTime>,
 ) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let written = write_beside(&new, bytes, modified).and_then(|()| fs::rename(&new, path));
+    if let Err(error) = written {
+        // A disk that is full stays as full with half a file that nobody wants.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    foghorn_faults::fail!("store.record.renamed")?;
+    sync_dir(path.parent().expect("it lies in a directory of the store"))
+}
+
+fn write_beside(new: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
+    let mut file = File::create(new)?;
     file.write_all(bytes)?;
     if let Some(modified) = modified {
         file.set_modified(modified)?;
     }
     file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_dir(path.parent().expect("it lies in a directory of the store"))
+    foghorn_faults::fail!("store.record.before-rename")
+}
+
+/// Removes what a crash left in the folder of writes that nobody was told of.
+pub(crate) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "new") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 impl Store {
@@ -231,6 +251,7 @@ impl Store {
             .map_err(failed(&named))?;
         let manifest_path = self.manifests.path_of(&id);
         write_durably(&manifest_path, manifest, None).map_err(failed(&manifest_path))?;
+        foghorn_faults::fail!("store.manifest.not-named").map_err(failed(&named))?;
         // The time says whether a running capture has stored it: then it is not dropped.
         let now = SystemTime::UNIX_EPOCH
             + Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(0));
@@ -389,8 +410,10 @@ impl Store {
         }) {
             return Ok(false);
         }
+        foghorn_faults::fail!("store.image.before-drop")?;
         self.manifests.begin_grace(&manifest)?;
         fs::remove_file(path)?;
+        foghorn_faults::fail!("store.image.dropped")?;
         sync_dir(&self.manifests.images)?;
         Ok(true)
     }

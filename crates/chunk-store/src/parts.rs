@@ -13,7 +13,7 @@ use bytes::Bytes;
 use foghorn_image::{ChunkContent, ChunkEntry, DecodeManifestError, ManifestRoot};
 use foghorn_types::{ChunkId, ManifestId, PartId, Timestamp};
 
-use crate::manifests::{ReadManifestError, write_durably};
+use crate::manifests::{ReadManifestError, remove_unfinished, write_durably};
 use crate::pack::sync_dir;
 use crate::put::PutError;
 use crate::store::Store;
@@ -44,13 +44,7 @@ impl PartDir {
     pub(crate) fn open(store: &Path) -> io::Result<Self> {
         let path = store.join("parts");
         fs::create_dir_all(&path)?;
-        for entry in fs::read_dir(&path)? {
-            let path = entry?.path();
-            // What a crash left of a write that nobody was told of.
-            if path.extension().is_some_and(|extension| extension == "new") {
-                fs::remove_file(path)?;
-            }
-        }
+        remove_unfinished(&path)?;
         Ok(Self {
             path,
             turn: Mutex::new(()),

@@ -116,6 +116,7 @@ impl Store {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let marked = self.mark(grace, &mut report)?;
+            foghorn_faults::point!("store.sweep.marked");
             self.remove_unmarked(&marked, grace, &mut report)?;
             let removed = self.parts.sweep(&marked.parts, self.cutoff(grace));
             report.removed_parts += removed.map_err(|source| SweepError::Io {
@@ -241,9 +242,12 @@ impl Store {
             };
             // Copies must be found at their new places after a crash, before the old ones go.
             self.index.write(Flush::Now, |_| Ok(()))?;
+            foghorn_faults::fail!("store.sweep.before-pack-removed")
+                .map_err(|error| self.pack_failed(Some(pack), error))?;
             self.packs
                 .remove(pack)
                 .map_err(|error| self.pack_failed(Some(pack), error))?;
+            foghorn_faults::point!("store.sweep.pack-removed");
             self.index
                 .write(Flush::Later, |index| index.forget_pack(pack))?;
             report.removed_packs += 1;

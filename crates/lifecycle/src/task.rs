@@ -184,11 +184,8 @@ impl Task {
                 E::NodeLacks { node },
             ) if own == node && self.kind() == TaskKind::Deploy => {
                 let client = state.client().unwrap_or(Client::Awaited);
-                let reason = "another storage node serves the task".to_owned();
-                Ok(self.enter(
-                    S::Queued { client },
-                    vec![Effect::CloseSession { node, reason }],
-                ))
+                // Without a report: the task may be back at this node by then, and would end with it.
+                Ok(self.enter(S::Queued { client }, vec![Effect::WithdrawSession { node }]))
             }
             (S::Assigned { node: own }, E::Withdrawn { node }) if own == node => Ok(self.enter(
                 S::Queued {

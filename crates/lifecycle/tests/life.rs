@@ -156,8 +156,8 @@ fn a_node_without_the_image_gives_a_deploy_back_until_bytes_have_moved() {
         }
         let effects = task.apply(at(2), lacks.clone()).unwrap();
         assert!(
-            matches!(&effects[..], [Effect::CloseSession { node, .. }] if *node == one),
-            "{effects:?}"
+            matches!(&effects[..], [Effect::WithdrawSession { node }] if *node == one),
+            "the end of a session would be reported, and end the task: {effects:?}"
         );
         assert_eq!(task.state(), &S::Queued { client });
         // It is nobody's fault: the node may have the task again.

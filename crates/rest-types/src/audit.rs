@@ -45,12 +45,12 @@ pub struct AuditEntry {
 /// One object that was changed. Its values are not recorded.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditChange {
-    /// Class of the object.
+    /// Class of the object; `state` is everything together.
     pub class: String,
     /// Id of the object, or the name of a setting; empty for what has neither.
     pub id: String,
     /// What happened to it.
-    #[schemars(extend("enum" = ["created", "changed", "deleted"]))]
+    #[schemars(extend("enum" = ["created", "changed", "deleted", "exported", "imported"]))]
     pub what: String,
     /// Names of the fields that changed; for a new object, those that are not empty.
     pub fields: Vec<String>,

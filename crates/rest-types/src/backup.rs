@@ -17,7 +17,7 @@ pub struct BackupList {
 /// A folder with a copy of the store and the certificate authority.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Backup {
-    /// Such as `scheduled-2026-11-29T030000Z`.
+    /// Such as `2026-11-29T030000Z-scheduled`.
     pub name: String,
     /// `scheduled` (the oldest of these are deleted) or `asked`.
     pub kind: String,

@@ -20,6 +20,9 @@ pub struct ControllerStatus {
     /// Whether the one that answers hears it. What another one says of its storage nodes is only
     /// as fresh as that.
     pub heard: bool,
+    /// It is about to end, and hands over what it has.
+    #[serde(default)]
+    pub leaving: bool,
     /// Changes of the store that its readers do not see yet, by the revisions of the store; absent
     /// when it is not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 pub use context::{current_traceparent, set_parent};
 pub use export::Guard;
 pub use format::{LogFormat, ParseLogFormatError};
-pub use stop::{BLOCKING_CALLS, end_soon};
+pub use stop::{BLOCKING_CALLS, end_soon, end_within};
 
 /// Directives of the log filter, as `tracing_subscriber::EnvFilter` reads them, such as
 /// `info,foghorn_agent=debug`.

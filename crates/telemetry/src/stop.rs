@@ -11,8 +11,13 @@ pub const BLOCKING_CALLS: Duration = Duration::from_millis(500);
 /// From now on the process ends within five seconds: if it has not by then, with `code`. What was
 /// acknowledged is on disk at any time, so nothing is lost by that.
 pub fn end_soon(code: u8) {
+    end_within(code, ENDS_WITHIN);
+}
+
+/// As [`end_soon`], with another bound: for a process that hands over what it has before it ends.
+pub fn end_within(code: u8, within: Duration) {
     let watch = move || {
-        std::thread::sleep(ENDS_WITHIN);
+        std::thread::sleep(within);
         tracing::warn!("ended before everything had stopped, because it took too long");
         std::process::exit(code.into());
     };

@@ -148,6 +148,38 @@ fn controller_dies_in_a_deploy(engine: Engine) -> Result<()> {
     deploy.completes()
 }
 
+/// The controller is gone for as long as the whole deploy takes, and the storage node is killed
+/// twice: in the middle, and with the report of the end that nobody has taken.
+#[test]
+fn a_site_goes_on_without_its_controller() -> Result<()> {
+    let mut deploy = deploy_under_way(Engine::Embedded)?;
+    deploy.stack.controller.kill()?;
+    deploy.stack.agents[0].process.kill()?;
+    deploy.stack.restart_agent(0)?;
+    let whole = std::fs::File::open(&deploy.target)?;
+    until(
+        "the partition table, which is written last",
+        PATIENCE,
+        || {
+            let mut sector = [0; 512];
+            std::os::unix::fs::FileExt::read_exact_at(&whole, &mut sector, 512)?;
+            Ok(sector.starts_with(b"EFI PART").then_some(()))
+        },
+    )?;
+    let log = deploy.stack.agents[0].process.log_path();
+    until("the end of the session", PATIENCE, || {
+        Ok(std::fs::read_to_string(&log)?
+            .contains("session complete")
+            .then_some(()))
+    })?;
+    ensure!(deploy.client.is_running()?, "{}", deploy.client.log());
+    deploy.stack.agents[0].process.kill()?;
+    deploy.stack.restart_controller()?;
+    deploy.is_not_over()?;
+    deploy.stack.restart_agent(0)?;
+    deploy.completes()
+}
+
 fn cancel_in_mid_transfer(engine: Engine) -> Result<()> {
     let mut deploy = deploy_under_way(engine)?;
     deploy

@@ -33,7 +33,7 @@ fn signal(process: &Process, signal: &str) -> Result<()> {
 }
 
 /// Gives the second node what the first holds, as a copy of its chunks while both are stopped.
-fn copy_chunks(stack: &mut Stack) -> Result<()> {
+pub(crate) fn copy_chunks(stack: &mut Stack) -> Result<()> {
     for agent in &mut stack.agents {
         agent.process.stop(PATIENCE)?;
     }
@@ -74,7 +74,7 @@ fn two_nodes() -> Result<(Stack, disks::Disk, u32)> {
     Ok((stack, golden, image))
 }
 
-fn wait_written(disk: &Path, bytes: u64) -> Result<()> {
+pub(crate) fn wait_written(disk: &Path, bytes: u64) -> Result<()> {
     until("data on the disk", PATIENCE, || {
         Ok((disks::allocated(disk)? >= bytes).then_some(()))
     })

@@ -8,7 +8,7 @@ use std::process::Command;
 use foghorn_tests::disks::{self, Kind, MIB};
 use foghorn_tests::process::Process;
 use foghorn_tests::stack::{Engine, PATIENCE, Stack};
-use foghorn_tests::tools::{find, run, static_client};
+use foghorn_tests::tools::{find, foghorn, run, static_client};
 
 use crate::block_devices::may_make_loop_devices;
 
@@ -25,6 +25,18 @@ fn root(folder: &Path) {
     }
     fs::copy(find("busybox").unwrap(), folder.join("bin/busybox")).unwrap();
     fs::copy(static_client().unwrap(), folder.join("foghorn-client")).unwrap();
+}
+
+/// What can be armed does not exist in a release build; `crates/faults` says how.
+#[test]
+fn a_release_build_cannot_be_made_to_fail() {
+    let can = |program: &Path| {
+        let bytes = fs::read(program).unwrap();
+        let name = b"FOGHORN_FAULTS";
+        bytes.windows(name.len()).any(|window| window == name)
+    };
+    assert!(can(&foghorn("foghorn-client").unwrap()));
+    assert!(!can(&static_client().unwrap()));
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub struct Controller {
     pub authority: Arc<Authority>,
     url: String,
     token: TokenText,
+    link_address: String,
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
@@ -49,6 +50,10 @@ struct Shared {
     shown: Mutex<Vec<Vec<u8>>>,
     up: watch::Sender<bool>,
     answer_ended: watch::Sender<bool>,
+    /// Whether a new link is told that this controller is behind.
+    behind: watch::Sender<bool>,
+    /// Links that are open now, and the most that were open at once.
+    open: watch::Sender<(usize, usize)>,
 }
 
 impl Controller {
@@ -69,6 +74,8 @@ impl Controller {
             shown: Mutex::default(),
             up: watch::Sender::new(true),
             answer_ended: watch::Sender::new(true),
+            behind: watch::Sender::default(),
+            open: watch::Sender::default(),
         });
         let https = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,7 +86,7 @@ impl Controller {
         let enrolment = Enrolment {
             authority: authority.clone(),
             token: text,
-            link_address,
+            link_address: link_address.clone(),
             lifetime,
         };
         tasks.spawn(enrolment::serve(https, enrolment));
@@ -88,6 +95,7 @@ impl Controller {
             authority,
             url,
             token,
+            link_address,
             shared,
             _tasks: tasks,
         }
@@ -99,6 +107,22 @@ impl Controller {
 
     pub fn join_token(&self) -> TokenText {
         self.token.clone()
+    }
+
+    pub fn link_address(&self) -> &str {
+        &self.link_address
+    }
+
+    /// The most links that were open at once.
+    pub fn most_open(&self) -> usize {
+        self.shared.open.borrow().1
+    }
+
+    /// Waits until one link is open.
+    pub async fn wait_for_one_link(&self) {
+        let mut open = self.shared.open.subscribe();
+        let reached = tokio::time::timeout(PATIENCE, open.wait_for(|(now, _)| *now == 1)).await;
+        reached.expect("there is more than one link").unwrap();
     }
 
     pub fn links(&self) -> usize {
@@ -153,6 +177,11 @@ impl Controller {
 
     pub fn come_back(&self) {
         self.shared.up.send_replace(true);
+    }
+
+    /// Whether a new link is told that this controller is behind.
+    pub fn is_behind(&self, behind: bool) {
+        self.shared.behind.send_replace(behind);
     }
 
     /// Whether ends of sessions are recorded, and the agent told so.
@@ -262,6 +291,7 @@ impl AgentLink for Shared {
             sessions: self.wanted.lock().unwrap().clone(),
             keep: vec![],
             replicas: None,
+            behind: *self.behind.borrow(),
         };
         let reconcile = ControllerMessage {
             message: Some(ToAgent::Reconcile(reconcile)),
@@ -270,12 +300,21 @@ impl AgentLink for Shared {
         *self.link.lock().unwrap() = Some(sender.clone());
         self.received.send_modify(|all| all.push(hello));
         self.links.send_modify(|links| *links += 1);
-        tokio::spawn(read(
+        self.open.send_modify(|(now, most)| {
+            *now += 1;
+            *most = (*most).max(*now);
+        });
+        let reading = read(
             inbound,
             sender.downgrade(),
             self.received.clone(),
             self.answer_ended.clone(),
-        ));
+        );
+        let open = self.open.clone();
+        tokio::spawn(async move {
+            reading.await;
+            open.send_modify(|(now, _)| *now -= 1);
+        });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 

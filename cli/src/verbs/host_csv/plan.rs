@@ -107,7 +107,7 @@ pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
     pub(super) equal: u64,
     pub(super) bad: Vec<BadLine>,
-    /// Hosts whose image was left out, because its number means nothing here.
+    /// New hosts whose image was left out, because its number means nothing here.
     pub(super) without_image: u64,
 }
 
@@ -158,7 +158,7 @@ fn job(
             return Err(BadLine::new(host.line, "macs", reason));
         }
     }
-    let image = image(fleet, host, rule, without_image)?;
+    let image = image(fleet, host, rule, existing.is_some(), without_image)?;
     let groups = groups(fleet, host, may_lack_groups)?;
     let fields = fields(host, image);
     let work = match existing {
@@ -177,6 +177,7 @@ fn image(
     fleet: &Fleet,
     host: &HostLine,
     rule: &ImageRule,
+    exists: bool,
     without: &mut u64,
 ) -> Result<Option<u32>, BadLine> {
     if let Some(image) = rule.all {
@@ -201,8 +202,9 @@ fn image(
                 BadLine::new(host.line, "imageID", format!("there is no image {number}"))
             })
         }
+        // A host that is there keeps the image that it has.
         Some(_) => {
-            *without += 1;
+            *without += u64::from(!exists);
             Ok(None)
         }
     }
@@ -389,6 +391,9 @@ mod tests {
         };
         let plan = planned(text, &ImageRule::default());
         assert_eq!((image(&plan), plan.without_image), (None, 1));
+        let known = "primac,name,imageID\n00:11:22:33:44:01,pc1,7\n";
+        let plan = planned(known, &ImageRule::default());
+        assert_eq!((plan.equal, plan.without_image), (1, 0));
         let map = HashMap::from([(7, ImageId::new(2).unwrap())]);
         let mapped = ImageRule {
             map,

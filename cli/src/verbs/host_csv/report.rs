@@ -34,7 +34,7 @@ pub(super) struct Report {
     pub(super) refused: Vec<BadLine>,
     /// Hosts that were not reached because the server was lost.
     pub(super) not_done: Vec<Named>,
-    /// Hosts whose image was left out, because its number means nothing here.
+    /// New hosts whose image was left out, because its number means nothing here.
     pub(super) without_image: u64,
     #[serde(skip)]
     pub(super) lost: Option<String>,
@@ -99,11 +99,11 @@ impl Report {
         output.say(&self.summary());
         if self.without_image > 0 {
             output.say(&format!(
-                "{} got no image: numbers of images of another server mean nothing here; use \
-                 --image NAME, --image-map NUMBER=NAME, or --keep-image-ids",
+                "{} without an image: numbers of images of another server mean nothing here; \
+                 --image NAME, --image-map NUMBER=NAME or --keep-image-ids with --update sets one",
                 human::count(
                     usize::try_from(self.without_image).unwrap_or(usize::MAX),
-                    "host"
+                    "new host"
                 )
             ));
         }

@@ -100,6 +100,8 @@ fn view(entry: log::AuditEntry) -> AuditEntry {
             What::Created => "created",
             What::Changed => "changed",
             What::Deleted => "deleted",
+            What::Exported => "exported",
+            What::Imported => "imported",
         }
         .to_owned(),
         fields: change.fields,

@@ -45,6 +45,7 @@ async fn list(State(ctx): State<Arc<Ctx>>) -> Json<ControllerList> {
                     id: controller.id.clone(),
                     answers,
                     heard: reached.is_some(),
+                    leaving: controller.leaving,
                     behind: reached.map(|reached| revision.saturating_sub(reached)),
                     peers: controller.peers.clone(),
                     link: controller.link.clone(),

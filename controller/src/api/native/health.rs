@@ -9,24 +9,31 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use foghorn_rest_types::native::TaskPhase;
+use foghorn_rest_types::native::{SilenceState, TaskPhase};
 use foghorn_types::{ByteCount, StorageNodeId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gauges::{self, Gauge};
 use super::input::Query;
+use super::node_status::silence_of;
 use super::replication;
 use super::task_view::phase;
 use crate::api::routes::{Routes, get};
+use crate::awake;
 use crate::ctx::Ctx;
 use crate::recorder;
 use crate::state::classes::StorageNode;
+use crate::state::controller_record::ControllerRecord;
 use crate::state::run::Run;
 use crate::store::Condition;
 
 /// A store that does not answer by then is not there.
 const STORE_WITHIN: Duration = Duration::from_secs(2);
+/// The same for whoever only reads.
+const READS_WITHIN: Duration = Duration::from_millis(250);
+/// Others are heard by then, or are not there.
+const STARTS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new()
@@ -41,7 +48,9 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .open()
                 .named("health", "ready", "Test whether requests can be served")
                 .about(
-                    "While the state store does not answer or takes no changes, the status is \
+                    "While this controller is about to end and others take over, the status is \
+                     `draining` with 503: requests are still answered, and shall go elsewhere. \
+                     While the state store does not answer or takes no changes, the status is \
                      `degraded`: reads are served from memory, and changes are refused with 503. \
                      That is 503 here too, so that a balancer prefers another controller; with \
                      `for=reads` it is 200.",
@@ -93,7 +102,9 @@ enum Wanted {
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Ready {
-    /// `ok`, or `degraded`: what was last known can be read, and nothing can be changed.
+    /// `ok`; `degraded`: what was last known can be read, and nothing can be changed; or
+    /// `draining`: this controller is about to end; or `starting`: it has not heard yet what the others
+    /// know.
     status: &'static str,
     /// The state store answers.
     store: bool,
@@ -118,29 +129,75 @@ async fn ready(
     State(ctx): State<Arc<Ctx>>,
     Query(wanted): Query<ReadyFor>,
 ) -> (StatusCode, Json<Ready>) {
-    let asked = tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT));
-    let (answered, written) = tokio::join!(asked, ctx.state.probe().check());
-    let (store, writable) = (matches!(answered, Ok(Ok(_))), written.is_ok());
+    // Whoever asks for reads need not wait for the store, and a balancer does not wait for long.
+    let within = match wanted.wanted {
+        Wanted::All => STORE_WITHIN,
+        Wanted::Reads => READS_WITHIN,
+    };
+    let asked = tokio::time::timeout(within, ctx.state.store().get(crate::state::key::ROOT));
+    // It goes on when nobody waits any more, so that the next one who asks finds what it found.
+    let prober = ctx.clone();
+    let probing = tokio::spawn(async move { prober.state.probe().check().await.is_ok() });
+    let probed = async {
+        match wanted.wanted {
+            Wanted::All => probing.await.unwrap_or(false),
+            Wanted::Reads => {
+                let answer = tokio::time::timeout(READS_WITHIN, probing).await;
+                matches!(answer, Ok(Ok(true)))
+            }
+        }
+    };
+    let (answered, writable) = tokio::join!(asked, probed);
+    let store = matches!(answered, Ok(Ok(_)));
     let (cache, stale) = (ctx.state.is_ready(), ctx.state.stale_for());
     let is_ok = store && writable && cache && stale.is_none();
+    let (is_leaving, is_starting) = (ctx.leaving.has_begun(), is_starting(&ctx));
     let alarm = match writable {
         true => None,
-        false => ctx.state.store().condition().await.alarm,
+        false => tokio::time::timeout(within, ctx.state.store().condition())
+            .await
+            .ok()
+            .and_then(|condition| condition.alarm),
     };
     let ready = Ready {
-        status: if is_ok { "ok" } else { "degraded" },
+        status: match (is_leaving, is_starting, is_ok) {
+            (true, ..) => "draining",
+            (false, true, _) => "starting",
+            (false, false, true) => "ok",
+            (false, false, false) => "degraded",
+        },
         store,
         writable,
         cache,
         stale_seconds: stale.map(|stale| stale.as_secs()),
         alarm,
     };
-    let status = if is_ok || wanted.wanted == Wanted::Reads {
+    let status = if !is_leaving && !is_starting && (is_ok || wanted.wanted == Wanted::Reads) {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(ready))
+}
+
+/// Whether there is another controller that this one has not heard since its start: storage nodes that are
+/// linked there would be shown as gone. One that is dead is not waited for long, and one that had the
+/// same address not at all.
+fn is_starting(ctx: &Ctx) -> bool {
+    let own = ctx.peers.own();
+    if own.is_empty() || awake::since(ctx.settings.began) > STARTS_WITHIN {
+        return false;
+    }
+    let heard = ctx.peers.heard_by_id();
+    ctx.state.read(|tables| {
+        let mine = tables.controllers().get(&own.to_owned());
+        let has_its_address =
+            |one: &ControllerRecord| mine.is_some_and(|own| own.peers == one.peers);
+        tables.controllers().iter().any(|one| {
+            let is_heard = one.id == own || heard.iter().any(|(id, _)| *id == one.id);
+            !is_heard && !one.leaving && !has_its_address(one)
+        })
+    })
 }
 
 /// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.
@@ -157,6 +214,7 @@ async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
     gauges.push(Gauge::new("foghorn_cache_stale_seconds", help).with([], stale));
     gauges.extend(of_nodes(&ctx));
     gauges.push(of_replicas(&ctx));
+    gauges.push(of_controllers(&ctx));
     let text = format!("{}{}", recorder::handle().render(), gauges::text(&gauges));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
@@ -188,6 +246,31 @@ fn of_tasks(ctx: &Ctx) -> Vec<Gauge> {
         )
         .with([], ctx.live.transfers().len() as f64),
     ]
+}
+
+/// The others that share the store, as this one knows them. Nothing with the embedded store.
+fn of_controllers(ctx: &Ctx) -> Gauge {
+    let gauge = Gauge::new(
+        "foghorn_controllers",
+        "Other controllers that share the state store, by whether this one hears them.",
+    );
+    if ctx.peers.own().is_empty() {
+        return gauge;
+    }
+    let heard = ctx.peers.heard_by_id();
+    let (heard, not_heard) = ctx.state.read(|tables| {
+        let others = tables.controllers().iter();
+        let others = others.filter(|one| one.id != ctx.peers.own());
+        others.fold((0_u32, 0_u32), |(yes, no), one| {
+            match heard.iter().any(|(id, _)| *id == one.id) {
+                true => (yes + 1, no),
+                false => (yes, no + 1),
+            }
+        })
+    });
+    gauge
+        .with([("state", "heard")], f64::from(heard))
+        .with([("state", "not_heard")], f64::from(not_heard))
 }
 
 fn of_replicas(ctx: &Ctx) -> Gauge {
@@ -260,6 +343,10 @@ fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
         "foghorn_node_online",
         "Whether the agent of the storage node is connected to this controller.",
     );
+    let mut failed = Gauge::new(
+        "foghorn_node_failed",
+        "1 for a storage node that has been silent for longer than the grace period.",
+    );
     let mut free = Gauge::new(
         "foghorn_node_disk_free_bytes",
         "Bytes that may still be written on the disk of the storage node.",
@@ -302,6 +389,9 @@ fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
             label,
             f64::from(u8::from(seen.is_some_and(|node| node.online))),
         );
+        let has_failed =
+            silence_of(ctx, *id, seen).is_some_and(|silence| silence.state == SilenceState::Failed);
+        failed = failed.with(label, f64::from(u8::from(has_failed)));
         let Some(seen) = seen else { continue };
         free = free.with(label, seen.disk_free.bytes() as f64);
         size = size.with(label, seen.disk_total.bytes() as f64);
@@ -312,7 +402,7 @@ fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
             seen.certificate_ends.map(seconds),
         );
     }
-    vec![online, free, size, keep_free, stored, ends]
+    vec![online, failed, free, size, keep_free, stored, ends]
 }
 
 fn count<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, u32> {

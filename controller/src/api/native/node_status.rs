@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use foghorn_rest_types::native::{Named, NodeCordon, NodeList, NodeStatus};
+use foghorn_rest_types::native::{
+    Named, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState,
+};
 use foghorn_types::{Role, StorageNodeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +19,8 @@ use super::names::image_name;
 use super::paging::{self, page};
 use crate::agents::live::NodeLive;
 use crate::api::routes::{Routes, get};
-use crate::ctx::Ctx;
+use crate::awake;
+use crate::ctx::{Ctx, Settings};
 use crate::state::classes::{StorageGroup, StorageNode};
 use crate::state::enrolment::Standing;
 use crate::state::{Row, Tables};
@@ -68,7 +70,7 @@ async fn list(
             |row| row.id.to_string(),
             |row| {
                 let id = row.key()?;
-                let status = view(tables, row, live.get(&id))?;
+                let status = view(&ctx, tables, row, live.get(&id))?;
                 Some(NodeStatus {
                     image_count: counts.get(&id).copied().unwrap_or_default(),
                     ..status
@@ -90,7 +92,7 @@ async fn show(
     ctx.state
         .read(|tables| {
             let row = tables.storage_nodes().get(node.get())?;
-            let status = view(tables, row, live.as_ref())?;
+            let status = view(&ctx, tables, row, live.as_ref())?;
             let held = tables.contents().iter();
             let held = held.filter(|content| content.nodes.contains(&node));
             let images: Vec<_> = held
@@ -122,11 +124,55 @@ fn last_seen(live: &NodeLive) -> Option<Timestamp> {
         return Some(now);
     }
     let down = live.down_since?;
-    Some(now - Instant::now().saturating_duration_since(down))
+    Some(now - awake::since(down))
+}
+
+/// What a node that is not connected is taken for.
+pub(super) fn silence_of(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    live: Option<&NodeLive>,
+) -> Option<NodeSilence> {
+    let enrolled = |tables: &Tables| tables.enrolled_nodes().get(&node).map(|node| node.standing);
+    let standing = ctx.state.read(enrolled)?;
+    silence(&ctx.settings, standing, live)
+}
+
+/// As [`silence_of`]. One that this controller has never heard counts from the
+/// controller's start.
+fn silence(
+    settings: &Settings,
+    standing: Standing,
+    live: Option<&NodeLive>,
+) -> Option<NodeSilence> {
+    let is_there = live.is_some_and(|live| live.online);
+    let Standing::Enrolled { at } = standing else {
+        return None;
+    };
+    if is_there {
+        return None;
+    }
+    let suspected = live.and_then(last_seen);
+    let suspected = suspected.unwrap_or_else(|| at.max(settings.started));
+    let failed = suspected + settings.node_grace;
+    let (state, since) = if failed <= Timestamp::now() {
+        (SilenceState::Failed, failed)
+    } else {
+        (SilenceState::Suspected, suspected)
+    };
+    Some(NodeSilence {
+        state,
+        since: since.to_string(),
+    })
 }
 
 /// A node that has not reported since the controller started is offline, with nothing known.
-fn view(tables: &Tables, row: &Row<StorageNode>, live: Option<&NodeLive>) -> Option<NodeStatus> {
+fn view(
+    ctx: &Ctx,
+    tables: &Tables,
+    row: &Row<StorageNode>,
+    live: Option<&NodeLive>,
+) -> Option<NodeStatus> {
     let id = row.key()?;
     let group = row.group().map(|group| Named {
         id: group,
@@ -156,6 +202,7 @@ fn view(tables: &Tables, row: &Row<StorageNode>, live: Option<&NodeLive>) -> Opt
         master: row.is_master.is_yes(),
         max_clients: u32::try_from(row.max_clients).unwrap_or_default(),
         online: figures.online,
+        silent: standing.and_then(|standing| silence(&ctx.settings, standing, live)),
         last_seen: live.and_then(last_seen).map(|at| at.to_string()),
         address: figures.quic_address.clone(),
         addresses: addresses(figures),

@@ -118,7 +118,15 @@ fn found(ctx: &Ctx, of: Option<ImageId>) -> Vec<Replica> {
 
 /// How many of each state there are, for metrics.
 pub(super) fn counts(ctx: &Ctx) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
+    let states = [
+        ReplicaState::Missing,
+        ReplicaState::Copying,
+        ReplicaState::Ready,
+        ReplicaState::Damaged,
+        ReplicaState::Failed,
+        ReplicaState::Stopped,
+    ];
+    let mut counts: BTreeMap<_, _> = states.iter().map(|state| (state.as_str(), 0)).collect();
     for replica in view::list(ctx, None) {
         *counts.entry(state(replica.state).as_str()).or_default() += 1;
     }

@@ -36,7 +36,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             put("/foghorn/v1/sites/{id}", edit)
                 .needs(Role::Administrator)
-                .named("nodes", "edit_site", "Change subnets and fallbacks of a site")
+                .named("nodes", "edit_site", "Change subnets, fallbacks and time zone of a site")
                 .about(
                     "What is not given stays as it is. A host belongs to the site with the smallest \
                      subnet that it checks in from; else to that of its location, or of a group of \
@@ -73,17 +73,24 @@ async fn edit(
     Id(group): Id<StorageGroupId>,
     Body(request): Body<SiteEdit>,
 ) -> Result<Json<SiteStatus>, Refused> {
-    let now = ctx.state.read(|tables| {
-        let site = tables.sites().get(&group);
-        site.map(|site| site.body.clone()).unwrap_or_default()
-    });
-    let body = SiteBody {
-        subnets: request.subnets.unwrap_or(now.subnets),
-        host_groups: request.host_groups.unwrap_or(now.host_groups),
-        fallbacks: request.fallbacks.unwrap_or(now.fallbacks),
-    };
-    sites::edit(&ctx, group, &body).await?;
+    sites::edit(&ctx, group, |site| change(site, &request)).await?;
     show(State(ctx), Id(group)).await
+}
+
+fn change(site: &mut SiteBody, request: &SiteEdit) {
+    if let Some(subnets) = &request.subnets {
+        site.subnets.clone_from(subnets);
+    }
+    if let Some(groups) = &request.host_groups {
+        site.host_groups.clone_from(groups);
+    }
+    if let Some(fallbacks) = &request.fallbacks {
+        site.fallbacks.clone_from(fallbacks);
+    }
+    if let Some(zone) = &request.time_zone {
+        let zone = zone.trim();
+        site.time_zone = (!zone.is_empty()).then(|| zone.to_owned());
+    }
 }
 
 fn view(ctx: &Ctx, tables: &Tables, row: &Row<StorageGroup>) -> Option<SiteStatus> {
@@ -124,6 +131,7 @@ fn view(ctx: &Ctx, tables: &Tables, row: &Row<StorageGroup>) -> Option<SiteStatu
                     .unwrap_or_default(),
             })
             .collect(),
+        time_zone: body.time_zone,
         nodes: nodes.iter().map(|node| node.name.clone()).collect(),
         nodes_online: u32::try_from(nodes.iter().filter(online).count()).unwrap_or(u32::MAX),
     })

@@ -18,7 +18,10 @@ use super::error::Refused;
 use super::input::{Body, Query};
 use crate::api::routes::{Routes, post};
 use crate::ctx::Ctx;
+use crate::state::actor::{self, Actor};
+use crate::state::audit::{self, What};
 use crate::state_file::{self, ExportError, FileError, ImportError, ImportTerms};
+use crate::store::Txn;
 use crate::uploads::SpoolError;
 
 /// Takes a file of any size.
@@ -75,6 +78,7 @@ async fn export(
         Timestamp::now(),
     )
     .await?;
+    note(&ctx, actor::current(), What::Exported).await;
     info!(
         revision = exported.header.revision,
         "the state is being exported"
@@ -94,6 +98,7 @@ async fn import(
     body: HttpBody,
 ) -> Result<Json<ImportedView>, Refused> {
     let passphrase = passphrase_in(&headers)?;
+    let actor = actor::current();
     // A caller that goes away must not leave half an import under way.
     let importing = tokio::spawn(async move {
         let spooled = ctx.uploads.take_in(body.into_data_stream()).await;
@@ -110,6 +115,7 @@ async fn import(
             now: Timestamp::now(),
         };
         let imported = state_file::import(ctx.state.store(), file, terms).await?;
+        note(&ctx, actor, What::Imported).await;
         info!(
             entries = imported.entries,
             "a state was imported: {imported}"
@@ -124,6 +130,19 @@ async fn import(
         authority: imported.header.authority,
         new_authority: imported.new_authority,
     }))
+}
+
+/// Writes into the audit log who has taken or replaced everything. It is done by then: a log that cannot
+/// be written, as on a full disk, must not keep anybody from saving the state.
+async fn note(ctx: &Ctx, actor: Option<Arc<Actor>>, what: What) {
+    let Some(actor) = actor else { return };
+    let txn = Txn {
+        ops: vec![audit::of_whole_state(&actor, what, Timestamp::now())],
+        ..Txn::default()
+    };
+    if let Err(error) = ctx.state.store().commit(txn).await {
+        warn!(user = actor.name, from = %actor.from, ?what, error = %chain(&error), "the audit log could not be written");
+    }
 }
 
 fn passphrase_in(headers: &HeaderMap) -> Result<String, Refused> {

@@ -11,7 +11,7 @@ use crate::state::shelf::Record;
 use crate::state::{Refusal, State, Tables};
 
 /// Messages of one target that are sent at once.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 4;
 /// Messages that have ended and are kept, of each target.
 const KEPT: usize = 100;
 /// Dead ones, which somebody may want to send again.

@@ -75,7 +75,11 @@ impl Work for Replication {
         self.looked = Some(Instant::now());
         let live = self.ctx.live.nodes();
         match steps::take(&self.ctx.state, &live, LIMITS, Timestamp::now()).await {
-            Ok(taken) => report.did("steps of copies", taken as u64),
+            Ok(0) => {}
+            Ok(taken) => {
+                foghorn_faults::wait!("controller.replica.planned");
+                report.did("steps of copies", taken as u64);
+            }
             Err(error) => {
                 warn!(error = %chain(&error), "could not plan copies of images");
                 report.failed("could not plan copies of images", &error);
@@ -149,7 +153,9 @@ pub async fn reported(
                 live.damaged.remove(&job.manifest);
                 live.manifests.insert((job.image, job.manifest));
             });
+            foghorn_faults::wait!("controller.replica.before-done");
             if let Some(job) = steps::done(&ctx.state, node, copy).await? {
+                foghorn_faults::wait!("controller.replica.done");
                 info!(image = %job.image, %node, bytes = report.bytes_fetched, "image copied");
                 metrics::counter!("foghorn_replication_copies_total", "outcome" => "complete")
                     .increment(1);

@@ -7,6 +7,7 @@ use foghorn_proto::link::{
 use foghorn_types::{BitRate, StorageNodeId, Timestamp};
 
 use super::timetable::Timetable;
+use crate::state::classes::StorageNode;
 use crate::state::replica::{LimitOf, ReplicaJob};
 use crate::state::{Tables, zone};
 
@@ -88,16 +89,16 @@ pub fn limit(tables: &Tables, node: StorageNodeId, now: Timestamp) -> Option<Bit
             tables.replica_limits().get(&group)
         });
     let table = timetable.and_then(|limit| limit.timetable.parse::<Timetable>().ok());
-    let timed = table.and_then(|table| table.at(minute_of_day(tables, now)));
+    let timed = table.and_then(|table| table.at(minute_of_day(tables, row, now)));
     match (field, timed) {
         (Some(field), Some(timed)) => Some(field.min(timed)),
         (field, timed) => field.or(timed),
     }
 }
 
-/// In the time zone of the site.
-fn minute_of_day(tables: &Tables, now: Timestamp) -> u16 {
+/// In the time zone of the node's site.
+fn minute_of_day(tables: &Tables, node: &StorageNode, now: Timestamp) -> u16 {
     let at = jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default();
-    let local = at.to_zoned(zone::of(tables));
+    let local = at.to_zoned(zone::of_site(tables, node.group()));
     local.hour() as u16 * 60 + local.minute() as u16
 }

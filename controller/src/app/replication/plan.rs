@@ -4,11 +4,17 @@
 //! it, removes content from a node: that is an order of its own ([`crate::state::removal`]).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use foghorn_types::{ImageId, ManifestId, NodeName, StorageNodeId, Timestamp};
 
 use crate::state::replica::Source;
+
+/// Nodes that a copy is told of. More are of no use to it, and a thousand would make every record
+/// of a copy large.
+const MOST_SOURCES: usize = 8;
+/// Steps of one plan; the next one, which follows at once, has the others.
+const MOST_STEPS: usize = 64;
 
 /// The complete input of [`plan`].
 #[derive(Clone, Debug, Default)]
@@ -128,25 +134,28 @@ impl Snapshot {
     }
 
     /// Nodes that can give it now, those that can give all of it first.
-    fn sources(&self, content: &Content, target: StorageNodeId) -> Vec<StorageNodeId> {
-        let can_give = |id: &StorageNodeId| {
-            let node = self.nodes.get(id);
-            let reached =
-                node.is_some_and(|node| node.online && node.trusted && !node.addresses.is_empty());
-            *id != target && reached && self.has(content, *id)
-        };
-        let mut able: Vec<_> = content.holders.iter().copied().filter(can_give).collect();
-        able.sort_by_key(|id| {
+    fn sources(&self, content: &Content) -> Vec<StorageNodeId> {
+        let able = content.holders.iter().copied();
+        let mut able: Vec<_> = able.filter(|id| self.can_give(content, *id)).collect();
+        able.sort_by_cached_key(|id| {
             let disabled = self.nodes.get(id).is_some_and(|node| !node.enabled);
             (self.is_damaged(content, *id), disabled, *id)
         });
         able
     }
 
-    /// How many nodes can give it to this one now.
+    fn can_give(&self, content: &Content, id: StorageNodeId) -> bool {
+        let node = self.nodes.get(&id);
+        let reached =
+            node.is_some_and(|node| node.online && node.trusted && !node.addresses.is_empty());
+        reached && self.has(content, id)
+    }
+
+    /// Whether another node can give it to this one now.
     #[must_use]
-    pub fn givers(&self, content: &Content, target: StorageNodeId) -> usize {
-        self.sources(content, target).len()
+    pub fn has_giver(&self, content: &Content, target: StorageNodeId) -> bool {
+        let mut others = content.holders.iter().filter(|id| **id != target);
+        others.any(|id| self.can_give(content, *id))
     }
 
     fn named(&self, ids: &[StorageNodeId]) -> Vec<Source> {
@@ -213,22 +222,18 @@ pub fn plan(snapshot: &Snapshot, limits: Limits) -> Vec<Step> {
             }
         }
     }
+    let mut givers = Givers::default();
     for (content, node, need) in due(snapshot) {
+        if steps.len() >= MOST_STEPS {
+            break;
+        }
         if busy.contains(&(content.image, node)) || load.takes(node) >= limits.per_target {
             continue;
         }
-        let mut able = snapshot.sources(content, node);
-        let free = |id: &StorageNodeId| load.gives(*id) < limits.per_source;
-        // The least loaded of those that can give all of it.
-        let whole = able.iter().filter(|id| !snapshot.is_damaged(content, **id));
-        let best = whole.copied().filter(free).min_by_key(|id| load.gives(*id));
-        let none_is_whole = || able.iter().all(|id| snapshot.is_damaged(content, *id));
-        let partly = || able.iter().copied().find(|id| none_is_whole() && free(id));
-        let Some(first) = best.or_else(partly) else {
+        let Some(able) = givers.find(snapshot, content, node, (&load, limits)) else {
             continue;
         };
-        able.sort_by_key(|id| *id != first);
-        load.add(Some(first), node);
+        load.add(able.first().copied(), node);
         busy.insert((content.image, node));
         steps.push(Step::Start {
             image: content.image,
@@ -239,6 +244,49 @@ pub fn plan(snapshot: &Snapshot, limits: Limits) -> Vec<Step> {
         });
     }
     steps
+}
+
+/// The nodes that can give each content, found once for all nodes that want it.
+#[derive(Default)]
+struct Givers {
+    able: HashMap<(ImageId, ManifestId), Vec<StorageNodeId>>,
+    /// All that can give it give enough. None of them gives less before the next plan.
+    exhausted: HashSet<(ImageId, ManifestId)>,
+}
+
+impl Givers {
+    /// Those from which the node may copy, the one to begin with first.
+    fn find(
+        &mut self,
+        snapshot: &Snapshot,
+        content: &Content,
+        target: StorageNodeId,
+        (load, limits): (&Load, Limits),
+    ) -> Option<Vec<StorageNodeId>> {
+        let key = (content.image, content.manifest);
+        if self.exhausted.contains(&key) {
+            return None;
+        }
+        let all = self
+            .able
+            .entry(key)
+            .or_insert_with(|| snapshot.sources(content));
+        let able = || all.iter().copied().filter(|id| *id != target);
+        let free = |id: &StorageNodeId| load.gives(*id) < limits.per_source;
+        // The least loaded of those that can give all of it.
+        let whole = able().filter(|id| !snapshot.is_damaged(content, *id));
+        let best = whole.filter(free).min_by_key(|id| load.gives(*id));
+        let none_is_whole = || able().all(|id| snapshot.is_damaged(content, id));
+        let partly = || able().find(|id| none_is_whole() && free(id));
+        let Some(first) = best.or_else(partly) else {
+            if !all.contains(&target) {
+                self.exhausted.insert(key);
+            }
+            return None;
+        };
+        let others = able().filter(|id| *id != first).take(MOST_SOURCES - 1);
+        Some(std::iter::once(first).chain(others).collect())
+    }
 }
 
 /// What becomes of an attempt; `None`: it goes on, or waits.
@@ -255,18 +303,20 @@ fn review(snapshot: &Snapshot, image: ImageId, id: StorageNodeId, job: &Job) -> 
     if node.is_none() || (!job.heals && snapshot.need(content, id).is_none()) {
         return Some(end);
     }
-    let able = snapshot.sources(content, id);
+    let known = |source: &Source| {
+        let can_give = source.node != id && snapshot.can_give(content, source.node);
+        let node = snapshot.nodes.get(&source.node).filter(|_| can_give);
+        node.map(|node| node.addresses == source.addresses)
+    };
+    let stays = |source: &Source| known(source) == Some(true);
+    let moved = |source: &Source| known(source) == Some(false);
+    if sources.iter().any(stays) && !sources.iter().any(moved) {
+        return None;
+    }
+    let able = snapshot.sources(content).into_iter();
+    let able: Vec<_> = able.filter(|able| *able != id).take(MOST_SOURCES).collect();
     let now = snapshot.named(&able);
-    let stays = |source: &Source| {
-        let known = now.iter().find(|now| now.node == source.node);
-        known.is_some_and(|known| known.addresses == source.addresses)
-    };
-    let moved = |source: &Source| {
-        let known = now.iter().find(|now| now.node == source.node);
-        known.is_some_and(|known| known.addresses != source.addresses)
-    };
-    let is_due = !sources.iter().any(stays) || sources.iter().any(moved);
-    (is_due && !now.is_empty()).then_some(Step::Resource {
+    (!now.is_empty()).then_some(Step::Resource {
         image,
         node: id,
         sources: now,

@@ -120,6 +120,22 @@ fn finish(snapshot: &mut Snapshot) {
 }
 
 #[test]
+fn an_image_for_many_nodes_is_planned_in_parts_and_names_few_sources() {
+    let (holders, all): (Vec<u32>, Vec<u32>) = ((1..=100).collect(), (1..=300).collect());
+    let mut now = snapshot(300, vec![content(1, &holders, &all)]);
+    for _ in 0..4 {
+        let steps = plan(&now, LIMITS);
+        assert!(steps.len() <= MOST_STEPS, "{}", steps.len());
+        for (_, target, sources) in starts(&steps) {
+            assert!(sources.len() <= MOST_SOURCES && !sources.contains(&target));
+        }
+        carry_out(&mut now, steps);
+        finish(&mut now);
+    }
+    assert_eq!(now.contents[0].holders.len(), 300);
+}
+
+#[test]
 fn every_enabled_node_of_the_groups_gets_the_content() {
     let mut now = snapshot(3, vec![content(1, &[1], &[1, 2, 3])]);
     let steps = plan(&now, LIMITS);
@@ -325,7 +341,7 @@ proptest! {
         for content in &now.contents {
             for id in &content.wanted {
                 let node = &now.nodes[id];
-                let can = node.online && node.trusted && !now.sources(content, *id).is_empty();
+                let can = node.online && node.trusted && now.has_giver(content, *id);
                 prop_assert!(now.need(content, *id).is_none() || !can);
             }
         }

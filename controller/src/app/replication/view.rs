@@ -116,7 +116,7 @@ fn at_rest(
         None => "the node has not joined yet",
         Some(node) if !node.trusted => "the node was shut out",
         Some(node) if !node.online => "the node is not connected",
-        _ if now.givers(content, id) == 0 => "no other connected node has it",
+        _ if !now.has_giver(content, id) => "no other connected node has it",
         _ if lost => "the node has lost it, and waits for its turn to get it again",
         _ => "waits for its turn",
     };

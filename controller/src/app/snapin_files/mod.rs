@@ -131,7 +131,10 @@ where
             )
             .await;
         match stored {
-            Ok(()) => return record(ctx, id, name, &spooled, node).await,
+            Ok(()) => {
+                foghorn_faults::wait!("controller.snapin.before-record");
+                return record(ctx, id, name, &spooled, node).await;
+            }
             Err(error) => {
                 warn!(
                     snapin = %id,
@@ -195,6 +198,9 @@ async fn record(
             )
         })
         .await?;
+    if foghorn_faults::lost!("controller.snapin.recorded") {
+        return Err(Refusal::Lagging.into());
+    }
     info!(snapin = %id, name, size = %file.size, %node, "snapin file uploaded");
     Ok(Arc::new(file))
 }

@@ -27,8 +27,9 @@ pub async fn create_for_host(
     glance: &dyn Glance,
 ) -> Result<Option<TaskId>, Refusal> {
     let mut pending = Pending::default();
-    state
-        .write_in_steps(|draft| {
+    foghorn_faults::wait!("controller.order.before");
+    let created = state
+        .write_in_steps::<_, Refusal>(|draft| {
             let mut created = None;
             if !draft.continues() {
                 pending = Pending::default();
@@ -48,7 +49,11 @@ pub async fn create_for_host(
             pending.settle(draft, origin.now)?;
             Ok(created)
         })
-        .await
+        .await?;
+    match foghorn_faults::lost!("controller.order.stored") {
+        true => Err(Refusal::Lagging),
+        false => Ok(created),
+    }
 }
 
 /// Drafts a task for a host; see [`create_for_host`].

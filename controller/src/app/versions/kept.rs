@@ -148,7 +148,7 @@ pub async fn undo(
 /// See [`UndoError`]; [`UndoError::IsPresent`] also when a task or a session relies on it.
 pub async fn drop(state: &State, image: ImageId, version: u32) -> Result<(), UndoError> {
     state
-        .write(|draft| {
+        .write::<_, UndoError>(|draft| {
             let before = draft.tables().contents().get(&image);
             let before = before.ok_or(UndoError::NoVersion { image, version })?;
             if before.version == version {
@@ -161,7 +161,11 @@ pub async fn drop(state: &State, image: ImageId, version: u32) -> Result<(), Und
             retire(draft, before, gone);
             Ok(())
         })
-        .await
+        .await?;
+    match foghorn_faults::lost!("controller.version.dropped") {
+        true => Err(Refusal::Lagging.into()),
+        false => Ok(()),
+    }
 }
 
 /// Takes versions away that are older than the limits allow, or more. Returns how many.

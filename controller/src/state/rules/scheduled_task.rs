@@ -51,7 +51,7 @@ impl ScheduledTask {
         }
         Rule::parse(self.calendar())
             .ok()?
-            .after(now, &zone::of(tables))
+            .after(now, &zone::of_task(tables, self))
     }
 }
 
@@ -117,7 +117,7 @@ fn runtime(row: &ScheduledTask, tables: &Tables) -> String {
     };
     let next = next.and_then(|next| jiff::Timestamp::from_millisecond(next.as_millis()).ok());
     next.map(|next| {
-        next.to_zoned(zone::of(tables))
+        next.to_zoned(zone::of_task(tables, row))
             .strftime("%Y-%m-%d %H:%M")
             .to_string()
     })

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use foghorn_types::{ByteCount, chain};
 use redb::{Database, DatabaseError};
 use rustix::fs::{Advice, StatVfs, fadvise, statvfs};
-use rustix::process::geteuid;
 
 use super::OpenEmbeddedError;
 use super::tables::{self, Checked, Start};
@@ -320,16 +319,12 @@ impl Space {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let stat: StatVfs = statvfs(&folder)?;
-        // Root may also use what file systems reserve for it.
-        let free = if geteuid().is_root() {
-            stat.f_bfree
-        } else {
-            stat.f_bavail
-        };
+        // What is reserved for root is nobody's room, as on storage nodes: one disk has one figure.
+        let reserved = stat.f_bfree.saturating_sub(stat.f_bavail);
         let bytes = |blocks: u64| ByteCount::from_bytes(blocks.saturating_mul(stat.f_frsize));
         Ok(Self {
-            free: bytes(free),
-            total: bytes(stat.f_blocks),
+            free: bytes(stat.f_bavail),
+            total: bytes(stat.f_blocks.saturating_sub(reserved)),
         })
     }
 

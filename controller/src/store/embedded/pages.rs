@@ -1,5 +1,7 @@
 //! Every entry under a prefix, page after page, from one snapshot of the file.
 
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -25,45 +27,51 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 type Piece = Result<Snapshot, StoreError>;
 
-/// Reads on a thread of its own, a page ahead.
+/// Pages that wait for a reader. It may be slow, but one that is not does not wait for us.
+const AHEAD: usize = 4;
+
+/// Reads on a thread of its own, a few pages ahead.
 pub(super) fn pages(
     shared: &Arc<Shared>,
     copying: Arc<Copying>,
     prefix: &str,
 ) -> BoxStream<'static, Piece> {
-    let (sender, receiver) = mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(AHEAD);
     let (shared, prefix) = (Arc::downgrade(shared), prefix.to_owned());
     tokio::task::spawn_blocking(move || {
         let _reading = copying.paging.read();
         let hand_over = |page: Piece| hand_over(&sender, &copying, page);
-        match begin(&shared) {
-            Ok(Some(txn)) => {
-                if let Err(error) = read(&txn, &prefix, hand_over) {
-                    let source = Box::new(error);
-                    let doing = DOING;
-                    hand_over(Err(StoreError::Unavailable { doing, source }));
-                }
-            }
-            Ok(None) => {}
-            Err(error) => {
-                hand_over(Err(error));
-            }
+        // redb panics on some damage; whoever reads must not take what came before for everything.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let txn = begin(&shared)?;
+            read(&txn, &prefix, hand_over).map_err(|error| unavailable(error.into()))
+        }));
+        let error = match done {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => unavailable("reading the file panicked, see the log".into()),
+        };
+        if let Some(shared) = shared.upgrade() {
+            shared.suspect.store(true, Ordering::Release);
         }
+        hand_over(Err(error));
     });
     ReceiverStream::new(receiver).boxed()
 }
 
-/// `None` when the store is being dropped.
-fn begin(shared: &Weak<Shared>) -> Result<Option<ReadTransaction>, StoreError> {
-    let Some(shared) = shared.upgrade() else {
-        return Ok(None);
-    };
+fn unavailable(source: Box<dyn Error + Send + Sync>) -> StoreError {
+    let doing = DOING;
+    StoreError::Unavailable { doing, source }
+}
+
+fn begin(shared: &Weak<Shared>) -> Result<ReadTransaction, StoreError> {
+    let shared = shared.upgrade();
+    let shared = shared.ok_or_else(|| unavailable("the store has been closed".into()))?;
     let file = shared.file.read().unwrap_or_else(PoisonError::into_inner);
     match &*file {
-        Ok(db) => match db.begin_read() {
-            Ok(txn) => Ok(Some(txn)),
-            Err(error) => Err(Trouble::of_write(&shared.path, &error.into()).while_doing(DOING)),
-        },
+        Ok(db) => db
+            .begin_read()
+            .map_err(|error| Trouble::of_write(&shared.path, &error.into()).while_doing(DOING)),
         Err(trouble) => Err(trouble.while_doing(DOING)),
     }
 }

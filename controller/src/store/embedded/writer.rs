@@ -196,7 +196,9 @@ impl Writer {
         // truth about flushes, which is when one phase loses nothing either. What loses both
         // states is a device that reported a flush as done and lost it, as a thin one may whose
         // pool is full: no setting of redb helps there, and the store is refused in words.
+        foghorn_faults::fail!("controller.embedded.before-commit").map_err(redb::Error::Io)?;
         txn.commit()?;
+        foghorn_faults::fail!("controller.embedded.committed").map_err(redb::Error::Io)?;
         Ok(())
     }
 

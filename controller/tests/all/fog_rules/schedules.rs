@@ -2,6 +2,7 @@
 
 use foghorn_controller::background::Report;
 use foghorn_controller::scheduler::Scheduler;
+use foghorn_controller::state::Tables;
 use foghorn_controller::state::schedule::Owner;
 use foghorn_controller::state::wake::Wake;
 use foghorn_types::{HostId, Timestamp};
@@ -169,6 +170,63 @@ async fn the_calendar_goes_on_when_it_cannot_fire() {
         "what people and schedules create is no change of a run"
     );
     assert_eq!(count(&server, "/fog/scheduledtask/active").await, 1);
+}
+
+/// Three in the morning is 14 hours earlier on Kiritimati than in UTC. One scheduler sees the zone
+/// come and go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_calendar_is_meant_in_the_time_zone_of_the_site() {
+    let server = Server::start().await;
+    let (room, hosts) = group(&server, 1, 0).await;
+    let site = async |body: Value| {
+        let reply = server.call("PUT", "/foghorn/v1/sites/1", body).await;
+        (reply.status.as_u16(), reply.json())
+    };
+    let (status, refused) = site(json!({"time_zone": "Mars/Base"})).await;
+    assert_eq!(
+        (status, &refused["field"]),
+        (400, &json!("time_zone")),
+        "{refused}"
+    );
+    let (status, made) =
+        site(json!({"host_groups": [room], "time_zone": "Pacific/Kiritimati"})).await;
+    assert_eq!(
+        (status, &made["time_zone"]),
+        (200, &json!("Pacific/Kiritimati"))
+    );
+    let mut schedules = Vec::new();
+    for (name, target, is_group) in [("group", room, "1"), ("host", hosts[0], "0")] {
+        let body = json!({"name": name, "type": "C", "taskType": 10, "hostID": target,
+            "isGroupTask": is_group, "isActive": "1", "other4": "1",
+            "minute": "00", "hour": "3", "dayOfMonth": "*", "month": "*", "dayOfWeek": "*"});
+        schedules.push(create(&server, "scheduledtask", body).await);
+    }
+    let day = 24 * 60 * 60 * 1000;
+    let after = |now: i64, hour: i64| {
+        let today = now - now.rem_euclid(day) + hour * 60 * 60 * 1000;
+        today + if today > now { 0 } else { day }
+    };
+    let mut scheduler = Scheduler::default();
+    let mut through = async |millis: i64| {
+        let now = Timestamp::from_millis(millis);
+        scheduler
+            .round(&server.ctx, now, &mut Report::default())
+            .await;
+        let mark = |id: &u32| {
+            let of = |tables: &Tables| tables.marks().get(&Owner::Task(*id)).map(|it| it.through);
+            server.state.read(of).unwrap().as_millis()
+        };
+        schedules.iter().map(mark).collect::<Vec<_>>()
+    };
+    let there = after(Timestamp::now().as_millis(), 13);
+    assert!(through(there - 30_000).await.iter().all(|at| *at < there));
+    assert_eq!(through(there + 30_000).await, [there; 2]);
+    // Without a zone of its own it is meant in that of the installation.
+    let (status, made) = site(json!({"time_zone": ""})).await;
+    assert_eq!((status, made.get("time_zone")), (200, None));
+    let here = after(there, 3);
+    assert_eq!(through(here - 30_000).await, [there; 2]);
+    assert_eq!(through(here + 30_000).await, [here; 2]);
 }
 
 #[tokio::test]

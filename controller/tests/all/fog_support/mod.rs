@@ -147,9 +147,13 @@ impl Server {
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             doors: Doors::default(),
             events: Arc::new(Hub::new(state.read_at(|_, revision| revision))),
+            leaving: Arc::default(),
             settings: Settings {
                 backup_every: None,
                 task_deadline: Duration::from_secs(3600),
+                node_grace: Duration::from_secs(15),
+                started: Timestamp::now(),
+                began: foghorn_controller::awake::now(),
                 multicast: foghorn_controller::config::MulticastConfig::default(),
                 versions: foghorn_controller::config::VersionConfig::default(),
                 link_address: "127.0.0.1:1".to_owned(),

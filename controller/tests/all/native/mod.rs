@@ -2,6 +2,7 @@
 //! HTTPS and mutual TLS.
 
 mod agent;
+mod alerts;
 mod by_hand;
 mod check_in;
 mod client_download;
@@ -11,6 +12,7 @@ pub(crate) mod fleet;
 mod fog_clients;
 mod full_disk;
 mod http_edge;
+mod leaving;
 mod link;
 mod metrics;
 mod multicast;

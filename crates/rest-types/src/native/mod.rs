@@ -32,7 +32,7 @@ pub use self::images::{
     VersionState,
 };
 
-pub use self::nodes::{CordonRequest, NodeCordon, NodeList, NodeStatus};
+pub use self::nodes::{CordonRequest, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState};
 pub use self::replication::{
     GroupLimit, LimitRequest, NodeLimit, Replica, ReplicaProgress, ReplicaRequest, ReplicaState,
     ReplicationLimits, ReplicationList, ReplicationQuery,

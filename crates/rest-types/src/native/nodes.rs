@@ -17,6 +17,26 @@ pub struct NodeList {
     pub next: Option<String>,
 }
 
+/// A storage node whose agent is not connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeSilence {
+    /// What it is taken for.
+    pub state: SilenceState,
+    /// Since when it is that.
+    #[schemars(with = "Rfc3339")]
+    pub since: String,
+}
+
+/// What a storage node whose agent is not connected is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SilenceState {
+    /// It may be back in a moment: its tasks wait for it.
+    Suspected,
+    /// It has been silent for longer than `limits.node_grace_seconds`: its deploys go to other nodes.
+    Failed,
+}
+
 /// A storage node that gets no new tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeCordon {
@@ -70,6 +90,10 @@ pub struct NodeStatus {
     /// Whether its agent is connected to a controller. The figures below are its last report, 0
     /// before the first.
     pub online: bool,
+    /// What the silence of its agent means; absent while it is connected, and for a node that has not
+    /// joined.
+    #[serde(default)]
+    pub silent: Option<NodeSilence>,
     /// When it was last connected, now if it is; absent if not since the controller started.
     #[serde(default)]
     #[schemars(with = "Option<Rfc3339>")]

@@ -27,6 +27,10 @@ pub struct SiteStatus {
     pub host_groups: Vec<Named<GroupId>>,
     /// Who serves its hosts when it cannot, in this order. Empty: the storage group of the image.
     pub fallbacks: Vec<Named<StorageGroupId>>,
+    /// IANA name of the time zone in which schedules of its hosts are meant; absent: that of the
+    /// installation (`FOG_TZ_INFO`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// Names of its storage nodes.
     pub nodes: Vec<String>,
     /// How many of them are connected.
@@ -34,7 +38,7 @@ pub struct SiteStatus {
 }
 
 /// A change of a site; what is absent stays as it is.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SiteEdit {
     /// All of its subnets, such as `10.1.0.0/16`.
@@ -47,4 +51,7 @@ pub struct SiteEdit {
     /// All storage groups that serve its hosts when it cannot, by id, the first one first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallbacks: Option<Vec<StorageGroupId>>,
+    /// IANA name of its time zone, such as `Europe/Berlin`; empty: that of the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }

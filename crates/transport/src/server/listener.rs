@@ -18,6 +18,7 @@ use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::{Identity, IdentityError, PeerCertificate, PeerCertificateError};
 use crate::link::QuicLink;
 use crate::server::farewell::{Farewells, Guest};
+use crate::server::resets;
 use crate::server::session::Session;
 use crate::session::{CLOSE_INTERRUPTED, CLOSE_VIOLATION, Hello, RefusalCode, SessionKind};
 use crate::wire::{AgentMessage, DecodeMessageError, WireGoodbye, WireGoodbyeKind, decode_hello};
@@ -73,13 +74,10 @@ impl Listener {
         let config = server_config(identity)?;
         let failed = |source| BindError::Socket { address, source };
         let socket = socket(address).map_err(failed)?;
-        let endpoint = Endpoint::new(
-            endpoint_config(),
-            Some(config),
-            socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(failed)?;
+        let mut settings = endpoint_config();
+        resets::configure(&mut settings, &identity.key);
+        let endpoint = Endpoint::new(settings, Some(config), socket, Arc::new(TokioRuntime))
+            .map_err(failed)?;
         let (sender, incoming) = mpsc::channel(BACKLOG);
         let mut tasks = JoinSet::new();
         let farewells = Arc::new(Farewells::default());

@@ -5,6 +5,7 @@ mod lanes;
 mod listener;
 mod multicast;
 mod requests;
+mod resets;
 mod session;
 
 pub use lanes::{

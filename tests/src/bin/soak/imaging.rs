@@ -16,7 +16,7 @@ use foghorn_tests::tools::foghorn;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::writers::Gate;
+use foghorn_tests::writers::Gate;
 
 const SIZE: u64 = 24 * MIB;
 /// Disks that are captured; each is captured and deployed again and again.

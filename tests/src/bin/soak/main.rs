@@ -4,12 +4,10 @@
 //! doubled or dropped, or memory grew. Needs root.
 
 mod imaging;
-mod ledger;
 mod memory;
 mod run;
 mod strangers;
 mod trouble;
-mod writers;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -18,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use foghorn_tests::stack::Engine;
+use foghorn_tests::wrong_clock;
 
 use crate::run::{Outcome, Plan};
 
@@ -44,7 +43,7 @@ fn main() -> Result<ExitCode> {
         rustix::process::geteuid().is_root(),
         "only root can mount the small disk that is filled"
     );
-    if std::env::var_os(trouble::CLOCK_FILE).is_none() {
+    if std::env::var_os(wrong_clock::CLOCK_FILE).is_none() {
         return with_clock();
     }
     let engines = match arguments.engine.as_deref() {
@@ -79,14 +78,12 @@ fn main() -> Result<ExitCode> {
 /// Starts itself again with the library that moves the controller's clock.
 fn with_clock() -> Result<ExitCode> {
     let folder = tempfile::tempdir()?;
-    let library = trouble::build_clock(folder.path())?;
+    let library = wrong_clock::build(folder.path())?;
     let file = folder.path().join("clock");
     std::fs::write(&file, "0")?;
     let status = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
-        .env("LD_PRELOAD", library)
-        .env("CLOCK_PROGRAM", "foghorn-control")
-        .env(trouble::CLOCK_FILE, file)
+        .envs(wrong_clock::environment(&library, &file, "foghorn-control"))
         .status()?;
     Ok(if status.success() {
         ExitCode::SUCCESS

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use foghorn_tests::ledger::{Findings, Ledger, Page};
 use foghorn_tests::process::until;
 use foghorn_tests::rest::Rest;
+use foghorn_tests::small_disk::SmallDisk;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
+use foghorn_tests::writers::{self, Gate};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::imaging::{Machines, Transfers};
-use crate::ledger::{Findings, Ledger};
 use crate::memory::Memory;
 use crate::strangers;
-use crate::trouble::{self, SmallDisk};
-use crate::writers::{self, Gate};
+use crate::trouble;
 
 const WRITERS: u32 = 4;
 /// Room for the store, the chunks and the logs.
@@ -113,7 +114,7 @@ pub(crate) fn run(engine: Engine, plan: &Plan) -> Result<Outcome> {
     for number in 0..WRITERS {
         threads.push(writers::start(
             number,
-            rest(&stack)?,
+            vec![rest(&stack)?],
             ledger.clone(),
             gate.clone(),
         ));
@@ -199,7 +200,7 @@ impl Soak {
     fn put_back(
         &mut self,
         backup: &std::path::Path,
-        page: crate::ledger::Page,
+        page: Page,
         images: BTreeMap<String, (u32, PathBuf)>,
     ) -> Result<()> {
         self.gate.close();

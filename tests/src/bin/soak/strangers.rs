@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foghorn_tests::rest::Rest;
 
-use crate::writers::Gate;
+use foghorn_tests::writers::Gate;
 
 /// Connections that are opened and left half-way, at a time.
 const HALF_OPEN: usize = 50;

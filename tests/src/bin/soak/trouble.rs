@@ -1,79 +1,18 @@
 //! What goes wrong: kills, a full disk, a wrong clock, an older backup.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use foghorn_tests::small_disk::SmallDisk;
 use foghorn_tests::stack::{Engine, Stack};
-use foghorn_tests::tools;
+use foghorn_tests::wrong_clock::{self, CLOCK_FILE};
 use serde_json::json;
 
-/// Name of the variable with the file that moves the controller's clock.
-pub(crate) const CLOCK_FILE: &str = "CLOCK_FILE";
 /// A controller whose disk has room again has to take writes within this time.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
-
-/// A file system of its own in a file, that can be filled without harm to anybody else.
-pub(crate) struct SmallDisk {
-    pub folder: PathBuf,
-    image: PathBuf,
-}
-
-impl SmallDisk {
-    /// # Errors
-    /// Without root.
-    pub(crate) fn make(place: &Path, mib: u64) -> Result<Self> {
-        let (image, folder) = (place.join("small.img"), place.join("small"));
-        File::create(&image)?.set_len(mib << 20)?;
-        fs::create_dir_all(&folder)?;
-        tools::run(
-            "mke2fs",
-            ["-q", "-t", "ext4", "-m", "0", &image.display().to_string()],
-        )?;
-        let (from, to) = (image.display().to_string(), folder.display().to_string());
-        tools::run("mount", ["-o", "loop", &from, &to])?;
-        Ok(Self { folder, image })
-    }
-
-    /// Takes all the room that is left.
-    ///
-    /// # Errors
-    /// When something else than the room stops it.
-    pub(crate) fn fill(&self) -> Result<()> {
-        let mut ballast = File::create(self.ballast())?;
-        for size in [1 << 20, 4096, 1] {
-            let piece = vec![0x5a; size];
-            while ballast.write_all(&piece).is_ok() {}
-        }
-        // What is written last is not on the disk yet, and may not fit.
-        let _ = ballast.sync_all();
-        Ok(())
-    }
-
-    /// # Errors
-    /// When it is not full.
-    pub(crate) fn make_room(&self) -> Result<()> {
-        Ok(fs::remove_file(self.ballast())?)
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.folder.join("ballast")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let folder = self.folder.display().to_string();
-        // The loop device goes with the mount.
-        if let Err(error) = tools::run("umount", ["-l", &folder]) {
-            eprintln!("could not unmount {folder}: {error:#}");
-        }
-        let _ = fs::remove_file(&self.image);
-    }
-}
 
 /// Kills one part without warning and starts it again.
 pub(crate) fn kill_one(stack: &mut Stack, engine: Engine, choice: u64) -> Result<&'static str> {
@@ -155,21 +94,7 @@ fn takes_writes(stack: &Stack) -> bool {
 /// Moves the controller's clock by so many seconds; 0 puts it right.
 pub(crate) fn move_clock(seconds: i64) -> Result<()> {
     let file = std::env::var_os(CLOCK_FILE).context("the clock library is not loaded")?;
-    let file = PathBuf::from(file);
-    let new = file.with_extension("new");
-    fs::write(&new, seconds.to_string())?;
-    Ok(fs::rename(new, file)?)
-}
-
-/// Builds the library that moves the clock.
-pub(crate) fn build_clock(folder: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/soak/clock.c");
-    let library = folder.join("clock.so");
-    let words = ["-shared", "-fPIC", "-O2", "-o"];
-    let words = words.iter().map(|word| (*word).to_owned());
-    let files = [&library, &source].map(|path| path.display().to_string());
-    tools::run("cc", words.chain(files).chain(["-ldl".to_owned()]))?;
-    Ok(library)
+    wrong_clock::move_by(Path::new(&file), seconds)
 }
 
 /// Copies the files of the store, at rest, to `backup`.

@@ -4,6 +4,7 @@
 
 mod lan;
 mod room;
+mod take_over;
 
 use anyhow::{Result, ensure};
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};

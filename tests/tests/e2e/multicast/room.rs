@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -206,6 +206,10 @@ impl Machine {
             .as_mut()
             .context("the client was started")?
             .kill()
+    }
+
+    pub(crate) fn disk(&self) -> &Path {
+        &self.disk
     }
 
     pub(crate) fn log(&self) -> String {

@@ -166,6 +166,31 @@ async fn a_receiver_that_is_down_gets_the_same_message_later() {
     fleet.stop().await;
 }
 
+/// Eight messages to receivers that never answer are under way, more than were once sent at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_never_answers_delays_nobody_else() {
+    let fleet = Fleet::with(quick).await;
+    let mut slow = Vec::new();
+    for name in ["slow", "slower", "slowest"] {
+        let receiver = Receiver::http().await;
+        receiver.answers(SILENT);
+        let (id, _) = webhook(&fleet, &receiver, json!({"name": name})).await;
+        for _ in 0..3 {
+            fleet.good("POST", &format!("{ALL}/{id}/test"), None).await;
+        }
+        receiver.taken(3).await;
+        slow.push(receiver);
+    }
+    let quick = Receiver::http().await;
+    let (id, _) = webhook(&fleet, &quick, json!({"name": "quick"})).await;
+    fleet.good("POST", &format!("{ALL}/{id}/test"), None).await;
+    deliveries(&fleet, id, |list| list[0]["state"] == "delivered").await;
+    for receiver in &slow {
+        assert_eq!(receiver.so_far().len(), 3, "none of the others had ended");
+    }
+    fleet.stop().await;
+}
+
 /// The controller stops between the outcome and the delivery.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_delivered_is_delivered_after_a_restart() {

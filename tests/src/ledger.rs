@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use crate::rest::Rest;
 use anyhow::{Context, Result};
-use foghorn_tests::rest::Rest;
 use serde::Serialize;
 use serde_json::Value;
 
 /// A host that was created and whose creation was answered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Written {
+pub struct Written {
     /// The last description that was answered, and one that may or may not have been stored.
     pub said: String,
     pub maybe: Option<String>,
+    /// An edit may still come from a controller that was halted: it may say anything.
+    pub in_doubt: bool,
     /// Snapin jobs that were ordered for it, each under a key of its own.
     pub jobs: usize,
 }
@@ -30,16 +32,16 @@ struct Book {
 
 /// Everything that was acknowledged.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     book: Mutex<Book>,
 }
 
 /// A ledger as it was when a backup was made.
-pub(crate) struct Page(Book);
+pub struct Page(Book);
 
 /// What a comparison with the store found.
 #[derive(Clone, Default, Debug, Serialize)]
-pub(crate) struct Findings {
+pub struct Findings {
     pub acknowledged: u64,
     pub lost: Vec<String>,
     pub doubled: Vec<String>,
@@ -50,14 +52,14 @@ impl Ledger {
         change(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn created(&self, host: &str) {
+    pub fn created(&self, host: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             book.hosts.insert(host.to_owned(), Written::default());
         });
     }
 
-    pub(crate) fn about_to_say(&self, host: &str, text: &str) {
+    pub fn about_to_say(&self, host: &str, text: &str) {
         self.with(|book| {
             if let Some(written) = book.hosts.get_mut(host) {
                 written.maybe = Some(text.to_owned());
@@ -65,7 +67,7 @@ impl Ledger {
         });
     }
 
-    pub(crate) fn said(&self, host: &str, text: &str) {
+    pub fn said(&self, host: &str, text: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             if let Some(written) = book.hosts.get_mut(host) {
@@ -75,7 +77,17 @@ impl Ledger {
         });
     }
 
-    pub(crate) fn job_made(&self, host: &str) {
+    /// It was answered, and an earlier attempt may still be carried out.
+    pub fn said_in_doubt(&self, host: &str) {
+        self.with(|book| {
+            book.acknowledged += 1;
+            if let Some(written) = book.hosts.get_mut(host) {
+                written.in_doubt = true;
+            }
+        });
+    }
+
+    pub fn job_made(&self, host: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             if let Some(written) = book.hosts.get_mut(host) {
@@ -84,7 +96,7 @@ impl Ledger {
         });
     }
 
-    pub(crate) fn deleted(&self, host: &str) {
+    pub fn deleted(&self, host: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             book.hosts.remove(host);
@@ -93,7 +105,7 @@ impl Ledger {
     }
 
     /// Nobody answered for so long that the host is counted neither as there nor as gone.
-    pub(crate) fn unsure(&self, host: &str) {
+    pub fn unsure(&self, host: &str) {
         self.with(|book| {
             book.hosts.remove(host);
             book.unsure.insert(host.to_owned());
@@ -101,17 +113,17 @@ impl Ledger {
     }
 
     #[must_use]
-    pub(crate) fn knows(&self, host: &str) -> bool {
+    pub fn knows(&self, host: &str) -> bool {
         self.with(|book| book.hosts.contains_key(host))
     }
 
     #[must_use]
-    pub(crate) fn page(&self) -> Page {
+    pub fn page(&self) -> Page {
         Page(self.with(|book| book.clone()))
     }
 
     /// The store was put back to what it was; what came since is not expected any more.
-    pub(crate) fn put_back(&self, page: Page) {
+    pub fn put_back(&self, page: Page) {
         self.with(|book| {
             let acknowledged = book.acknowledged;
             *book = page.0;
@@ -123,7 +135,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the API does not answer.
-    pub(crate) fn compare(&self, rest: &Rest) -> Result<Findings> {
+    pub fn compare(&self, rest: &Rest) -> Result<Findings> {
         let book = self.with(|book| book.clone());
         let hosts = rest.get("/fog/host")?.ok()?;
         let hosts = hosts["hosts"].as_array().context("a list of hosts")?;
@@ -149,7 +161,7 @@ impl Ledger {
                 continue;
             };
             let says = text(row, "description");
-            if says != written.said && Some(&says) != written.maybe.as_ref() {
+            if !written.in_doubt && says != written.said && Some(&says) != written.maybe.as_ref() {
                 let said = &written.said;
                 found
                     .lost

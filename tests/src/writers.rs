@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use foghorn_tests::rest::Rest;
-use serde_json::{Value, json};
+use std::time::Duration;
 
 use crate::ledger::Ledger;
+use crate::persistent::Persistent;
+use crate::rest::Rest;
+use serde_json::{Value, json};
 
 /// A request is sent again for so long.
 const PERSISTENCE: Duration = Duration::from_secs(120);
@@ -19,36 +19,36 @@ const HOSTS: usize = 40;
 
 /// What stops writers, and what they wait at.
 #[derive(Default)]
-pub(crate) struct Gate {
+pub struct Gate {
     stop: AtomicBool,
     closed: AtomicBool,
     inside: AtomicUsize,
 }
 
 impl Gate {
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
 
     #[must_use]
-    pub(crate) fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
     /// Lets nobody begin, and waits until everybody has finished what they are at.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         while self.inside.load(Ordering::SeqCst) > 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    pub(crate) fn open(&self) {
+    pub fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
     }
 
     /// Does `work` unless the gate is closed; then waits until it opens.
-    pub(crate) fn pass(&self, work: impl FnOnce()) {
+    pub fn pass(&self, work: impl FnOnce()) {
         while !self.is_stopped() {
             self.inside.fetch_add(1, Ordering::SeqCst);
             if !self.closed.load(Ordering::SeqCst) {
@@ -62,18 +62,19 @@ impl Gate {
     }
 }
 
-/// Starts a writer; no two may have the same number.
+/// Starts a writer that sends its requests to these controllers in turn; no two may have the same
+/// number.
 #[must_use]
-pub(crate) fn start(
+pub fn start(
     number: u32,
-    rest: Rest,
+    rests: Vec<Rest>,
     ledger: Arc<Ledger>,
     gate: Arc<Gate>,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut writer = Writer {
             number,
-            rest,
+            api: Persistent::new(rests, PERSISTENCE),
             ledger,
             hosts: VecDeque::new(),
             count: 0,
@@ -88,7 +89,7 @@ pub(crate) fn start(
 
 struct Writer {
     number: u32,
-    rest: Rest,
+    api: Persistent,
     ledger: Arc<Ledger>,
     hosts: VecDeque<(String, String)>,
     count: u32,
@@ -119,7 +120,12 @@ impl Writer {
             count & 255
         );
         let body = json!({"name": name, "macs": [mac], "description": ""});
-        match self.ask("POST", "/fog/host/create", &format!("create-{name}"), &body) {
+        match self.api.ask(
+            "POST",
+            "/fog/host/create",
+            &format!("soak-create-{name}"),
+            &body,
+        ) {
             Some((200, answer)) => {
                 let id = answer["id"].as_str().unwrap_or_default().to_owned();
                 self.ledger.created(&name);
@@ -139,7 +145,11 @@ impl Writer {
         self.ledger.about_to_say(&name, &text);
         let path = format!("/fog/host/{id}/edit");
         let body = json!({"description": text});
-        match self.ask("PUT", &path, &format!("say-{name}-{turn}"), &body) {
+        match self
+            .api
+            .ask("PUT", &path, &format!("soak-say-{name}-{turn}"), &body)
+        {
+            Some((200, _)) if self.api.may_come_late() => self.ledger.said_in_doubt(&name),
             Some((200, _)) => self.ledger.said(&name, &text),
             Some((status, answer)) => self.wrong("edit", &name, status, &answer),
             None => self.forget(&name),
@@ -152,10 +162,10 @@ impl Writer {
             return;
         };
         let body = json!({"hostID": id, "stateID": 1});
-        match self.ask(
+        match self.api.ask(
             "POST",
             "/fog/snapinjob/create",
-            &format!("job-{name}-{turn}"),
+            &format!("soak-job-{name}-{turn}"),
             &body,
         ) {
             Some((200, _)) => self.ledger.job_made(&name),
@@ -169,7 +179,12 @@ impl Writer {
             return;
         };
         let path = format!("/fog/host/{id}/delete");
-        match self.ask("DELETE", &path, &format!("delete-{name}"), &Value::Null) {
+        match self.api.ask(
+            "DELETE",
+            &path,
+            &format!("soak-delete-{name}"),
+            &Value::Null,
+        ) {
             // It was deleted by a request whose answer was lost.
             Some((200 | 404, _)) => self.ledger.deleted(&name),
             Some((status, answer)) => self.wrong("delete", &name, status, &answer),
@@ -189,38 +204,5 @@ impl Writer {
             self.number
         );
         self.forget(name);
-    }
-
-    /// Sends the request under the key until somebody answers it for good.
-    fn ask(&self, method: &str, path: &str, key: &str, body: &Value) -> Option<(u16, Value)> {
-        let start = Instant::now();
-        let bytes = if body.is_null() {
-            Vec::new()
-        } else {
-            body.to_string().into_bytes()
-        };
-        let key = format!("soak-{key}");
-        while start.elapsed() < PERSISTENCE {
-            let headers = [("idempotency-key", key.as_str())];
-            if let Ok(answer) = self
-                .rest
-                .send_with(method, path, Some(bytes.clone()), &headers)
-                && !is_later(answer.status, &answer.body)
-            {
-                let value = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
-                return Some((answer.status, value));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        None
-    }
-}
-
-/// Answers that say "not now": busy, not ready, the store does not answer.
-fn is_later(status: u16, body: &str) -> bool {
-    match status {
-        401 | 409 | 429 | 502..=504 => true,
-        500 => body.contains("store"),
-        _ => false,
     }
 }
