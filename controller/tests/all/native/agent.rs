@@ -63,6 +63,7 @@ impl Agent {
     ) -> Result<Self, String> {
         let status = NodeStatus {
             disk_total_bytes: 100,
+            disk_free_bytes: 60,
             ..NodeStatus::default()
         };
         Self::try_connect_with(fleet, (chain, key), Some(status), process).await

@@ -21,6 +21,7 @@ fn status(image: u32, held: &[ManifestId]) -> Message {
     });
     Message::Status(NodeStatus {
         disk_total_bytes: 100,
+        disk_free_bytes: 60,
         manifests: manifests.collect(),
         ..NodeStatus::default()
     })
