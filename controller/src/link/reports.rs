@@ -36,10 +36,10 @@ pub(crate) fn take_status(
 ) -> Result<(), BadMessage> {
     let (mut result, mut is_news) = (Ok(()), false);
     ctx.live.update_node(node, |live| {
-        let before = (live.reported, live.manifests.clone());
+        let (was_first, before) = (!live.reported, live.manifests.clone());
         result = convert::apply_status(live, status);
         note_held(ctx, live);
-        is_news = before != (live.reported, live.manifests.clone());
+        is_news = was_first || before != live.manifests;
     });
     result?;
     if is_news {

@@ -82,14 +82,12 @@ impl Registers {
             _ => None,
         };
         let did = Did::Wrote(value.to_owned());
-        self.history.add(
-            host,
-            Operation {
-                did,
-                asked,
-                answered,
-            },
-        );
+        let operation = Operation {
+            did,
+            asked,
+            answered,
+        };
+        self.history.add(host, operation);
     }
 
     fn read(&self, rest: &Rest, host: &str) {
@@ -113,14 +111,12 @@ impl Registers {
         };
         let did = Did::Read(value.to_owned());
         let asked = asked.saturating_sub(stale);
-        self.history.add(
-            host,
-            Operation {
-                did,
-                asked,
-                answered,
-            },
-        );
+        let operation = Operation {
+            did,
+            asked,
+            answered,
+        };
+        self.history.add(host, operation);
     }
 
     /// One read of each at each controller, when all is well: they all have to agree.

@@ -68,7 +68,7 @@ fn a_controller_that_hung_undoes_nothing_when_it_goes_on() -> Result<()> {
         &json!({ "name": "renamed" }),
     )?
     .ok()?;
-    let (_, new) = {
+    let new = {
         let host = rest
             .post(
                 "/fog/host/create",
@@ -76,22 +76,13 @@ fn a_controller_that_hung_undoes_nothing_when_it_goes_on() -> Result<()> {
             )?
             .ok()?;
         let host = id(&host)?;
-        rest.put(
-            &format!("/fog/host/{host}/edit"),
-            &json!({ "imageID": image }),
-        )?
-        .ok()?;
-        rest.post(
-            &format!("/fog/host/{host}/task"),
-            &json!({ "taskTypeID": 2 }),
-        )?
-        .ok()?;
+        order_capture(rest, host, image)?;
         let task = until("the new task", PATIENCE, || {
             let tasks = rest.get(&format!("/foghorn/v1/tasks?host={host}"))?.ok()?;
             let id = tasks.pointer("/tasks/0/id").and_then(Value::as_u64);
             Ok(id)
         })?;
-        (host, u32::try_from(task)?)
+        u32::try_from(task)?
     };
     until("the new task to be assigned", PATIENCE, || {
         Ok((state(rest, new)? == "assigned").then_some(()))
@@ -130,6 +121,17 @@ fn a_controller_that_hung_undoes_nothing_when_it_goes_on() -> Result<()> {
     Ok(())
 }
 
+fn order_capture(rest: &Rest, host: u32, image: u32) -> Result<()> {
+    rest.put(
+        &format!("/fog/host/{host}/edit"),
+        &json!({ "imageID": image }),
+    )?
+    .ok()?;
+    let path = format!("/fog/host/{host}/task");
+    rest.post(&path, &json!({ "taskTypeID": 2 }))?.ok()?;
+    Ok(())
+}
+
 /// Two controllers are eight minutes ahead and six behind the first.
 #[test]
 fn clocks_that_differ_by_minutes_harm_nothing() -> Result<()> {
@@ -160,16 +162,7 @@ fn clocks_that_differ_by_minutes_harm_nothing() -> Result<()> {
             .ok()?;
         let host = id(&host)?;
         let rest = three.rest((number + 1) % Three::COUNT);
-        rest.put(
-            &format!("/fog/host/{host}/edit"),
-            &json!({ "imageID": image }),
-        )?
-        .ok()?;
-        rest.post(
-            &format!("/fog/host/{host}/task"),
-            &json!({ "taskTypeID": 2 }),
-        )?
-        .ok()?;
+        order_capture(rest, host, image)?;
         let rest = three.rest((number + 2) % Three::COUNT);
         let list = rest.get(&format!("/foghorn/v1/tasks?host={host}"))?.ok()?;
         let task = list.pointer("/tasks/0/id").and_then(Value::as_u64);
