@@ -324,6 +324,11 @@ async fn what_a_compaction_hid_is_a_reset_and_no_row_is_lost_or_invented() {
     let mut listener = Listener::open(&server, "/events?class=group", "").await;
     listener.expect("ready").await;
 
+    let mut seen = other.state.changed();
+    while names(&other) != names(&server) {
+        let news = tokio::time::timeout(PATIENCE, seen.changed()).await;
+        news.expect("the other controller sees the groups").unwrap();
+    }
     wire.cut();
     let id = |name: &str| {
         other.state.read(|tables| {
