@@ -234,7 +234,8 @@ impl Live {
             .cloned()
     }
 
-    fn forget_unreached(&self, task: TaskId) {
+    /// The client of a task has reached its node.
+    pub(crate) fn forget_unreached(&self, task: TaskId) {
         self.unreached
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -205,6 +205,8 @@ async fn progressed(
     match state {
         Some(TaskState::Running { node: own }) if own == node => {}
         Some(TaskState::CheckedIn { node: own }) if own == node => {
+            // Before anybody can read that it runs.
+            ctx.live.forget_unreached(task);
             match apply_event(ctx, task, TaskEvent::Progressed { node }).await {
                 Ok(_) => {}
                 Err(MoveError::Transition(refused)) => {
