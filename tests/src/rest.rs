@@ -1,6 +1,7 @@
 //! A plain REST client for tests: sends any request and returns any answer.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +14,12 @@ pub struct Rest {
     pub api_token: String,
     pub user_token: String,
     agent: ureq::Agent,
+    /// Of the last change, where answers are to show it.
+    revision: Option<AtomicU64>,
 }
+
+/// In answers to changes, and in requests that are to see them.
+const REVISION: &str = "foghorn-revision";
 
 /// The answer, whatever its status.
 #[derive(Debug)]
@@ -82,7 +88,15 @@ impl Rest {
             api_token: api_token.to_owned(),
             user_token: user_token.to_owned(),
             agent: agent(tls, timeout),
+            revision: None,
         })
+    }
+
+    /// A client that sees what it has changed, whichever controller answers.
+    #[must_use]
+    pub fn following(self) -> Self {
+        let revision = Some(AtomicU64::new(0));
+        Self { revision, ..self }
     }
 
     /// The certificate of the authority, fetched without verification: the test started the server
@@ -200,11 +214,19 @@ impl Rest {
         {
             request = request.header(*name, *value);
         }
+        if let Some(seen) = &self.revision {
+            request = request.header(REVISION, seen.load(Ordering::Relaxed));
+        }
         let request = request.body(body.unwrap_or_default())?;
         let mut response = self
             .agent
             .run(request)
             .with_context(|| format!("{method} {path}"))?;
+        let shown = response.headers().get(REVISION);
+        let shown = shown.and_then(|shown| shown.to_str().ok()?.parse().ok());
+        if let (Some(seen), Some(shown)) = (&self.revision, shown) {
+            seen.fetch_max(shown, Ordering::Relaxed);
+        }
         Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),

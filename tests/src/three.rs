@@ -95,18 +95,31 @@ impl Three {
 
     /// Waits until all three hear each other, are behind the balancer, and see the storage node.
     pub fn wait_whole(&self) -> Result<()> {
-        let is_whole = |number| -> Result<bool> {
-            let rest = self.rest(number);
-            let all = controllers(rest)?;
-            let heard = all.iter().filter(|one| one["heard"] == true).count();
-            let node = node(rest)?;
-            Ok(heard == Self::COUNT && all.len() == Self::COUNT && node["online"] == true)
-        };
-        until("three controllers that hear each other", PATIENCE, || {
-            let all = (0..Self::COUNT).all(|number| is_whole(number).unwrap_or(false));
+        let until_whole = until("three controllers that hear each other", PATIENCE, || {
+            let all = (0..Self::COUNT).all(|number| self.is_whole(number).unwrap_or(false));
             let is_linked = self.linked().is_some();
             Ok((all && is_linked && self.balancer.ready() == Self::COUNT).then_some(()))
-        })
+        });
+        until_whole.with_context(|| self.seen())
+    }
+
+    fn is_whole(&self, number: usize) -> Result<bool> {
+        let rest = self.rest(number);
+        let all = controllers(rest)?;
+        let heard = all.iter().filter(|one| one["heard"] == true).count();
+        let node = node(rest)?;
+        Ok(heard == Self::COUNT && all.len() == Self::COUNT && node["online"] == true)
+    }
+
+    /// What each controller says of all, for whoever reads why a test has failed.
+    fn seen(&self) -> String {
+        let one = |number| {
+            let rest = self.rest(number);
+            let ready = self.balancer.is_ready(number);
+            let (all, node) = (controllers(rest), node(rest));
+            format!("controller {number}, ready {ready}: {all:?}, {node:?}")
+        };
+        (0..Self::COUNT).map(one).collect::<Vec<_>>().join("\n")
     }
 
     #[must_use]

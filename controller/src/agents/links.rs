@@ -25,9 +25,12 @@ type Outgoing = mpsc::Sender<Result<ControllerMessage, tonic::Status>>;
 pub struct Links {
     mirror: Arc<Mirror>,
     next: AtomicU64,
-    links: Mutex<HashMap<StorageNodeId, Link>>,
+    links: Mutex<HashMap<StorageNodeId, Vec<Link>>>,
 }
 
+/// What is known of the links of a node: the last one counts. Those before it are claims of other
+/// controllers that were overtaken by the claim of one that may be wrong: a controller that hung
+/// tells of links that it had, before it notices that they are gone.
 enum Link {
     Here {
         number: u64,
@@ -40,7 +43,10 @@ enum Link {
     Away {
         /// Id of the controller.
         controller: String,
+        dialled: Dialled,
         orders: mpsc::Sender<PeerOrder>,
+        /// It has said that the node is linked to yet another controller, which we do not know yet.
+        is_over: bool,
     },
 }
 
@@ -74,6 +80,16 @@ pub(crate) struct Here {
     pub(crate) node: StorageNodeId,
     pub(crate) number: u64,
     pub(crate) reconciled: Revision,
+}
+
+/// What became of a node when one of its links ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Left {
+    /// That was none of its links any longer.
+    Unknown,
+    /// It has another one.
+    Elsewhere,
+    Offline,
 }
 
 /// The order could not be queued. The next reconciliation repeats what matters.
@@ -124,21 +140,38 @@ impl Links {
             outgoing,
             cancel,
         };
-        if let Some(Link::Here { cancel: older, .. }) = links.insert(node, link) {
-            older.cancel();
+        let known = links.entry(node).or_default();
+        for older in known.iter() {
+            if let Link::Here { cancel, .. } = older {
+                cancel.cancel();
+            }
         }
+        known.retain(|older| matches!(older, Link::Away { .. }) && !older.is_over(dialled));
+        known.push(link);
         Ok(number)
     }
 
-    /// Removes a link; returns whether it was still the current one of its node.
-    pub(crate) fn remove(&self, node: StorageNodeId, number: u64) -> bool {
+    /// Removes a link of this controller.
+    pub(crate) fn remove(&self, node: StorageNodeId, number: u64) -> Left {
+        let is_it = |link: &Link| matches!(link, Link::Here { number: own, .. } if *own == number);
+        self.drop_link(node, is_it)
+    }
+
+    fn drop_link(&self, node: StorageNodeId, is_it: impl Fn(&Link) -> bool) -> Left {
         let mut links = self.lock();
-        let current =
-            matches!(links.get(&node), Some(Link::Here { number: own, .. }) if *own == number);
-        if current {
+        let Some(known) = links.get_mut(&node) else {
+            return Left::Unknown;
+        };
+        let before = known.len();
+        known.retain(|link| !is_it(link));
+        if known.is_empty() {
             links.remove(&node);
+            return Left::Offline;
         }
-        current
+        match known.len() == before {
+            true => Left::Unknown,
+            false => Left::Elsewhere,
+        }
     }
 
     /// The node is linked to another controller, which takes `orders` for it. A link here that is
@@ -151,53 +184,68 @@ impl Links {
         orders: &mpsc::Sender<PeerOrder>,
     ) -> bool {
         let mut links = self.lock();
-        if let Some(Link::Here {
-            dialled: own,
-            cancel,
-            ..
-        }) = links.get(&node)
-        {
-            if own.is_newer_than(dialled) {
-                return false;
-            }
-            cancel.cancel();
-            self.mirror.moved(node);
+        let known = links.entry(node).or_default();
+        if known.iter().any(|own| own.dialled().is_newer_than(dialled)) {
+            return false;
         }
-        let away = Link::Away {
+        for own in known.iter() {
+            if let Link::Here { cancel, .. } = own {
+                cancel.cancel();
+                self.mirror.moved(node);
+            }
+        }
+        known.retain(|own| own.is_of_another(controller) && !own.is_over(dialled));
+        known.push(Link::Away {
             controller: controller.to_owned(),
+            dialled,
             orders: orders.clone(),
-        };
-        links.insert(node, away);
+            is_over: false,
+        });
         true
+    }
+
+    /// The other controller says that the node has dialled yet another one.
+    pub(crate) fn overtaken(&self, node: StorageNodeId, controller: &str) {
+        let mut links = self.lock();
+        let Some(known) = links.get_mut(&node) else {
+            return;
+        };
+        if known.iter().any(|link| !link.is_at(controller)) {
+            known.retain(|link| !link.is_at(controller));
+        } else if let Some(Link::Away { is_over, .. }) = known.first_mut() {
+            // Until that one says so itself, it is not taken for lost.
+            *is_over = true;
+        }
     }
 
     /// Whether the node is linked to this other controller.
     pub(crate) fn is_at(&self, node: StorageNodeId, controller: &str) -> bool {
-        matches!(self.lock().get(&node), Some(Link::Away { controller: own, .. }) if own == controller)
+        let links = self.lock();
+        current(&links, node).is_some_and(|link| link.is_at(controller))
     }
 
-    /// The node is no longer linked to the other controller. Returns whether it was.
+    /// The node is no longer linked to the other controller. Returns whether it is now linked
+    /// nowhere.
     pub(crate) fn left(&self, node: StorageNodeId, controller: &str) -> bool {
-        let is_there = self.is_at(node, controller);
-        if is_there {
-            self.lock().remove(&node);
-        }
-        is_there
+        self.drop_link(node, |link| link.is_at(controller)) == Left::Offline
     }
 
-    /// The nodes that are linked to the other controller.
+    /// The nodes that the other controller claims to be linked to.
     pub(crate) fn at(&self, controller: &str) -> Vec<StorageNodeId> {
         let links = self.lock();
-        let at = links.iter().filter(
-            |(_, link)| matches!(link, Link::Away { controller: own, .. } if own == controller),
-        );
+        let at = links
+            .iter()
+            .filter(|(_, known)| known.iter().any(|link| link.is_at(controller)));
         at.map(|(node, _)| *node).collect()
     }
 
     /// The links of this controller.
     pub(crate) fn here(&self) -> Vec<Here> {
         let links = self.lock();
-        let here = links.iter().filter_map(|(node, link)| match link {
+        let counts = links
+            .iter()
+            .filter_map(|(node, known)| Some((node, known.last()?)));
+        let here = counts.filter_map(|(node, link)| match link {
             Link::Here {
                 number, reconciled, ..
             } => Some(Here {
@@ -216,7 +264,7 @@ impl Links {
     /// When the node has no link, or its queue is full.
     pub fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
         let links = self.lock();
-        let link = links.get(&node).ok_or(SendError::Offline)?;
+        let link = current(&links, node).ok_or(SendError::Offline)?;
         if let Message::Job(job) = &message {
             // Before the agent can say anything of it.
             self.mirror.ordered(node, job, Timestamp::now());
@@ -239,7 +287,7 @@ impl Links {
         build: impl FnOnce() -> Option<Message>,
     ) -> Result<(), SendError> {
         let links = self.lock();
-        match links.get(&node) {
+        match current(&links, node) {
             None => Err(SendError::Offline),
             Some(Link::Away { .. }) => Ok(()),
             Some(link) => build().map_or(Ok(()), |message| link.send(node, message)),
@@ -248,7 +296,7 @@ impl Links {
 
     /// Closes the node's link, for example because it was revoked.
     pub fn cut(&self, node: StorageNodeId) {
-        match self.lock().get(&node) {
+        match current(&self.lock(), node) {
             None => {}
             Some(Link::Here { cancel, .. }) => cancel.cancel(),
             Some(Link::Away { orders, .. }) => {
@@ -265,12 +313,37 @@ impl Links {
         self.lock().keys().copied().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StorageNodeId, Link>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StorageNodeId, Vec<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// The link that counts.
+fn current(links: &HashMap<StorageNodeId, Vec<Link>>, node: StorageNodeId) -> Option<&Link> {
+    links.get(&node)?.last()
+}
+
 impl Link {
+    const fn dialled(&self) -> Dialled {
+        match self {
+            Self::Here { dialled, .. } | Self::Away { dialled, .. } => *dialled,
+        }
+    }
+
+    /// Whether the agent has opened this one, or any other, since.
+    fn is_over(&self, dialled: Dialled) -> bool {
+        let is_known = matches!(self, Self::Away { is_over: true, .. });
+        is_known || dialled.is_newer_than(self.dialled())
+    }
+
+    fn is_at(&self, controller: &str) -> bool {
+        matches!(self, Self::Away { controller: own, .. } if own == controller)
+    }
+
+    fn is_of_another(&self, controller: &str) -> bool {
+        matches!(self, Self::Away { controller: own, .. } if own != controller)
+    }
+
     fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
         let message = ControllerMessage {
             message: Some(message),
@@ -340,7 +413,8 @@ mod tests {
         assert!(!end.is_cancelled());
         assert!(links.moved_away(node, dialled(1, 6), "b", &orders));
         assert!(end.is_cancelled() && links.is_at(node, "b"));
-        assert!(!links.remove(node, number), "it does not count any longer");
+        let ended = links.remove(node, number);
+        assert_eq!(ended, Left::Unknown, "it does not count any longer");
         assert_eq!(links.send(node, order()), Ok(()));
         let Some(Order::Node(passed)) = passed_on.try_recv().unwrap().order else {
             panic!("no order")
@@ -350,6 +424,31 @@ mod tests {
         assert_eq!(links.send_with(node, || panic!("it is not built")), Ok(()));
         assert!(!links.left(node, "c") && links.left(node, "b"));
         assert_eq!(links.send(node, order()), Err(SendError::Offline));
+    }
+
+    #[test]
+    fn a_controller_that_hung_takes_no_link_from_the_one_that_has_it() {
+        let (links, node) = (
+            Links::new(Arc::new(Mirror::new(false))),
+            StorageNodeId::new(1).unwrap(),
+        );
+        let (orders, _passed_on) = mpsc::channel(2);
+        let says = |controller: &str, dialled| links.moved_away(node, dialled, controller, &orders);
+        // While "hung" hung, the agent has dialled "well".
+        assert!(says("hung", dialled(1, 5)) && says("well", dialled(1, 6)));
+        assert!(!says("hung", dialled(1, 5)), "an older call of the agent");
+        assert!(!links.left(node, "hung") && links.is_at(node, "well"));
+        // Or the agent was started again: which process is the later one nobody can tell.
+        assert!(says("hung", dialled(2, 9)) && links.is_at(node, "hung"));
+        assert!(!links.left(node, "hung") && links.is_at(node, "well"));
+        assert_eq!((links.at("well"), links.at("hung")), (vec![node], vec![]));
+        assert!(links.left(node, "well") && links.online().is_empty());
+        // Who says that it has no longer got the link may be heard before who has it, or after.
+        assert!(says("a", dialled(3, 1)));
+        links.overtaken(node, "a");
+        assert!(links.is_at(node, "a") && says("b", dialled(4, 1)) && says("c", dialled(5, 1)));
+        links.overtaken(node, "b");
+        assert!(links.left(node, "c") && links.online().is_empty());
     }
 
     #[test]
@@ -364,7 +463,7 @@ mod tests {
         let first = add(&links, old, &old_end);
         add(&links, new, &new_end);
         assert!(old_end.is_cancelled() && !new_end.is_cancelled());
-        assert!(!links.remove(node, first));
+        assert_eq!(links.remove(node, first), Left::Unknown);
         assert_eq!(links.send(node, order()), Ok(()));
     }
 

@@ -79,12 +79,13 @@ impl Mirror {
         });
     }
 
-    /// A node is linked to another controller now, from which others hear that themselves: told from
-    /// here as well, it could be heard first, and the node would be shown as gone for a moment.
+    /// A node is linked to another controller now, from which others hear that themselves. That it is
+    /// down is not told: it could be heard first, and the node would be shown as gone for a moment.
     pub(crate) fn moved(&self, node: StorageNodeId) {
-        if let Some(heard) = &self.heard {
-            lock(heard).nodes.remove(&node);
-        }
+        self.tell(|heard| {
+            heard.nodes.remove(&node);
+            Event::MovedNodeId(node.get())
+        });
     }
 
     /// A job that another controller has told of, to be told to those that come later: the one that

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::convert::{self, BadMessage, Captured, Ended};
 use super::reports::{self, JobNews, describe, note_held, take_status};
 use crate::agents::jobs::{Damage, JobWork};
-use crate::agents::links::Dialled;
+use crate::agents::links::{Dialled, Left};
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
 use crate::app::notices::states;
@@ -115,8 +115,11 @@ pub(super) async fn run(
         Some(Ok(())) => info!("agent disconnected"),
         Some(Err(error)) => warn!(error = %chain(&error), "link lost"),
     }
-    if ctx.links.remove(id, number) {
+    let left = ctx.links.remove(id, number);
+    if left != Left::Unknown {
         ctx.mirror.down(id);
+    }
+    if left == Left::Offline {
         ctx.live.set_down(id, awake::now());
     }
 }

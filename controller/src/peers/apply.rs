@@ -39,6 +39,12 @@ pub(super) fn take(ctx: &Ctx, teller: &mut Teller, event: Event) -> Result<(), B
             }
             Ok(())
         }
+        Event::MovedNodeId(node) => {
+            if let Some(node) = StorageNodeId::new(node) {
+                ctx.links.overtaken(node, &teller.controller);
+            }
+            Ok(())
+        }
         Event::Said(said) => heard(ctx, teller, said),
         Event::Job(job) => ordered(ctx, job),
         Event::Unreached(unreached) => {

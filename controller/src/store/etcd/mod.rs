@@ -14,6 +14,7 @@ mod connect;
 mod members;
 mod pages;
 mod watch;
+mod window;
 
 use std::path::Path;
 use std::sync::Arc;

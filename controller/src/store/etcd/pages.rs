@@ -8,22 +8,21 @@ use futures_util::stream::{self, BoxStream};
 
 use super::answer::{Refusal, unavailable};
 use super::members::Members;
-use super::{entry, ours, range_end, range_start, reading};
+use super::window::Window;
+use super::{entry, ours, reading};
 use crate::store::{Snapshot, StoreError};
 
 const DOING: &str = "list keys";
 /// Entries in the first page of a list: ordinary records make some hundred kilobytes.
 const FIRST_PAGE: i64 = 1000;
-/// What a later page should be. For each page etcd walks over every key that is left, so small
-/// pages of a large fleet take a time that is quadratic in its size.
+/// What a later page should be.
 const PAGE_BYTES: usize = 16 << 20;
 /// Most entries in a page, should larger records follow small ones.
 const LONGEST_PAGE: i64 = 50_000;
 
 pub(super) struct Pages {
     members: Arc<Members>,
-    end: Vec<u8>,
-    from: Vec<u8>,
+    window: Window,
     /// etcd's revision; 0 asks for the last one: linearizable, and the later pages stay at it.
     at: i64,
     limit: i64,
@@ -40,8 +39,7 @@ impl Pages {
     pub(super) fn new(members: Arc<Members>, prefix: &str) -> Self {
         Self {
             members,
-            end: range_end(prefix),
-            from: range_start(prefix),
+            window: Window::new(prefix.as_bytes()),
             at: 0,
             limit: FIRST_PAGE,
             is_over: false,
@@ -53,12 +51,13 @@ impl Pages {
         if self.is_over {
             return Ok(None);
         }
+        let (from, end) = self.window.range();
         let options = GetOptions::new()
-            .with_range(self.end.clone())
+            .with_range(end)
             .with_limit(self.limit)
             .with_revision(self.at);
         let asked = self.members.read(|client| {
-            let (from, options) = (self.from.clone(), options.clone());
+            let (from, options) = (from.clone(), options.clone());
             async move { reading(&client).get(from, Some(options)).await }
         });
         let mut page = match asked.await {
@@ -72,12 +71,14 @@ impl Pages {
         if self.at == 0 {
             self.at = page.header().map_or(0, |header| header.revision());
         }
-        self.is_over = !page.more();
-        let keys = page.take_kvs();
-        // The next page starts at the smallest key after the last one of this.
-        self.from = keys
-            .last()
-            .map_or_else(Vec::new, |last| [last.key(), &[0]].concat());
+        let (more, keys) = (page.more(), page.take_kvs());
+        match (keys.first(), keys.last()) {
+            (Some(first), Some(last)) if more => self.window.goes_on(first.key(), last.key()),
+            _ => {
+                let share = keys.len() as f64 / self.limit as f64;
+                self.is_over = !self.window.is_done(share);
+            }
+        }
         self.limit = next_limit(&keys);
         Ok(Some(Page::Entries(Snapshot {
             revision: ours(self.at),
@@ -103,6 +104,9 @@ impl Pages {
 
 /// How many entries make a page of [`PAGE_BYTES`] if they are as long as the last ones.
 fn next_limit(last: &[KeyValue]) -> i64 {
+    if last.is_empty() {
+        return FIRST_PAGE;
+    }
     let bytes: usize = last
         .iter()
         .map(|one| one.key().len() + one.value().len())

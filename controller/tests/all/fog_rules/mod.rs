@@ -11,6 +11,7 @@ mod groups;
 mod large_fleet;
 mod multicast;
 mod once;
+mod own_writes;
 mod paging;
 mod parts_of_hosts;
 mod plugin_classes;

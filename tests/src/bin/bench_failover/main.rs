@@ -25,6 +25,9 @@ struct Arguments {
     /// Rounds of each kind.
     #[arg(long, default_value_t = 10)]
     rounds: usize,
+    /// Only one kind of rounds: kill, term or stop.
+    #[arg(long)]
+    only: Option<String>,
     /// Where the report goes; default: `bench/failover.json` in the folder of the build.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -37,7 +40,13 @@ fn main() -> Result<()> {
     let client = Client::new(&three)?;
     let mut figures = Figures::default();
     for number in 0..arguments.rounds {
-        for kind in Kind::ALL {
+        let is_wanted = |kind: &Kind| {
+            arguments
+                .only
+                .as_ref()
+                .is_none_or(|only| kind.name() == only)
+        };
+        for kind in Kind::ALL.into_iter().filter(is_wanted) {
             let took = round(&mut three, &client, kind)
                 .with_context(|| format!("{} {number}", kind.name()))?;
             println!("{:>4} {number:>3}: {took}", kind.name());

@@ -115,6 +115,7 @@ fn come_back(three: &mut Three, number: usize, kind: Kind) -> Result<()> {
 
 /// Reads and writes in turns.
 fn ask(rest: &Rest, host: u32, over: &AtomicBool, ends: &Ends) {
+    let mut complained = false;
     for number in 0_u64.. {
         if over.load(Ordering::Relaxed) {
             return;
@@ -126,7 +127,11 @@ fn ask(rest: &Rest, host: u32, over: &AtomicBool, ends: &Ends) {
             let change = json!({ "description": number.to_string() });
             rest.put(&format!("{path}/edit"), &change)
         };
-        let good = answer.is_ok_and(|answer| answer.status == 200);
+        let good = matches!(&answer, Ok(answer) if answer.status == 200);
+        if !good && !complained {
+            complained = true;
+            eprintln!("a request failed: {answer:?}");
+        }
         if let Ok(mut ends) = ends.lock() {
             ends.push((Instant::now(), good));
         }

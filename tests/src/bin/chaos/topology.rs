@@ -80,6 +80,7 @@ impl Keys {
             (&self.api_token, &self.user_token),
             patience,
         )
+        .map(Rest::following)
     }
 }
 
