@@ -1,6 +1,7 @@
 //! A plain REST client for tests: sends any request and returns any answer.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,8 +16,11 @@ pub struct Rest {
     pub user_token: String,
     agent: ureq::Agent,
     /// Of the last change, where answers are to show it.
-    revision: Option<AtomicU64>,
+    revision: Option<Seen>,
 }
+
+/// A revision that several clients know of.
+pub type Seen = Arc<AtomicU64>;
 
 /// In answers to changes, and in requests that are to see them.
 const REVISION: &str = "foghorn-revision";
@@ -66,6 +70,16 @@ fn agent(tls: TlsConfig, timeout: Duration) -> ureq::Agent {
         .into()
 }
 
+/// Clients of which each sees what any of them has changed.
+#[must_use]
+pub fn following(rests: Vec<Rest>) -> Vec<Rest> {
+    let seen = Seen::default();
+    rests
+        .into_iter()
+        .map(|rest| rest.following(&seen))
+        .collect()
+}
+
 impl Rest {
     pub fn new(url: &str, ca_pem: &str, api_token: &str, user_token: &str) -> Result<Self> {
         Self::with_timeout(url, ca_pem, (api_token, user_token), TIMEOUT)
@@ -92,10 +106,11 @@ impl Rest {
         })
     }
 
-    /// A client that sees what it has changed, whichever controller answers.
+    /// A client that sees what it and others with the same `seen` have changed, whichever controller
+    /// answers.
     #[must_use]
-    pub fn following(self) -> Self {
-        let revision = Some(AtomicU64::new(0));
+    pub fn following(self, seen: &Seen) -> Self {
+        let revision = Some(seen.clone());
         Self { revision, ..self }
     }
 

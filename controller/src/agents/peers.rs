@@ -1,6 +1,6 @@
 //! The other controllers that this one hears: how far each has come, and how to call it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Peers {
     /// Id of this controller, where there may be others.
     own: OnceLock<String>,
     known: Mutex<HashMap<String, Peer>>,
+    /// Those that have ever been heard.
+    met: Mutex<HashSet<String>>,
 }
 
 impl Peers {
@@ -40,6 +42,17 @@ impl Peers {
     /// A controller is heard from now on.
     pub(crate) fn heard(&self, id: &str, peer: Peer) {
         self.lock().insert(id.to_owned(), peer);
+        self.met().insert(id.to_owned());
+    }
+
+    /// Whether the controller has been heard since this one began.
+    #[must_use]
+    pub fn has_met(&self, id: &str) -> bool {
+        self.met().contains(id)
+    }
+
+    fn met(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A controller is no longer heard.

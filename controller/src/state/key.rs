@@ -18,8 +18,11 @@
 //! | `/foghorn/v1/multicast/…` | see [`super::multicast`] |
 //! | `/foghorn/v1/token/…`, `/node/…` | see [`super::enrolment`] |
 
-/// Prefix of everything that belongs to Foghorn: the range that the watch cache follows.
+/// Prefix of the state: what the watch cache holds.
 pub const ROOT: &str = "/foghorn/v1/";
+/// Prefix of everything that belongs to Foghorn, with the audit log and what only proves that the store
+/// can be written to.
+pub const ALL: &str = "/foghorn/";
 
 /// What a key is about, as far as this module decides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -145,7 +145,8 @@ impl State {
         store: Arc<dyn Store>,
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
-        let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
+        let (cache, task) =
+            WatchCache::start_within(store.clone(), key::ROOT, key::ALL, cancel).await?;
         let imports = cache.read(|tables: &Tables, _| tables.imports());
         if imports.under_way {
             return Err(StoreError::Unwritable {

@@ -6,6 +6,7 @@
 //! compacted away, engine gone), a fresh view is built beside the old one and swapped in; until
 //! then readers see the last good state, and [`WatchCache::is_ready`] says so.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -25,12 +26,17 @@ use super::{Change, Revision, Snapshot, Store, StoreError, WatchBatch, WatchErro
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often the engine is asked whether it still answers, and how long it has for it.
-const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
+/// How long a view that follows has to show what the engine has.
+const SHOWN_WITHIN: Duration = Duration::from_millis(300);
+/// Questions whose answers the view has not reached yet.
+const UNREACHED: usize = 16;
 /// Pages of a snapshot that wait to be taken in.
 const PAGES_AHEAD: usize = 1;
-/// A busy machine may leave out a question; what was confirmed more recently counts as current.
-const CURRENT_FOR: Duration = Duration::from_secs(3);
+/// A busy machine may leave out a question; what was confirmed more recently counts as current. No
+/// answer is older without saying so.
+const CURRENT_FOR: Duration = Duration::from_secs(2);
 
 /// What a cache holds: tables and indexes over the entries under one prefix.
 pub trait View: Default + Send + Sync + 'static {
@@ -47,6 +53,8 @@ pub trait View: Default + Send + Sync + 'static {
 pub struct WatchCache<V> {
     shown: RwLock<Shown<V>>,
     revision: watch::Sender<Revision>,
+    /// The last revision that the watch has brought, also of keys that the view does not hold.
+    reached: watch::Sender<Revision>,
     following: AtomicBool,
     /// How often the view has stopped following.
     breaks: AtomicU64,
@@ -71,9 +79,6 @@ pub struct CacheBehind {
 impl<V: View> WatchCache<V> {
     /// Loads everything under `prefix` and starts the task that follows it until `cancel`.
     ///
-    /// `prefix` should cover every key that this process writes: a revision that touches nothing
-    /// under it is not noticed here, so waiting for one would end in [`CacheBehind`].
-    ///
     /// # Errors
     /// When the first snapshot cannot be read. Later failures are retried by the task.
     pub async fn start(
@@ -81,9 +86,26 @@ impl<V: View> WatchCache<V> {
         prefix: &str,
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
+        Self::start_within(store, prefix, prefix, cancel).await
+    }
+
+    /// The same where others write beside `prefix`, under `around`: a revision that touches nothing
+    /// under `around` is not noticed here, and for so long it cannot be told whether the view is
+    /// current ([`WatchCache::stale_for`]). A revision that touches nothing under `prefix` is not
+    /// shown, so waiting for one would end in [`CacheBehind`].
+    ///
+    /// # Errors
+    /// As [`WatchCache::start`].
+    pub async fn start_within(
+        store: Arc<dyn Store>,
+        prefix: &str,
+        around: &str,
+        cancel: CancellationToken,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let shown = Shown::load(&store, prefix).await?;
         let cache = Arc::new(Self {
             revision: watch::Sender::new(shown.revision),
+            reached: watch::Sender::new(shown.revision),
             shown: RwLock::new(shown),
             following: AtomicBool::new(true),
             breaks: AtomicU64::new(0),
@@ -97,6 +119,7 @@ impl<V: View> WatchCache<V> {
             cache: cache.clone(),
             store,
             prefix: prefix.to_owned(),
+            around: around.to_owned(),
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
         };
         let span = info_span!("watch_cache", prefix);
@@ -154,8 +177,8 @@ impl<V: View> WatchCache<V> {
         self.following.load(Ordering::Acquire)
     }
 
-    /// How old what readers see may be, if that is more than a moment: the time since the engine last
-    /// answered a linearizable read while the view followed it.
+    /// How old what readers see may be, if that is more than a moment: the time since the engine was
+    /// last asked for its newest revision that the view, while it followed, has reached.
     #[must_use]
     pub fn stale_for(&self) -> Option<Duration> {
         let current = Duration::from_millis(self.current.load(Ordering::Acquire));
@@ -163,18 +186,33 @@ impl<V: View> WatchCache<V> {
         (age > CURRENT_FOR).then_some(age)
     }
 
-    /// Notes again and again that the view is current, as long as it is.
+    /// Notes again and again when the view was current, as long as it follows. That the engine answers
+    /// is not enough: the watch may be late.
     async fn keep_confirming(self: Arc<Self>, store: Arc<dyn Store>, key: String) {
         let mut tick = tokio::time::interval(CONFIRM_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reached = self.reached.subscribe();
+        let mut questions: VecDeque<(Duration, Revision)> = VecDeque::new();
         loop {
             tick.tick().await;
             let (asked, breaks) = (self.began.elapsed(), self.breaks.load(Ordering::Acquire));
-            let answer = tokio::time::timeout(CONFIRM_WITHIN, store.get(&key)).await;
+            let answer = tokio::time::timeout(CONFIRM_WITHIN, store.newest(&key)).await;
+            let Ok(Ok(newest)) = answer else { continue };
+            if questions.len() == UNREACHED {
+                questions.pop_front();
+            }
+            questions.push_back((asked, newest));
+            let shown = reached.wait_for(|reached| *reached >= newest);
+            let _late = tokio::time::timeout(SHOWN_WITHIN, shown).await;
             let followed = self.is_ready()
                 && self.breaks.load(Ordering::Acquire) == breaks
                 && !store.is_interrupted();
-            if followed && matches!(answer, Ok(Ok(_))) {
+            if !followed {
+                questions.clear();
+                continue;
+            }
+            let at = *self.reached.borrow();
+            while let Some((asked, _)) = questions.pop_front_if(|(_, newest)| *newest <= at) {
                 let millis = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
                 self.current.store(millis, Ordering::Release);
             }
@@ -266,6 +304,7 @@ struct Follower<V> {
     cache: Arc<WatchCache<V>>,
     store: Arc<dyn Store>,
     prefix: String,
+    around: String,
     backoff: Backoff,
 }
 
@@ -306,13 +345,18 @@ impl<V: View> Follower<V> {
     /// Shows batches until the watch ends; returns why.
     async fn follow(&mut self) -> Option<WatchError> {
         let mut at = self.cache.revision();
-        let mut batches = self.store.watch(&self.prefix, at);
+        let mut batches = self.store.watch(&self.around, at);
         while let Some(batch) = batches.next().await {
             match batch {
-                Ok(batch) if batch.revision > at => {
+                Ok(mut batch) if batch.revision > at => {
                     self.backoff.succeeded();
-                    self.cache.show(&batch);
                     at = batch.revision;
+                    let is_ours = |change: &Change| change.key().starts_with(&self.prefix);
+                    batch.changes.retain(is_ours);
+                    if !batch.changes.is_empty() {
+                        self.cache.show(&batch);
+                    }
+                    self.cache.reached.send_replace(at);
                 }
                 Ok(batch) => {
                     // Both engines promise order. If one ever breaks it, a snapshot is right where

@@ -36,6 +36,10 @@ impl Store for MeasuredStore {
         self.engine.get(key)
     }
 
+    fn newest<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Revision, StoreError>> {
+        self.engine.newest(key)
+    }
+
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {
         self.engine.list(prefix)
     }

@@ -210,6 +210,9 @@ pub trait Store: Send + Sync + 'static {
     /// The entry under `key`, linearizable.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
 
+    /// The revision of the last change of any key, linearizable. `key` is one that may be read.
+    fn newest<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Revision, StoreError>>;
+
     /// Every entry whose key starts with `prefix`, at one revision, linearizable.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>>;
 

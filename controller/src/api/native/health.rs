@@ -32,6 +32,8 @@ use crate::store::Condition;
 const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// The same for whoever only reads.
 const READS_WITHIN: Duration = Duration::from_millis(250);
+/// Who shows what is older does not count as ready.
+const BEHIND: Duration = Duration::from_secs(4);
 /// Others are heard by then, or are not there.
 const STARTS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -150,7 +152,9 @@ async fn ready(
     let (answered, writable) = tokio::join!(asked, probed);
     let store = matches!(answered, Ok(Ok(_)));
     let (cache, stale) = (ctx.state.is_ready(), ctx.state.stale_for());
-    let is_ok = store && writable && cache && stale.is_none();
+    // For a moment a busy machine is late, and does not go to another one for that.
+    let is_behind = stale.is_some_and(|stale| stale > BEHIND);
+    let is_ok = store && writable && cache && !is_behind;
     let (is_leaving, is_starting) = (ctx.leaving.has_begun(), is_starting(&ctx));
     let alarm = match writable {
         true => None,
@@ -188,14 +192,13 @@ fn is_starting(ctx: &Ctx) -> bool {
     if own.is_empty() || awake::since(ctx.settings.began) > STARTS_WITHIN {
         return false;
     }
-    let heard = ctx.peers.heard_by_id();
     ctx.state.read(|tables| {
         let mine = tables.controllers().get(&own.to_owned());
         let has_its_address =
             |one: &ControllerRecord| mine.is_some_and(|own| own.peers == one.peers);
         tables.controllers().iter().any(|one| {
-            let is_heard = one.id == own || heard.iter().any(|(id, _)| *id == one.id);
-            !is_heard && !one.leaving && !has_its_address(one)
+            let is_known = one.id == own || ctx.peers.has_met(&one.id);
+            !is_known && !one.leaving && !has_its_address(one)
         })
     })
 }

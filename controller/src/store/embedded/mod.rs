@@ -212,6 +212,11 @@ impl Store for EmbeddedStore {
         )
     }
 
+    fn newest<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Revision, StoreError>> {
+        let shared = self.shared.clone();
+        Box::pin(shared.reading("read the newest revision", tables::revision))
+    }
+
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {
         let prefix = prefix.to_owned();
         Box::pin(

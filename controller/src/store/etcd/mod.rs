@@ -70,6 +70,18 @@ impl EtcdStore {
         Ok(found.take_kvs().pop().and_then(entry))
     }
 
+    /// Of every answer etcd says at which revision it is; the key need not exist.
+    async fn newest_revision(&self, key: &str) -> Result<Revision, StoreError> {
+        let asked = self.members.read(|client| async move {
+            let options = GetOptions::new().with_keys_only();
+            client.kv_client().get(key, Some(options)).await
+        });
+        let found = asked
+            .await
+            .map_err(|error| unavailable("read the newest revision", error))?;
+        Ok(found.header().map_or(0, |header| ours(header.revision())))
+    }
+
     async fn list_entries(&self, prefix: &str) -> Result<Snapshot, StoreError> {
         for _ in 1..LIST_ATTEMPTS {
             if let Some(snapshot) = self.try_list(prefix).await? {
@@ -189,6 +201,10 @@ fn reading(client: &etcd_client::Client) -> etcd_client::KvClient {
 impl Store for EtcdStore {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         Box::pin(self.get_entry(key))
+    }
+
+    fn newest<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Revision, StoreError>> {
+        Box::pin(self.newest_revision(key))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {

@@ -115,7 +115,7 @@ fn come_back(three: &mut Three, number: usize, kind: Kind) -> Result<()> {
 
 /// Reads and writes in turns.
 fn ask(rest: &Rest, host: u32, over: &AtomicBool, ends: &Ends) {
-    let mut complained = false;
+    let mut complaint = String::new();
     for number in 0_u64.. {
         if over.load(Ordering::Relaxed) {
             return;
@@ -128,9 +128,13 @@ fn ask(rest: &Rest, host: u32, over: &AtomicBool, ends: &Ends) {
             rest.put(&format!("{path}/edit"), &change)
         };
         let good = matches!(&answer, Ok(answer) if answer.status == 200);
-        if !good && !complained {
-            complained = true;
-            eprintln!("a request failed: {answer:?}");
+        let why = match &answer {
+            Err(error) => format!("{error:#}"),
+            Ok(answer) => format!("{} {}", answer.status, answer.body),
+        };
+        if !good && why != complaint {
+            eprintln!("a request failed: {why}");
+            complaint = why;
         }
         if let Ok(mut ends) = ends.lock() {
             ends.push((Instant::now(), good));

@@ -51,6 +51,32 @@ fn relevant(operations: &[Operation]) -> Vec<Operation> {
     operations.iter().filter(matters).cloned().collect()
 }
 
+/// The reads whose values had been overwritten for longest when they were asked for, and how long that
+/// was: who answered them is where to look.
+pub(crate) fn latest(operations: &[Operation], most: usize) -> Vec<(Duration, &Operation)> {
+    let writes = || {
+        let wrote = |operation: &&Operation| matches!(operation.did, Did::Wrote(_));
+        operations.iter().filter(wrote)
+    };
+    let age = |read: &Operation| {
+        let Did::Read(value) = &read.did else {
+            return None;
+        };
+        let of_it = writes().find(|write| matches!(&write.did, Did::Wrote(own) if own == value));
+        let written = of_it.map_or(Some(Duration::ZERO), |write| write.answered)?;
+        let later = writes().filter(|write| write.asked > written);
+        let overwritten = later.filter_map(|write| write.answered).min()?;
+        read.asked.checked_sub(overwritten)
+    };
+    let mut late: Vec<_> = operations
+        .iter()
+        .filter_map(|read| Some((age(read)?, read)))
+        .collect();
+    late.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+    late.truncate(most);
+    late
+}
+
 /// A write that was chosen, and the reads that followed from it.
 struct Step {
     placed: Vec<usize>,

@@ -11,6 +11,7 @@ fn wrote(value: &str, from: u64, to: u64) -> Operation {
         did: Did::Wrote(value.to_owned()),
         asked: at(from),
         answered: Some(at(to)),
+        at: String::new(),
     }
 }
 
@@ -19,6 +20,7 @@ fn read(value: &str, from: u64, to: u64) -> Operation {
         did: Did::Read(value.to_owned()),
         asked: at(from),
         answered: Some(at(to)),
+        at: String::new(),
     }
 }
 
@@ -27,6 +29,7 @@ fn unanswered(value: &str, from: u64) -> Operation {
         did: Did::Wrote(value.to_owned()),
         asked: at(from),
         answered: None,
+        at: String::new(),
     }
 }
 
@@ -143,4 +146,19 @@ fn long_histories_take_moments() {
     assert!(check("", &all, at(100)).is_ok());
     all.push(read("7", 40_000, 40_001));
     assert!(check("", &all, at(100)).is_err());
+}
+
+#[test]
+fn the_latest_reads_are_named() {
+    let operations = [
+        wrote("a", 0, 10),
+        wrote("b", 20, 30),
+        read("a", 25, 26),
+        read("a", 90, 95),
+        read("a", 50, 55),
+        read("b", 96, 97),
+    ];
+    let late = latest(&operations, 1);
+    assert_eq!(late, [(at(60), &operations[3])]);
+    assert_eq!(latest(&operations, 9).len(), 2);
 }

@@ -18,6 +18,8 @@ pub(crate) struct Operation {
     pub asked: Duration,
     /// `None`: never answered, so it may have happened at any time after, or never.
     pub answered: Option<Duration>,
+    /// Who was asked.
+    pub at: String,
 }
 
 pub(crate) struct History {

@@ -151,9 +151,9 @@ impl Judge<'_> {
         for (key, operations) in self.registers.history.keys() {
             verdict.register_operations += operations.len();
             if let Err(why) = checker::check("", &operations, BEHIND) {
-                verdict
-                    .lost_writes
-                    .push(format!("register {key} is not linearizable: {why:?}"));
+                let late = checker::latest(&operations, 3);
+                let text = format!("register {key} is not linearizable: {why:?}; late: {late:?}");
+                verdict.lost_writes.push(text);
             }
             if checker::check("", &operations, Duration::ZERO).is_err() {
                 verdict.stale_registers += 1;

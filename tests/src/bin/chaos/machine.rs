@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use foghorn_tests::lab::Lab;
 use foghorn_tests::persistent::{Persistent, is_later};
 use foghorn_tests::process::Process;
-use foghorn_tests::rest::Rest;
+use foghorn_tests::rest::{Rest, following};
 use foghorn_tests::tools::foghorn;
 use serde_json::{Value, json};
 
@@ -77,6 +77,8 @@ pub(crate) struct Machine {
     refused: String,
     /// When a cancellation was sent last.
     cancelled: Option<Instant>,
+    /// The newest complete version of each image before the first order that has not ended.
+    pub oldest: Option<Vec<usize>>,
 }
 
 /// What was ordered.
@@ -103,11 +105,12 @@ impl Machine {
             folder: site.folder.clone(),
             lab: site.lab.clone(),
             place,
-            api: Persistent::new(site.rests()?, PERSISTENCE),
+            api: Persistent::new(following(site.rests()?), PERSISTENCE),
             random: fastrand::Rng::with_seed(seed ^ ((number as u64) << 40)),
             orders: 0,
             refused: String::new(),
             cancelled: None,
+            oldest: None,
         })
     }
 

@@ -86,6 +86,7 @@ impl Registers {
             did,
             asked,
             answered,
+            at: rest.url.clone(),
         };
         self.history.add(host, operation);
     }
@@ -115,6 +116,7 @@ impl Registers {
             did,
             asked,
             answered,
+            at: rest.url.clone(),
         };
         self.history.add(host, operation);
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use foghorn_tests::lab::Lab;
 use foghorn_tests::ledger::Ledger;
 use foghorn_tests::process::until;
-use foghorn_tests::rest::Rest;
+use foghorn_tests::rest::{Rest, following};
 use foghorn_tests::writers::{self, Gate};
 use serde_json::json;
 
@@ -89,7 +89,7 @@ pub(crate) fn run(lab: Arc<Lab>, folder: &Path, plan: &Plan) -> Result<Report> {
         }
     }
     if room > 0 {
-        threads.push(work.clone().sessions(in_room, site.rests()?));
+        threads.push(work.clone().sessions(in_room, following(site.rests()?)));
         threads.push(work.clone().captures(capturing, CAPTURE_EVERY, plan.seed));
     }
     let mut last = Machine::make(&site, 200, SERVERS + plan.nodes + plan.clients, plan.seed)?;

@@ -80,7 +80,6 @@ impl Keys {
             (&self.api_token, &self.user_token),
             patience,
         )
-        .map(Rest::following)
     }
 }
 

@@ -105,7 +105,15 @@ impl Work {
         }
     }
 
+    /// Whoever orders from now on gets no older version of an image.
+    fn note_versions(&self, machine: &mut Machine) {
+        let all = 0..self.images.count();
+        let now = || all.map(|number| self.images.oldest(number)).collect();
+        machine.oldest.get_or_insert_with(now);
+    }
+
     fn deploy(&self, machine: &mut Machine, rival: Option<&Rest>) -> Result<()> {
+        self.note_versions(machine);
         match machine.order(DEPLOY, rival)? {
             Ordered::Once => {}
             Ordered::Twice => {
@@ -120,11 +128,10 @@ impl Work {
     }
 
     fn run_deploy(&self, machine: &mut Machine) -> Result<()> {
-        let oldest: Vec<usize> = (0..self.images.count())
-            .map(|number| self.images.oldest(number))
-            .collect();
+        self.note_versions(machine);
         disks::blank(&machine.disk, SIZE)?;
         let ended = machine.run()?;
+        let oldest = machine.oldest.take().unwrap_or_default();
         self.judge(machine, &ended, &oldest)
     }
 
@@ -215,6 +222,11 @@ impl Work {
                 std::thread::sleep(pause);
                 Ok(())
             });
+            for machine in &mut machines {
+                if machine.has_task().unwrap_or(false) {
+                    machine.cancel();
+                }
+            }
         })
     }
 
@@ -223,6 +235,8 @@ impl Work {
         let disk = self.images.next_disk(image, seed)?;
         machine.disk.clone_from(&disk);
         if let Ordered::Refused(why) = machine.order(CAPTURE, None)? {
+            // Of a turn that was given up.
+            machine.cancel();
             bail!("the capture was refused: {why}");
         }
         let ended = machine.run()?;
@@ -253,6 +267,9 @@ impl Work {
                 let image = room[0].choose(self.images.count());
                 for machine in &mut room {
                     machine.assign(self.images.id(image))?;
+                }
+                for machine in &mut room {
+                    self.note_versions(machine);
                 }
                 let ordered = order_session(&mut api, &room);
                 if let Err(error) = &ordered {
