@@ -102,6 +102,8 @@ impl<V: View> WatchCache<V> {
         around: &str,
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
+        // What is loaded is as old as its first page.
+        let began = Instant::now();
         let shown = Shown::load(&store, prefix).await?;
         let cache = Arc::new(Self {
             revision: watch::Sender::new(shown.revision),
@@ -109,7 +111,7 @@ impl<V: View> WatchCache<V> {
             shown: RwLock::new(shown),
             following: AtomicBool::new(true),
             breaks: AtomicU64::new(0),
-            began: Instant::now(),
+            began,
             current: AtomicU64::new(0),
         });
         let confirming = cache
@@ -212,9 +214,12 @@ impl<V: View> WatchCache<V> {
                 continue;
             }
             let at = *self.reached.borrow();
-            while let Some((asked, _)) = questions.pop_front_if(|(_, newest)| *newest <= at) {
+            while let Some((asked, newest)) = questions.front()
+                && *newest <= at
+            {
                 let millis = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
                 self.current.store(millis, Ordering::Release);
+                questions.pop_front();
             }
         }
     }
