@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Work;
-use crate::cold::Cold;
 use crate::damage;
 use crate::stored_image::store_image;
 
@@ -26,7 +25,7 @@ const NAMED: usize = 10_000;
 
 /// Does `work` and gives its last report. Blocking; ends soon after `cancel` is.
 pub(super) fn perform(
-    (store, cold): (&Store, Option<&Cold>),
+    store: &Store,
     work: Work,
     job_id: u64,
     cancel: &CancellationToken,
@@ -55,11 +54,12 @@ pub(super) fn perform(
         Work::Sweep(grace) => return finished(job_id, sweep(store, grace, job_id, report)),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
         Work::Adopt { manifest, from, to } => {
-            let adopted = adopt((store, cold), manifest, (from, to), &mut progress);
-            return finished(job_id, adopted);
+            return finished(job_id, adopt(store, manifest, (from, to), &mut progress));
         }
         Work::Drop(image, manifest) => {
-            let dropped = drop_image((store, cold), image, manifest);
+            let dropped = store
+                .drop_image(image, manifest)
+                .map_err(|problem| chain(&problem).to_string());
             return finished(
                 job_id,
                 dropped.map(|was_there| {
@@ -80,23 +80,6 @@ pub(super) fn perform(
             ..report
         }),
     )
-}
-
-/// Drops an image here, and its cold copy after its grace. Returns whether it was here.
-fn drop_image(
-    (store, cold): (&Store, Option<&Cold>),
-    image: ImageId,
-    manifest: ManifestId,
-) -> Result<bool, String> {
-    // First: when it is gone here, the order does not come again.
-    if let Some(cold) = cold {
-        cold.drop_ordered(image, manifest)
-            .map_err(|problem| chain(&problem).to_string())?;
-        foghorn_faults::point!("agent.cold.drop-ordered");
-    }
-    store
-        .drop_image(image, manifest)
-        .map_err(|problem| chain(&problem).to_string())
 }
 
 /// Says every second that it goes on; a sweep does not tell how far it is.
@@ -132,7 +115,7 @@ fn sweep(
 /// Checks every chunk of the manifest, and only then makes it the content of the image `to`, and no
 /// longer that of `from`.
 fn adopt(
-    (store, cold): (&Store, Option<&Cold>),
+    store: &Store,
     manifest: ManifestId,
     (from, to): (ImageId, ImageId),
     progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
@@ -154,7 +137,9 @@ fn adopt(
     let (_, adopted) =
         store_image(store, to, &encoded.into()).map_err(|problem| chain(&problem).to_string())?;
     if from != to {
-        drop_image((store, cold), from, manifest)?;
+        store
+            .drop_image(from, manifest)
+            .map_err(|problem| chain(&problem).to_string())?;
     }
     info!(%from, %to, %manifest, "content adopted");
     Ok(JobReport {

@@ -22,7 +22,6 @@ use super::key::{MakeKeyError, new_key};
 use super::loader;
 use super::order::MulticastTerms;
 use crate::disk::Disk;
-use crate::healing::Healing;
 use crate::served_image::ServedImage;
 
 /// Commands that may wait for the thread; it looks after every burst of packets.
@@ -67,7 +66,7 @@ impl Opening {
     /// Opens the group and starts the thread and the loader under `tasks`.
     pub(super) async fn open(
         self,
-        (disk, healing): (Disk, Arc<Healing>),
+        disk: Disk,
         tasks: &TaskTracker,
     ) -> Result<SessionHandle, OpenSessionError> {
         let Self {
@@ -115,7 +114,7 @@ impl Opening {
         };
         let (status_sender, status) = watch::channel(status);
         tasks.spawn(loader::load(
-            (disk, healing),
+            disk,
             image,
             numbers,
             commands.clone(),

@@ -1,6 +1,5 @@
 //! Connected agents: their links, their last reports, and their jobs.
 
-pub mod cold;
 pub mod contents;
 pub mod files;
 pub mod health;

@@ -11,7 +11,6 @@ pub mod condition;
 pub(crate) mod due;
 pub mod dynamic_objects;
 pub mod enrolment;
-pub mod further;
 mod glance;
 pub(crate) mod history;
 pub mod holds;

@@ -113,7 +113,6 @@ pub(crate) fn reconcile(
         keep,
         controllers: Some(controllers(tables)),
         replicas: Some(replicas),
-        further: None,
         behind: false,
     }
 }

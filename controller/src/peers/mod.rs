@@ -9,7 +9,6 @@
 
 mod apply;
 mod call;
-mod dial;
 pub mod service;
 
 use std::collections::HashMap;
@@ -23,8 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
-pub(crate) use self::dial::OverTls;
-pub use self::dial::{Call, Dial, DialError};
 use crate::awake;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
@@ -71,12 +68,7 @@ impl Own {
 }
 
 /// Makes this controller known, and follows the others until `cancel`.
-pub(crate) async fn run(
-    ctx: Arc<Ctx>,
-    (own, dial): (Own, Arc<dyn Dial>),
-    tasks: TaskTracker,
-    cancel: CancellationToken,
-) {
+pub(crate) async fn run(ctx: Arc<Ctx>, own: Own, tasks: TaskTracker, cancel: CancellationToken) {
     let rhythm = Rhythm {
         name: "controllers",
         period: BEAT,
@@ -91,7 +83,6 @@ pub(crate) async fn run(
     let others = Others {
         ctx,
         own,
-        dial,
         beat: 0,
         known: HashMap::new(),
         tasks,
@@ -111,7 +102,6 @@ pub(crate) async fn run(
 struct Others {
     ctx: Arc<Ctx>,
     own: Own,
-    dial: Arc<dyn Dial>,
     beat: u64,
     known: HashMap<String, Other>,
     tasks: TaskTracker,
@@ -189,7 +179,6 @@ impl Others {
                     let call = call::keep(
                         self.ctx.clone(),
                         self.own.clone(),
-                        self.dial.clone(),
                         record.clone(),
                         replaced.clone(),
                     );
@@ -213,7 +202,7 @@ impl Others {
     async fn bury(&mut self, report: &mut Report) {
         for (id, other) in &mut self.known {
             let silent = awake::since(other.seen);
-            let heard = self.ctx.peers.is_heard(id);
+            let heard = self.ctx.peers.client(id).is_some();
             // One that writes lives, whoever answers at its address.
             if heard || silent < DEAD_AFTER {
                 continue;

@@ -58,11 +58,6 @@ struct Upkeep {
     age: AgeGate,
 }
 
-/// Now, by the clock that a simulation moves.
-fn instant() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
 impl Work for Upkeep {
     async fn round(&mut self, _: Why, report: &mut Report) {
         let (ctx, now) = (self.ctx.clone(), Timestamp::now());
@@ -78,7 +73,7 @@ impl Work for Upkeep {
             report,
             "forget old history",
             self.history
-                .tidy(&**ctx.state.store(), instant(), last)
+                .tidy(&**ctx.state.store(), Instant::now(), last)
                 .await,
         );
         if self.may_delete(now, report).await {
@@ -93,7 +88,7 @@ impl Upkeep {
         let seen = self.ctx.state.read(|tables| tables.time_seen().cloned());
         let moment = Moment {
             time: now,
-            instant: instant(),
+            instant: Instant::now(),
         };
         match self.age.judge(moment, seen.as_ref().map(|seen| seen.seen)) {
             Verdict::Paused { new } => {

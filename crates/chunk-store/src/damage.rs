@@ -82,8 +82,6 @@ struct Inner {
     saved: Option<Instant>,
     /// When somebody last looked who needs what.
     asked: Option<Instant>,
-    /// Content that certainly needs a chunk of which nobody has asked yet.
-    hints: BTreeMap<ChunkId, ManifestId>,
 }
 
 /// What a scrub of everything has found.
@@ -135,7 +133,6 @@ impl Ledger {
     }
 
     pub(crate) fn add_chunk(&self, id: ChunkId, found: Found) {
-        self.inner().hints.remove(&id);
         self.change(|lines| {
             if lines.chunks.len() >= MOST || lines.chunks.contains_key(&id) {
                 return false;
@@ -215,15 +212,6 @@ impl Ledger {
         });
     }
 
-    /// This content needs the chunk. Who else does is asked later.
-    pub(crate) fn hint(&self, id: ChunkId, manifest: ManifestId) {
-        let mut inner = self.inner();
-        let unasked = |entry: &DamagedEntry| entry.needed.is_none();
-        if inner.lines.chunks.get(&id).is_some_and(unasked) {
-            inner.hints.insert(id, manifest);
-        }
-    }
-
     /// Chunks of which nobody has asked who needs them.
     pub(crate) fn unasked(&self) -> Vec<ChunkId> {
         if self.is_empty() {
@@ -255,10 +243,9 @@ impl Ledger {
             return damage;
         }
         let inner = self.inner();
-        for (chunk, entry) in &inner.lines.chunks {
+        for entry in inner.lines.chunks.values() {
             let needed = entry.needed.as_ref();
-            let hint = inner.hints.get(chunk).filter(|_| needed.is_none());
-            for id in needed.iter().flat_map(|needed| &needed.by).chain(hint) {
+            for id in needed.iter().flat_map(|needed| &needed.by) {
                 let known = damage.manifests.remove(id);
                 let all = ContentDamage::add(known, &entry.found, false);
                 damage.manifests.insert(*id, all);

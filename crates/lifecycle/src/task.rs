@@ -177,9 +177,7 @@ impl Task {
             {
                 let reason = "the storage node stopped answering".to_owned();
                 self.leave_node(node);
-                let lost = Effect::RecordNodeFailure { node, reason };
-                // It may have linked again in this moment, and then keeps no session that nobody wants.
-                Ok(vec![lost, Effect::WithdrawSession { node }])
+                Ok(vec![Effect::RecordNodeFailure { node, reason }])
             }
             (
                 state @ (S::Assigned { node: own } | S::CheckedIn { node: own }),

@@ -2,7 +2,6 @@
 
 mod agent;
 mod disks;
-mod further;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

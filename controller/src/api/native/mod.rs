@@ -7,7 +7,6 @@ mod backups;
 mod boot_tokens;
 mod client_files;
 mod clients;
-mod cold;
 mod controllers;
 mod damage;
 mod error;

@@ -95,7 +95,6 @@ impl Agent {
             status,
             process,
             dialled: 0,
-            gives_further: false,
         };
         outgoing
             .send(AgentMessage {

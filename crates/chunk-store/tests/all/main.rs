@@ -4,8 +4,6 @@
 
 mod crash;
 mod damage;
-mod elsewhere;
 mod parts;
-mod parts_check;
 mod store;
 mod world;
