@@ -81,7 +81,10 @@ impl Registers {
             Ok(answer) if answer.status == 200 => Some(self.history.now()),
             _ => None,
         };
-        let did = Did::Wrote(value.to_owned());
+        self.note(rest, host, Did::Wrote(value.to_owned()), asked, answered);
+    }
+
+    fn note(&self, rest: &Rest, host: &str, did: Did, asked: Duration, answered: Option<Duration>) {
         let operation = Operation {
             did,
             asked,
@@ -110,15 +113,8 @@ impl Registers {
         let Some(value) = row.get("description").and_then(Value::as_str) else {
             return;
         };
-        let did = Did::Read(value.to_owned());
         let asked = asked.saturating_sub(stale);
-        let operation = Operation {
-            did,
-            asked,
-            answered,
-            at: rest.url.clone(),
-        };
-        self.history.add(host, operation);
+        self.note(rest, host, Did::Read(value.to_owned()), asked, answered);
     }
 
     /// One read of each at each controller, when all is well: they all have to agree.
