@@ -49,7 +49,7 @@ FILES_test := $(FILES_demo)
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build client-static deb install uninstall demo test bench-image bench-rest bench-multicast bench-failover bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
+.PHONY: help setup build client-static deb install uninstall demo test bench-image bench-rest bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -143,15 +143,24 @@ bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LA
 	$(CARGO) build --locked --release --workspace --bins
 	$(CARGO_TARGET_DIR)/release/bench-multicast
 
+bench-sources: setup ## Measure a deploy from one, two and three storage nodes at once on a LAN of namespaces (root; RUNS=3, MIB=384)
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO_TARGET_DIR)/release/bench-sources
+
 bench-failover: setup ## Kill, stop and hang controllers, and measure how long anybody notices (ROUNDS=10)
 	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-agent -p foghorn-tests --bins
 	$(CARGO_TARGET_DIR)/release/bench-failover --rounds $${ROUNDS:-10}
+
+bench-replication: setup ## Measure copies of images between two nodes at 1 Gbit/s, beside TCP (root; RUNS=3, MIB=1024)
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO_TARGET_DIR)/release/bench-replication --runs $${RUNS:-3} --mib $${MIB:-1024}
 
 bench-scale: setup ## Measure 1,000 agents, 100,000 hosts, 5,000 transfers, then 1,000,000 hosts (AGENTS=, HOSTS=, TRANSFERS=, MILLION=0)
 	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-tests --bins
 	$(CARGO_TARGET_DIR)/release/bench-scale
 
-sim: setup ## Run multicast sessions on a simulated LAN by seed (SEEDS=1000000, FROM=10000), then measure the promised numbers
+sim: setup ## Simulate by seed: fleets (FLEETS=20000), multicast sessions (SEEDS=1000000, FROM=10000), then measure the promised numbers
+	$(CARGO) test --locked --workspace --test fleet_sim -- --from $${FROM:-10000} --seeds $${FLEETS:-20000}
 	$(CARGO) build --locked --release -p foghorn-sim
 	$(CARGO_TARGET_DIR)/release/sim --from $${FROM:-10000} --seeds $${SEEDS:-1000000}
 	$(CARGO_TARGET_DIR)/release/sim figures --json target/bench/sim.json

@@ -1,18 +1,24 @@
 //! What an agent is told before it starts. Read and checked once; everything else trusts
 //! [`Config`].
 
+mod cold;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foghorn_proto::http::{JOIN_PREFIX, ParseTokenError, TokenText};
-use foghorn_types::{BitRate, ByteCount};
+use foghorn_types::{BitRate, ByteCount, Timetable};
 use serde::Deserialize;
 
+pub use self::cold::{ColdConfig, Credentials};
 use crate::controller_url::{ControllerUrl, ParseControllerUrlError};
 
 /// Port of the QUIC listener when nothing else is said.
 pub const DEFAULT_QUIC_PORT: u16 = 7472;
+
+/// In seconds.
+const DAY: u64 = 24 * 3600;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -31,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     pub upkeep: Upkeep,
     pub wake: WakeConfig,
+    /// Cold copies of all images of the node; `None`: there are none.
+    pub cold: Option<ColdConfig>,
     pub timing: Timing,
 }
 
@@ -73,6 +81,12 @@ pub struct Upkeep {
     pub grace: Duration,
     /// Time between two sweeps.
     pub sweep_every: Duration,
+    /// How fast everything is checked, by the time of the day in the time zone of the machine.
+    pub check: Timetable,
+    /// The same for what does not count until it was verified again.
+    pub verify: Timetable,
+    /// Time between two checks of everything; `None`: only what has to be is checked.
+    pub check_every: Option<Duration>,
 }
 
 /// How often and how long, for everything that is not a limit. Tests shorten some of these.
@@ -91,6 +105,8 @@ pub struct Timing {
     /// How long a client that is done waits for the controller's word that this is recorded. Longer
     /// than a restart or an upgrade of the controller takes.
     pub confirm_within: Duration,
+    /// How long a client waits for a chunk that is damaged here and comes from another node.
+    pub heal_within: Duration,
     /// First and longest wait between two attempts to reach the controller.
     pub redial: (Duration, Duration),
 }
@@ -108,11 +124,22 @@ impl Default for Limits {
     }
 }
 
+impl Upkeep {
+    /// How fast everything is checked; `urgent`: because something does not count until it was.
+    pub(crate) fn budget(&self, urgent: bool) -> &Timetable {
+        if urgent { &self.verify } else { &self.check }
+    }
+}
+
 impl Default for Upkeep {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(24 * 3600),
             sweep_every: Duration::from_secs(3600),
+            // 25 MB in a second read a terabyte in half a day.
+            check: Timetable::always(BitRate::from_mbit(200)),
+            verify: Timetable::unlimited(),
+            check_every: Some(Duration::from_secs(30 * DAY)),
         }
     }
 }
@@ -125,6 +152,7 @@ impl Default for Timing {
             admission_wait: Duration::from_secs(2),
             outcome_kept: Duration::from_secs(120),
             confirm_within: Duration::from_secs(15 * 60),
+            heal_within: Duration::from_secs(60),
             redial: (Duration::from_millis(250), Duration::from_secs(10)),
         }
     }
@@ -143,6 +171,7 @@ impl Config {
             limits: Limits::default(),
             upkeep: Upkeep::default(),
             wake: WakeConfig::default(),
+            cold: None,
             timing: Timing::default(),
         }
     }
@@ -206,6 +235,7 @@ pub struct ConfigFile {
     upkeep: RawUpkeep,
     #[serde(default)]
     wake: RawWake,
+    cold: Option<cold::RawCold>,
 }
 
 #[derive(Deserialize, Default)]
@@ -232,6 +262,9 @@ struct RawLimits {
 struct RawUpkeep {
     grace_seconds: Option<u64>,
     sweep_every_seconds: Option<u64>,
+    check: Option<String>,
+    verify: Option<String>,
+    check_every_days: Option<u64>,
 }
 
 impl ConfigFile {
@@ -275,6 +308,7 @@ impl ConfigFile {
         config.limits = self.limits.check()?;
         config.upkeep = self.upkeep.check()?;
         config.wake = self.wake.check()?;
+        config.cold = self.cold.map(cold::RawCold::check).transpose()?;
         Ok(config)
     }
 }
@@ -354,8 +388,27 @@ impl RawUpkeep {
             sweep_every: self
                 .sweep_every_seconds
                 .map_or(default.sweep_every, Duration::from_secs),
+            check: timetable(self.check.as_deref(), "upkeep.check", default.check)?,
+            verify: timetable(self.verify.as_deref(), "upkeep.verify", default.verify)?,
+            check_every: match self.check_every_days {
+                None => default.check_every,
+                Some(0) => None,
+                Some(days) => Some(Duration::from_secs(days.saturating_mul(DAY))),
+            },
         })
     }
+}
+
+fn timetable(
+    text: Option<&str>,
+    key: &'static str,
+    default: Timetable,
+) -> Result<Timetable, LoadConfigError> {
+    let read = text.map_or(Ok(default), Timetable::with_pauses);
+    read.map_err(|error| LoadConfigError::Value {
+        key,
+        why: error.to_string(),
+    })
 }
 
 /// Port of a target that names none.

@@ -13,15 +13,18 @@
 mod address;
 pub mod args;
 mod backoff;
+mod cold;
 mod config;
 mod controller_url;
 mod damage;
 mod disk;
 mod files;
+mod healing;
 mod identity;
 mod jobs;
 mod journal;
 mod link;
+mod marks;
 mod multicast;
 mod origin;
 mod outbox;
@@ -35,8 +38,10 @@ mod stored_image;
 mod wake;
 mod whole_file;
 
+pub use cold::OpenColdError;
 pub use config::{
-    Config, ConfigFile, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig,
+    ColdConfig, Config, ConfigFile, Credentials, DEFAULT_QUIC_PORT, Limits, LoadConfigError,
+    Timing, Upkeep, WakeConfig,
 };
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{

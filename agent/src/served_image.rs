@@ -14,6 +14,7 @@ use crate::disk::Disk;
 /// A manifest as clients get it, and the chunks that it allows them to have. Its parts are read when
 /// they are asked for.
 pub(crate) struct ServedImage {
+    pub(crate) manifest: ManifestId,
     pub(crate) encoded: Bytes,
     /// What the manifest names as its parts, in order.
     pub(crate) parts: Vec<PartId>,
@@ -42,6 +43,7 @@ impl ServedImage {
             .walk_manifest(manifest, &root, |entry| numbering.add(&entry))
             .map_err(failed)?;
         Ok(Self {
+            manifest,
             parts: root.parts().iter().map(|part| part.id).collect(),
             encoded,
             chunks: numbering.finish(),

@@ -6,22 +6,26 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use foghorn_chunk_store::{OpenStoreError, Options, Store};
+use foghorn_chunk_store::{ListManifestsError, OpenStoreError, Options, Store};
 use foghorn_transport::server::{BindError, Listener};
 use foghorn_types::{NodeName, Timestamp, chain};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::address::{Advertised, FindAddressError};
+use crate::cold::{self, Cold, OpenColdError};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::files::Files;
+use crate::healing::Healing;
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
+use crate::jobs::patrol::Patrol;
 use crate::jobs::{Jobs, upkeep};
 use crate::journal::{Journal, OpenJournalError};
 use crate::link::{ControllerLink, Controllers};
+use crate::marks::Marks;
 use crate::outbox::Outbox;
 use crate::replicas::{self, Replicas};
 use crate::sessions::{self, Sessions};
@@ -39,6 +43,7 @@ pub struct Agent {
     files: Arc<Files>,
     sessions: Arc<Sessions>,
     replicas: Arc<Replicas>,
+    marks: Arc<Marks>,
     serving: TaskGroup,
     reporting: TaskGroup,
 }
@@ -74,6 +79,10 @@ pub enum StartError {
         path: PathBuf,
         source: OpenStoreError,
     },
+    #[error("could not list the images of this node")]
+    List(#[source] ListManifestsError),
+    #[error(transparent)]
+    Cold(#[from] OpenColdError),
     #[error(transparent)]
     Journal(#[from] OpenJournalError),
     #[error(
@@ -97,57 +106,68 @@ impl Agent {
         let identity = obtain_identity(&config).await?;
         let store = open_store(&config).await?;
         let journal = open_journal(&config).await?;
+        let marks = open_marks(&config, store.clone()).await?;
+        let serving = TaskGroup::new();
+        let cold = open_cold(&config, &identity.node, &store, &serving.cancel).await?;
         let listener = Listener::bind(config.listen, &identity.for_transport()?)?;
         let listening = listener.local_address().map_err(StartError::LocalAddress)?;
         let advertised = advertise(&config, listening, identity.link_address.clone()).await?;
         info!(node = %identity.node, %listening, advertised = advertised.first(), "storage node is up");
-        Ok(Self::assemble(
-            config, identity, store, journal, listener, listening, advertised,
-        ))
+        let at = (listener, listening, advertised);
+        let kept = (store, journal, marks, cold);
+        Ok(Self::assemble(config, identity, kept, at, serving))
     }
 
     fn assemble(
         config: Config,
         identity: NodeIdentity,
-        store: Arc<Store>,
-        journal: Journal,
-        listener: Listener,
-        listening: SocketAddr,
-        advertised: Advertised,
+        (store, journal, marks, cold): (Arc<Store>, Journal, Arc<Marks>, Option<Arc<Cold>>),
+        (listener, listening, advertised): (Listener, SocketAddr, Advertised),
+        mut serving: TaskGroup,
     ) -> Self {
         let node = identity.node.clone();
-        let (mut serving, mut reporting) = (TaskGroup::new(), TaskGroup::new());
+        let mut reporting = TaskGroup::new();
+        let disk = Disk::new(store.clone(), config.limits.disk_operations, cold.clone());
         let outbox = Arc::new(Outbox::default());
+        let store_changed = Arc::new(Notify::new());
+        let healing = Healing::new(store_changed.clone(), config.timing.heal_within);
         let sessions = Sessions::new(
-            store.clone(),
+            disk.clone(),
             outbox.clone(),
             node.clone(),
             config.limits.clone(),
             config.timing.clone(),
-            journal,
+            (journal, healing.clone()),
         );
         let jobs = Arc::new(Jobs::new(
             store.clone(),
             outbox.clone(),
+            cold.clone(),
             config.upkeep.grace,
+            (store_changed.clone(), marks.clone()),
             serving.cancel.child_token(),
         ));
         let files = Arc::new(Files::new(
             store.clone(),
-            jobs.store_changed.clone(),
+            store_changed.clone(),
             serving.cancel.child_token(),
         ));
         let identity = watch::Sender::new(Arc::new(identity));
         let replicas = Replicas::new(replicas::Parts {
-            disk: Disk::new(store.clone(), config.limits.disk_operations),
+            disk,
             outbox: outbox.clone(),
             identity: identity.subscribe(),
-            store_changed: jobs.store_changed.clone(),
+            store_changed: store_changed.clone(),
+            healing,
+            marks: marks.clone(),
             progress_every: config.timing.progress_every,
             admission_wait: config.timing.admission_wait,
             cancel: serving.cancel.child_token(),
         });
 
+        if let Some(cold) = &cold {
+            serving.spawn(cold.clone().run());
+        }
         serving.spawn(sessions::accept_all(
             sessions.clone(),
             replicas.clone(),
@@ -158,10 +178,18 @@ impl Agent {
         serving.spawn(upkeep::run(
             store.clone(),
             config.upkeep.clone(),
-            jobs.store_changed.clone(),
+            store_changed.clone(),
             serving.cancel.child_token(),
         ));
 
+        let patrol = Patrol {
+            store: store.clone(),
+            marks: marks.clone(),
+            upkeep: config.upkeep.clone(),
+            store_changed: store_changed.clone(),
+            cancel: serving.cancel.child_token(),
+        };
+        serving.spawn(patrol.run());
         reporting.spawn(sessions::run_ticker(
             sessions.clone(),
             reporting.cancel.child_token(),
@@ -170,11 +198,14 @@ impl Agent {
             advertised: advertised.clone(),
             identity: identity.subscribe(),
             store,
+            cold,
             sessions: sessions.clone(),
             outbox: outbox.clone(),
-            wake: jobs.store_changed.clone(),
+            wake: store_changed.clone(),
             every: config.timing.status_every,
             keep_free: config.limits.keep_free,
+            marks: marks.clone(),
+            upkeep: config.upkeep,
         };
         reporting.spawn(status.run(reporting.cancel.child_token()));
         let (waker, sending) = Waker::new(config.wake);
@@ -203,6 +234,7 @@ impl Agent {
             files,
             sessions,
             replicas,
+            marks,
             serving,
             reporting,
         }
@@ -250,6 +282,14 @@ impl Agent {
             .is_err()
         {
             warn!("the disk did not take in time what is to be remembered of the sessions");
+        }
+        let marks = self.marks.clone();
+        // Nothing writes to the store any more.
+        if tokio::task::spawn_blocking(move || marks.end())
+            .await
+            .is_err()
+        {
+            warn!("could not write down that this node has ended in an orderly way");
         }
         info!(node = %self.node, "storage node is down");
     }
@@ -315,10 +355,52 @@ async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
     opened.await.expect("opening the store does not panic")
 }
 
+async fn open_cold(
+    config: &Config,
+    node: &NodeName,
+    store: &Arc<Store>,
+    cancel: &CancellationToken,
+) -> Result<Option<Arc<Cold>>, OpenColdError> {
+    let Some(section) = config.cold.clone() else {
+        return Ok(None);
+    };
+    let parts = cold::Parts {
+        config: section,
+        node: node.clone(),
+        state_dir: config.state_dir.clone(),
+        store: store.clone(),
+        grace: config.upkeep.grace,
+        cancel: cancel.child_token(),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let opened = tokio::task::spawn_blocking(move || Cold::open(parts, runtime));
+    opened
+        .await
+        .expect("opening files does not panic")
+        .map(Some)
+}
+
 async fn open_journal(config: &Config) -> Result<Journal, StartError> {
     let path = config.state_dir.clone();
     let opened = tokio::task::spawn_blocking(move || Journal::open(&path));
     Ok(opened.await.expect("reading files does not panic")?)
+}
+
+async fn open_marks(config: &Config, store: Arc<Store>) -> Result<Arc<Marks>, StartError> {
+    let state_dir = config.state_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let held = store.readable_manifests().map_err(StartError::List)?;
+        let mut held: Vec<_> = held.images.into_iter().map(|(_, id)| id).collect();
+        held.sort_unstable();
+        held.dedup();
+        Ok(Marks::open(
+            &state_dir,
+            store.path(),
+            &held,
+            Timestamp::now(),
+        ))
+    });
+    opened.await.expect("reading files does not panic")
 }
 
 async fn advertise(

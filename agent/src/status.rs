@@ -1,18 +1,23 @@
 //! The status that the node reports every few seconds.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_chunk_store::{Space, Store};
-use foghorn_proto::link::NodeStatus;
-use foghorn_types::{ByteCount, chain};
+use foghorn_chunk_store::{PARTS, Space, Store};
+use foghorn_proto::link::{NodeStatus, StoreCheck, UnverifiedContent};
+use foghorn_types::{ByteCount, Timestamp, chain};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::address::Advertised;
+use crate::cold::Cold;
+use crate::config::Upkeep;
 use crate::identity::NodeIdentity;
+use crate::jobs::patrol;
+use crate::marks::Marks;
 use crate::outbox::Outbox;
 use crate::sessions::Sessions;
 use crate::{damage, origin};
@@ -22,12 +27,15 @@ pub(crate) struct StatusReporter {
     pub advertised: Advertised,
     pub identity: watch::Receiver<Arc<NodeIdentity>>,
     pub store: Arc<Store>,
+    pub cold: Option<Arc<Cold>>,
     pub sessions: Arc<Sessions>,
     pub outbox: Arc<Outbox>,
     /// Asks for a report now.
     pub wake: Arc<Notify>,
     pub every: Duration,
     pub keep_free: foghorn_types::ByteCount,
+    pub marks: Arc<Marks>,
+    pub upkeep: Upkeep,
 }
 
 impl StatusReporter {
@@ -48,13 +56,21 @@ impl StatusReporter {
 
     async fn gather(&self) -> Option<NodeStatus> {
         let (store, keep_free) = (self.store.clone(), self.keep_free);
+        let cold = self.cold.clone();
         let advertised = self.advertised.clone();
-        let gather = move || (from_store(&store, keep_free), advertised.now());
-        let (gathered, quic_addresses) = tokio::task::spawn_blocking(gather).await.ok()?;
+        let gather = move || {
+            let cold = cold.map(|cold| cold.status());
+            (from_store(&store, keep_free), cold, advertised.now())
+        };
+        let gathered = tokio::task::spawn_blocking(gather).await.ok()?;
+        let (gathered, cold, quic_addresses) = gathered;
         match gathered {
             Ok(status) => Some(NodeStatus {
+                unverified: self.unverified(&status),
+                check: Some(self.check()),
                 active_transfers: self.sessions.active_transfers(),
                 quic_addresses,
+                cold,
                 certificate_ends_ms: self.identity.borrow().expires.as_millis(),
                 ..status
             }),
@@ -62,6 +78,38 @@ impl StatusReporter {
                 warn!(error = %chain(problem.as_ref()), "could not gather the status of this node");
                 None
             }
+        }
+    }
+
+    /// What does not count as a copy, of what is here.
+    fn unverified(&self, status: &NodeStatus) -> Vec<UnverifiedContent> {
+        let held: HashSet<&[u8]> = status
+            .manifests
+            .iter()
+            .map(|stored| &stored.manifest_id[..])
+            .collect();
+        let listed = self
+            .marks
+            .unverified(|id| held.contains(&id.as_bytes()[..]));
+        let listed = listed.into_iter().map(|one| UnverifiedContent {
+            manifest_id: one.manifest.as_bytes().to_vec(),
+            chunks_verified: one.verified,
+            chunks_total: one.total,
+            reason: one.reason,
+        });
+        listed.collect()
+    }
+
+    fn check(&self) -> StoreCheck {
+        let round = self.marks.round();
+        let (last_ended_unix_ms, damaged) = round.last();
+        StoreCheck {
+            running: round.is_under_way(),
+            parts_done: round.parts_done() as u32,
+            parts_total: PARTS as u32,
+            last_ended_unix_ms,
+            damaged,
+            waits_for: patrol::waits_for(&self.marks, &self.upkeep, Timestamp::now()).to_owned(),
         }
     }
 
@@ -121,7 +169,10 @@ fn from_store(
             .collect(),
         active_transfers: 0,
         quic_addresses: Vec::new(),
+        cold: None,
         certificate_ends_ms: 0,
+        unverified: Vec::new(),
+        check: None,
         damaged: damage::contents(store).unwrap_or_else(|problem| {
             warn!(error = %chain(problem.as_ref()), "could not find out what damage affects");
             Vec::new()

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, LOOK_PATH, LookRequest,
-    LookResponse, ORDER_PATH, OptionsFor, Order, Problem, TokenText, UNREACHED_PATH,
-    UnreachedRequest, UnreachedResponse,
+    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, FURTHER_PATH,
+    FurtherNode, FurtherRequest, FurtherResponse, LOOK_PATH, LookRequest, LookResponse, ORDER_PATH,
+    OptionsFor, Order, Problem, TokenText, UNREACHED_PATH, UnreachedRequest, UnreachedResponse,
 };
 use foghorn_reach::Trouble;
 use foghorn_transport::Identity;
@@ -168,6 +168,28 @@ impl Contact {
         match status {
             200 => parse(&url, &text).map(Some),
             204 => Ok(None),
+            410 => Err(CheckInError::NoTask {
+                reason: problem(&text),
+            }),
+            _ => Err(answer_error(status, &text)),
+        }
+    }
+
+    /// Asks for storage nodes that serve this client beside the one that has its task: all that there
+    /// are from now on. Blocking.
+    ///
+    /// # Errors
+    /// The controller cannot be reached, does not know the question, or the task has ended.
+    pub fn further(&self, request: &FurtherRequest) -> Result<Vec<FurtherNode>, CheckInError> {
+        let url = format!("{}{FURTHER_PATH}", self.base);
+        let (status, text) = exchange(&url, || {
+            self.agent
+                .post(&url)
+                .header("authorization", format!("Bearer {}", self.session))
+                .send_json(request)
+        })?;
+        match status {
+            200 => parse::<FurtherResponse>(&url, &text).map(|answer| answer.nodes),
             410 => Err(CheckInError::NoTask {
                 reason: problem(&text),
             }),

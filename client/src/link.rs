@@ -1,6 +1,9 @@
 //! The session with an agent, across lost connections: which agent, when to try again, when to give
 //! up.
 
+mod finder;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +15,7 @@ use foghorn_types::chain;
 
 use foghorn_proto::http::{IS_COMPLETE, Order};
 
+pub use self::finder::{Finder, Ways};
 use crate::check_in::{CheckInError, Contact};
 use crate::display;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +97,10 @@ pub struct TaskLink {
     had_connection: bool,
     /// Who is told when no agent answers.
     contact: Option<Contact>,
+    /// Who knows further sources.
+    finder: Option<Arc<dyn Finder>>,
+    /// What was last said to have come from elsewhere.
+    elsewhere: u64,
     stop: CancellationToken,
 }
 
@@ -167,8 +175,11 @@ impl Elsewhere {
 /// controller is in a network that this machine reaches.
 #[must_use]
 pub fn sources_of(order: &Order, contact: &Contact) -> Vec<Source> {
-    let mut sources: Vec<Source> = order
-        .sources
+    best_first(&order.sources, contact)
+}
+
+fn best_first(sources: &[foghorn_proto::http::Source], contact: &Contact) -> Vec<Source> {
+    let mut sources: Vec<Source> = sources
         .iter()
         .map(|source| Source {
             address: source.address.clone(),
@@ -202,15 +213,51 @@ impl TaskLink {
             last_report: None,
             had_connection: false,
             contact: None,
+            finder: None,
+            elsewhere: 0,
             stop,
         }
     }
 
-    /// Tells the controller when no agent answers.
+    /// Tells the controller when no agent answers, and asks it for further sources.
     #[must_use]
     pub fn telling(mut self, contact: Contact) -> Self {
+        self.finder = Some(Arc::new(contact.clone()));
         self.contact = Some(contact);
         self
+    }
+
+    /// Asks another one for further sources.
+    #[must_use]
+    pub fn finding(mut self, finder: Arc<dyn Finder>) -> Self {
+        self.finder = Some(finder);
+        self
+    }
+
+    /// What it takes to fetch from further sources; `None` if nobody knows any.
+    #[must_use]
+    pub fn ways(&self) -> Option<Ways> {
+        Some(Ways {
+            finder: self.finder.clone()?,
+            identity: self.config.identity.clone(),
+            hello: self.config.hello.clone(),
+            kind: self.config.kind,
+        })
+    }
+
+    /// The name in the certificate of the node that is, or was last, connected.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        let source = self.config.sources.get(self.at);
+        source.map_or("", |source| source.server_name.as_str())
+    }
+
+    /// Says how many compressed bytes came from other nodes than the one that has the task.
+    pub fn report_elsewhere(&mut self, bytes: u64) {
+        self.elsewhere = bytes;
+        if let Some(connection) = &self.connection {
+            connection.report_elsewhere(bytes);
+        }
     }
 
     #[must_use]
@@ -500,6 +547,9 @@ impl TaskLink {
             }
             if let Some(report) = self.last_report {
                 connection.report(report);
+            }
+            if self.elsewhere > 0 {
+                connection.report_elsewhere(self.elsewhere);
             }
             foghorn_faults::wait!("client.end.before");
             match connection.finish(outcome.clone()).await {

@@ -1,7 +1,7 @@
 //! How far a transfer is and where it spends its time: counters that every stage adds to, read once
 //! a second.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub struct Progress {
     /// What the user was told about the image.
     notes: Mutex<Vec<Note>>,
     disks: Mutex<Vec<TaskDisk>>,
+    /// Compressed bytes of chunks by the storage node that they came from.
+    from: Mutex<BTreeMap<String, u64>>,
     busy_nanos: [AtomicU64; WORKS.len()],
 }
 
@@ -107,6 +109,7 @@ impl Default for Progress {
             unicast_reason: Mutex::new(None),
             notes: Mutex::new(Vec::new()),
             disks: Mutex::new(Vec::new()),
+            from: Mutex::default(),
             busy_nanos: Default::default(),
         }
     }
@@ -131,6 +134,22 @@ impl Progress {
     /// Compressed bytes of chunks that crossed the network.
     pub fn add_wire(&self, bytes: u64) {
         self.wire.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Compressed bytes of chunks that came from this storage node.
+    pub fn add_from(&self, node: &str, bytes: u64) {
+        let mut from = self.from.lock().unwrap_or_else(PoisonError::into_inner);
+        match from.get_mut(node) {
+            Some(sum) => *sum += bytes,
+            None => drop(from.insert(node.to_owned(), bytes)),
+        }
+    }
+
+    /// Compressed bytes of chunks by the storage node that they came from, without multicast.
+    #[must_use]
+    pub fn from(&self) -> BTreeMap<String, u64> {
+        let from = self.from.lock().unwrap_or_else(PoisonError::into_inner);
+        from.clone()
     }
 
     /// Compressed bytes of chunks that came by multicast.

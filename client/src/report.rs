@@ -1,6 +1,7 @@
 //! The summary of a run, for scripts and benchmarks: one JSON file, written whether the run
 //! succeeded or not.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -27,6 +28,8 @@ pub struct RunReport {
     pub bytes_wire: u64,
     /// Part of `bytes_wire`: what came by multicast.
     pub bytes_multicast: u64,
+    /// Part of `bytes_wire`: what came from each storage node, by name.
+    pub bytes_from: BTreeMap<String, u64>,
     /// Why there was no multicast although it was offered.
     pub unicast_reason: Option<String>,
     pub bytes_reused: u64,
@@ -95,6 +98,7 @@ impl RunReport {
             bytes_done: snapshot.done.bytes(),
             bytes_wire: snapshot.wire.bytes(),
             bytes_multicast: snapshot.multicast.bytes(),
+            bytes_from: progress.from(),
             unicast_reason: progress.unicast_reason(),
             bytes_reused: snapshot.reused.bytes(),
             bytes_written: snapshot.written.bytes(),

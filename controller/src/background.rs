@@ -132,6 +132,8 @@ impl Background {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let why = tokio::select! {
+                // In order, so that a simulation repeats what it did.
+                biased;
                 () = cancel.cancelled() => return,
                 _ = tick.tick() => Why::Period,
                 name = changed(&mut rhythm.wakes) => Why::Change(name),

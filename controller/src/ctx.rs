@@ -65,6 +65,8 @@ pub struct Settings {
     pub began: Instant,
     /// Which groups multicast sessions are sent to, and how.
     pub multicast: MulticastConfig,
+    /// Nodes that one client may fetch from at a time.
+    pub sources_per_client: u8,
     /// How long replaced versions of images are kept.
     pub versions: VersionConfig,
     /// Between two backups that the controller makes by itself.

@@ -1,5 +1,6 @@
 //! Builds the parts, owns their tasks, drains them.
 
+mod bare;
 mod leave;
 mod state_files;
 
@@ -26,8 +27,8 @@ use crate::api::native::telemetry;
 use crate::app::accounts::{self, AccountError, FirstRun, first_run};
 use crate::app::authority::{self, AuthorityError};
 use crate::app::enrolment;
-use crate::app::replication;
 use crate::app::snapin_files;
+use crate::app::{further, replication};
 use crate::background::Background;
 use crate::backups::{AUTHORITY_FOLDER, Backups, RestoreError, Restored, STORE_FILE};
 use crate::config::{Config, StoreConfig, machines_url};
@@ -50,6 +51,7 @@ use crate::{
     awake, backups, descriptors, dispatch, notify, peers, recorder, scheduler, serve, upkeep,
 };
 
+pub use self::bare::{Bare, Carried};
 pub use self::state_files::{StateFileError, export_state, import_state};
 
 /// Maximum lifetime of a client certificate, whatever the deadline of its task.
@@ -178,11 +180,13 @@ impl Controller {
         // once, and only if all this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
         let settings = settings(&config, link_address, link_everywhere, rest.1);
-        let ctx = context(&config, state, trust, settings).await;
+        let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
+        let ctx = context(&config, state, (trust, plugins), settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
         if matches!(config.store, StoreConfig::Etcd(_)) {
             let own = own(&config, &ctx, link.1);
-            let peers = peers::run(ctx.clone(), own, tasks.clone(), cancel.child_token());
+            let calls = (own, Arc::new(peers::OverTls) as Arc<dyn peers::Dial>);
+            let peers = peers::run(ctx.clone(), calls, tasks.clone(), cancel.child_token());
             tasks.spawn(peers);
         }
         let services = (
@@ -372,11 +376,10 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Restored, StartError> {
 async fn context(
     config: &Config,
     state: Arc<State>,
-    trust: Arc<Trust>,
+    (trust, plugins): (Arc<Trust>, Arc<Plugins>),
     settings: Settings,
 ) -> Arc<Ctx> {
     let hub = Hub::new(state.read_at(|_, revision| revision));
-    let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
     plugins.reload().await;
     let others = matches!(config.store, StoreConfig::Etcd(_));
     let mirror = Arc::new(Mirror::new(others));
@@ -471,6 +474,7 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         cancel.child_token(),
     ));
     tasks.spawn(replication::run(ctx.clone(), cancel.child_token()));
+    tasks.spawn(further::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(snapin_files::run(
         ctx.clone(),
         config.snapins.file_grace,
@@ -494,6 +498,7 @@ fn settings(
         started: Timestamp::now(),
         began: awake::now(),
         multicast: config.multicast.clone(),
+        sources_per_client: config.limits.sources_per_client,
         versions: config.versions,
         backup_every: match config.store {
             StoreConfig::Embedded => config.backup.every,

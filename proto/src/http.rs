@@ -29,6 +29,9 @@ pub const ORDER_PATH: &str = "/foghorn/v1/clients/order";
 /// `POST` [`UnreachedRequest`] with `Authorization: Bearer SESSION` → [`UnreachedResponse`]: a client
 /// that gets no answer from the storage node of its order.
 pub const UNREACHED_PATH: &str = "/foghorn/v1/clients/unreached";
+/// `POST` [`FurtherRequest`] with `Authorization: Bearer SESSION` → [`FurtherResponse`]: a client that
+/// would fetch its image from several storage nodes at once.
+pub const FURTHER_PATH: &str = "/foghorn/v1/clients/further-sources";
 /// Carries the W3C trace context (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -459,6 +462,36 @@ pub struct UnreachedResponse {
     /// Whether its agent is connected to a controller. If it is, something between the machine and
     /// the node drops UDP.
     pub online: bool,
+}
+
+/// A client that would fetch its image from several storage nodes at once, because the way to the one
+/// that has its task limits it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FurtherRequest {
+    /// How many nodes it would use beside the one that has the task; 0 gives all of them back.
+    pub wanted: u8,
+    /// Nodes that were of no use to it, by the names in their certificates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub without: Vec<String>,
+}
+
+/// The storage nodes that serve the client beside the one that has its task. They do so as long as
+/// nobody waits for their places.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct FurtherResponse {
+    /// Fewer than wanted, or none, when no others of the site can.
+    pub nodes: Vec<FurtherNode>,
+}
+
+/// A storage node that serves a client beside the one that has its task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FurtherNode {
+    /// Its name.
+    pub node: NodeName,
+    /// Its addresses, best first. Never empty.
+    pub sources: Vec<Source>,
 }
 
 /// Why a request was refused.

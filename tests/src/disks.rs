@@ -436,6 +436,11 @@ pub fn same(one: &Path, other: &Path) -> Result<bool> {
 /// Flips one bit in the middle of the largest pack of a storage node, which is inside the data of a
 /// chunk.
 pub fn damage_a_pack(state: &Path) -> Result<()> {
+    damage_a_pack_at(state, 50)
+}
+
+/// The same at so many percent of the pack.
+pub fn damage_a_pack_at(state: &Path, percent: u64) -> Result<()> {
     let packs: Vec<PathBuf> = files(state)?
         .into_iter()
         .filter(|file| file.extension().is_some_and(|end| end == "pack"))
@@ -444,7 +449,7 @@ pub fn damage_a_pack(state: &Path) -> Result<()> {
         .iter()
         .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
         .context("no pack on the node")?;
-    let middle = fs::metadata(largest)?.len() / 2;
+    let middle = fs::metadata(largest)?.len() * percent / 100;
     let file = File::options().read(true).write(true).open(largest)?;
     let mut byte = [0];
     file.read_exact_at(&mut byte, middle)?;

@@ -113,6 +113,31 @@ impl Lab {
         self.run(&["rate", &client.to_string(), rate])
     }
 
+    /// The line rate from a client, such as one that a storage node runs on.
+    ///
+    /// # Errors
+    /// When tc refuses.
+    pub fn send_rate(&self, client: usize, rate: &str) -> Result<()> {
+        self.run(&["send", &client.to_string(), rate])
+    }
+
+    /// The line rate from the server.
+    ///
+    /// # Errors
+    /// When tc refuses.
+    pub fn server_rate(&self, rate: &str) -> Result<()> {
+        self.run(&["send", "s", rate])
+    }
+
+    /// The words that run a command on a client.
+    #[must_use]
+    pub fn words_on_client(&self, client: usize) -> Vec<String> {
+        let namespace = format!("{}-c{client}", self.name);
+        ["ip", "netns", "exec", &namespace]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
     /// Unplugs a client's cable.
     ///
     /// # Errors

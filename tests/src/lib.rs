@@ -13,6 +13,7 @@ pub mod page;
 pub mod persistent;
 pub mod process;
 pub mod rest;
+pub mod s3;
 pub mod screen;
 pub mod small_disk;
 pub mod stack;

@@ -274,18 +274,31 @@ impl Stack {
     }
 
     pub fn add_agent_at(&mut self, name: &str, port: u16, extra: &str) -> Result<()> {
-        self.start_new_agent(name, port, vec![], extra)
+        let address = self.address.clone();
+        self.start_new_agent(name, (&address, port), vec![], extra)
     }
 
     /// `wrap`: the words of a command that runs the agent's command.
     pub fn add_agent_wrapped(&mut self, name: &str, wrap: Vec<String>, extra: &str) -> Result<()> {
-        self.start_new_agent(name, free_udp_port()?, wrap, extra)
+        let address = self.address.clone();
+        self.start_new_agent(name, (&address, free_udp_port()?), wrap, extra)
+    }
+
+    /// The same on another machine, which has this address.
+    pub fn add_agent_elsewhere(
+        &mut self,
+        name: &str,
+        address: &str,
+        wrap: Vec<String>,
+        extra: &str,
+    ) -> Result<()> {
+        self.start_new_agent(name, (address, free_udp_port()?), wrap, extra)
     }
 
     fn start_new_agent(
         &mut self,
         name: &str,
-        port: u16,
+        (address, port): (&str, u16),
         wrap: Vec<String>,
         extra: &str,
     ) -> Result<()> {
@@ -298,10 +311,9 @@ impl Stack {
         fs::write(
             &config,
             format!(
-                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"{}:{port}\"\n{extra}\n",
+                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"{address}:{port}\"\n{extra}\n",
                 self.rest.url,
                 text(&token, "token")?,
-                self.address,
             ),
         )?;
         let mut process = start_agent(self.folder(), name, &config, &wrap, &self.environment)?;

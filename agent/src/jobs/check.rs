@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Work;
+use crate::cold::Cold;
 use crate::damage;
 use crate::stored_image::store_image;
 
@@ -25,7 +26,7 @@ const NAMED: usize = 10_000;
 
 /// Does `work` and gives its last report. Blocking; ends soon after `cancel` is.
 pub(super) fn perform(
-    store: &Store,
+    (store, cold): (&Store, Option<&Cold>),
     work: Work,
     job_id: u64,
     cancel: &CancellationToken,
@@ -54,12 +55,11 @@ pub(super) fn perform(
         Work::Sweep(grace) => return finished(job_id, sweep(store, grace, job_id, report)),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
         Work::Adopt { manifest, from, to } => {
-            return finished(job_id, adopt(store, manifest, (from, to), &mut progress));
+            let adopted = adopt((store, cold), manifest, (from, to), &mut progress);
+            return finished(job_id, adopted);
         }
         Work::Drop(image, manifest) => {
-            let dropped = store
-                .drop_image(image, manifest)
-                .map_err(|problem| chain(&problem).to_string());
+            let dropped = drop_image((store, cold), image, manifest);
             return finished(
                 job_id,
                 dropped.map(|was_there| {
@@ -80,6 +80,23 @@ pub(super) fn perform(
             ..report
         }),
     )
+}
+
+/// Drops an image here, and its cold copy after its grace. Returns whether it was here.
+fn drop_image(
+    (store, cold): (&Store, Option<&Cold>),
+    image: ImageId,
+    manifest: ManifestId,
+) -> Result<bool, String> {
+    // First: when it is gone here, the order does not come again.
+    if let Some(cold) = cold {
+        cold.drop_ordered(image, manifest)
+            .map_err(|problem| chain(&problem).to_string())?;
+        foghorn_faults::point!("agent.cold.drop-ordered");
+    }
+    store
+        .drop_image(image, manifest)
+        .map_err(|problem| chain(&problem).to_string())
 }
 
 /// Says every second that it goes on; a sweep does not tell how far it is.
@@ -115,7 +132,7 @@ fn sweep(
 /// Checks every chunk of the manifest, and only then makes it the content of the image `to`, and no
 /// longer that of `from`.
 fn adopt(
-    store: &Store,
+    (store, cold): (&Store, Option<&Cold>),
     manifest: ManifestId,
     (from, to): (ImageId, ImageId),
     progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
@@ -137,9 +154,7 @@ fn adopt(
     let (_, adopted) =
         store_image(store, to, &encoded.into()).map_err(|problem| chain(&problem).to_string())?;
     if from != to {
-        store
-            .drop_image(from, manifest)
-            .map_err(|problem| chain(&problem).to_string())?;
+        drop_image((store, cold), from, manifest)?;
     }
     info!(%from, %to, %manifest, "content adopted");
     Ok(JobReport {

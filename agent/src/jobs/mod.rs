@@ -2,6 +2,7 @@
 //! what comes round by itself ([`upkeep`]).
 
 mod check;
+pub(crate) mod patrol;
 pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::cold::Cold;
+use crate::marks::Marks;
 use crate::outbox::Outbox;
 
 /// Jobs that may wait for their turn.
@@ -29,6 +32,7 @@ const WAITING: usize = 64;
 pub(crate) struct Jobs {
     store: Arc<Store>,
     outbox: Arc<Outbox>,
+    cold: Option<Arc<Cold>>,
     tasks: TaskTracker,
     cancel: CancellationToken,
     /// How long a sweep leaves what became useless.
@@ -38,7 +42,8 @@ pub(crate) struct Jobs {
     known: Arc<Mutex<BTreeSet<u64>>>,
     /// Woken when the store holds something else than before, so that the controller hears of it
     /// soon.
-    pub store_changed: Arc<Notify>,
+    store_changed: Arc<Notify>,
+    marks: Arc<Marks>,
 }
 
 /// What to do, checked.
@@ -63,18 +68,22 @@ impl Jobs {
     pub(crate) fn new(
         store: Arc<Store>,
         outbox: Arc<Outbox>,
+        cold: Option<Arc<Cold>>,
         grace: Duration,
+        (store_changed, marks): (Arc<Notify>, Arc<Marks>),
         cancel: CancellationToken,
     ) -> Self {
         Self {
             store,
             outbox,
+            cold,
             tasks: TaskTracker::new(),
             cancel,
             grace,
             turn: Arc::new(Semaphore::new(1)),
             known: Arc::default(),
-            store_changed: Arc::default(),
+            store_changed,
+            marks,
         }
     }
 
@@ -112,11 +121,13 @@ impl Jobs {
     fn run(&self, job_id: u64, work: Work) -> impl Future<Output = ()> + use<> {
         let (store, outbox, cancel) =
             (self.store.clone(), self.outbox.clone(), self.cancel.clone());
+        let cold = self.cold.clone();
         let (turn, known, changed) = (
             self.turn.clone(),
             self.known.clone(),
             self.store_changed.clone(),
         );
+        let marks = self.marks.clone();
         async move {
             // At once: a capture that is ordered later may bring the same content again, and must
             // not lose it to an order from before.
@@ -133,9 +144,8 @@ impl Jobs {
             let reporter = outbox.clone();
             let done = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                check::perform(&store, work, job_id, &cancel, &|report| {
-                    reporter.job(report)
-                })
+                let kept = (&*store, cold.as_deref());
+                check::perform(kept, work, job_id, &cancel, &|report| reporter.job(report))
             });
             let report = done.await.unwrap_or_else(|_| JobReport {
                 job_id,
@@ -143,6 +153,13 @@ impl Jobs {
                 error: "the job broke off on this node".to_owned(),
                 ..Default::default()
             });
+            if report.error.is_empty() && report.damaged.is_empty() && report.records.is_empty() {
+                match work {
+                    Work::Verify(manifest) => marks.verified(manifest),
+                    Work::Scrub => marks.all_verified(),
+                    Work::Sweep(_) | Work::Drop(..) | Work::Adopt { .. } => {}
+                }
+            }
             info!(
                 checked = report.chunks_checked,
                 damaged = report.damaged.len(),

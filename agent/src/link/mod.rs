@@ -247,6 +247,7 @@ impl ControllerLink {
             status,
             process: self.process,
             dialled: self.dialled.fetch_add(1, Ordering::Relaxed) + 1,
+            gives_further: true,
         };
         AgentMessage {
             message: Some(agent_message::Message::Hello(hello)),
@@ -345,6 +346,9 @@ impl ControllerLink {
                     .learn(all.controllers.unwrap_or_default().links);
                 // A controller of an earlier version copies nothing.
                 self.replicas.obey(all.replicas.unwrap_or_default());
+                if !all.behind {
+                    self.sessions.serve_further(all.further.unwrap_or_default());
+                }
             }
             Some(FromController::Open(order)) => self.sessions.open(order),
             Some(FromController::Admit(admit)) => self.sessions.admit(admit),
@@ -354,6 +358,7 @@ impl ControllerLink {
             Some(FromController::Controllers(all)) => self.controllers.learn(all.links),
             Some(FromController::Wake(order)) => self.waker.wake(order),
             Some(FromController::Replicas(orders)) => self.replicas.obey(orders),
+            Some(FromController::Further(orders)) => self.sessions.serve_further(orders),
             Some(FromController::File(order)) => self.files.obey(order, client.clone()),
             // Taken where the link is driven.
             Some(FromController::Leave(_)) => {}

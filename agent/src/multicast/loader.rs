@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::control::{Command, deliver};
 use crate::disk::Disk;
+use crate::healing::Healing;
 use crate::served_image::ServedImage;
 
 /// Reads at a time: as many as hide a disk's latency.
@@ -22,7 +23,7 @@ const READS: usize = 4;
 /// Answers each number with its chunk until the session is over. `image` keeps the chunks from the
 /// sweep meanwhile.
 pub(super) async fn load(
-    disk: Disk,
+    (disk, healing): (Disk, Arc<Healing>),
     image: Arc<ServedImage>,
     numbers: mpsc::Receiver<SessionChunk>,
     commands: SyncSender<Command>,
@@ -33,7 +34,10 @@ pub(super) async fn load(
         // reject is asked for again, and then it matters whether it is damaged here.
         let mut read_before = ChunkSet::new();
         let reads = ReceiverStream::new(numbers)
-            .map(|number| read(&disk, &image, number, !read_before.insert(number)))
+            .map(|number| {
+                let verify = !read_before.insert(number);
+                read((&disk, &healing), &image, number, verify)
+            })
             .buffered(READS);
         pin_mut!(reads);
         while let Some(command) = reads.next().await {
@@ -45,25 +49,23 @@ pub(super) async fn load(
     cancel.run_until_cancelled(answering).await;
 }
 
-async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bool) -> Command {
+async fn read(
+    (disk, healing): (&Disk, &Healing),
+    image: &ServedImage,
+    number: SessionChunk,
+    verify: bool,
+) -> Command {
     let Some(id) = image.chunks.id(in_image(number)) else {
         return Command::Chunk {
             number,
             bytes: Err(Unavailable),
         };
     };
-    let bytes = match disk
-        .run(move |store| {
-            if verify {
-                store
-                    .read(id)
-                    .inspect_err(|error| store.note_failed_read(id, error))
-            } else {
-                store.read_unverified(id)
-            }
-        })
-        .await
-    {
+    let read = match verify {
+        true => disk.read(image.manifest, id).await,
+        false => disk.read_unverified(id).await,
+    };
+    let bytes = match read {
         Ok(chunk) => Ok(chunk.compressed),
         Err(problem) => {
             error!(
@@ -71,6 +73,9 @@ async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bo
                 error = %chain(&problem),
                 "a chunk of a multicast session cannot be read"
             );
+            // The stream does not wait for it: receivers fetch it by unicast, where each waits until
+            // another node has given it.
+            healing.ask();
             Err(Unavailable)
         }
     };

@@ -39,6 +39,7 @@ use self::open::{OpenSessionError, Opening};
 use self::pace::{Pace, Standing};
 use self::start::StartRule;
 use crate::disk::Disk;
+use crate::healing::Healing;
 use crate::served_image::ServedImage;
 
 /// How long sessions may take to end once they were asked to.
@@ -50,6 +51,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The sessions of a node.
 pub(crate) struct Multicasts {
     disk: Disk,
+    healing: Arc<Healing>,
     /// What all sessions together may send; `None`: no bound.
     budget: Option<BitRate>,
     sessions: Mutex<BTreeMap<SessionId, RunningSession>>,
@@ -73,10 +75,11 @@ struct RunningSession {
 }
 
 impl Multicasts {
-    pub(crate) fn new(disk: Disk, budget: Option<BitRate>) -> Self {
+    pub(crate) fn new(disk: Disk, healing: Arc<Healing>, budget: Option<BitRate>) -> Self {
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         Self {
             disk,
+            healing,
             budget,
             sessions: Mutex::default(),
             started: Mutex::default(),
@@ -127,7 +130,8 @@ impl Multicasts {
             max_rate: bound,
             cancel: self.cancel.child_token(),
         };
-        let handle = Arc::new(opening.open(self.disk.clone(), &self.tasks).await?);
+        let store = (self.disk.clone(), self.healing.clone());
+        let handle = Arc::new(opening.open(store, &self.tasks).await?);
         foghorn_faults::wait!("agent.multicast.opened");
         info!(session = %terms.session, group = %terms.group, "multicast session opened");
         self.sessions().insert(

@@ -22,6 +22,7 @@ use super::key::{MakeKeyError, new_key};
 use super::loader;
 use super::order::MulticastTerms;
 use crate::disk::Disk;
+use crate::healing::Healing;
 use crate::served_image::ServedImage;
 
 /// Commands that may wait for the thread; it looks after every burst of packets.
@@ -66,7 +67,7 @@ impl Opening {
     /// Opens the group and starts the thread and the loader under `tasks`.
     pub(super) async fn open(
         self,
-        disk: Disk,
+        (disk, healing): (Disk, Arc<Healing>),
         tasks: &TaskTracker,
     ) -> Result<SessionHandle, OpenSessionError> {
         let Self {
@@ -114,7 +115,7 @@ impl Opening {
         };
         let (status_sender, status) = watch::channel(status);
         tasks.spawn(loader::load(
-            disk,
+            (disk, healing),
             image,
             numbers,
             commands.clone(),

@@ -1,21 +1,22 @@
 //! The end of a copy that takes: manifest, chunks that are not here, manifest stored; each step
 //! durable before the next one, so that whatever interrupts it, the next attempt finds it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use foghorn_chunk_store::{CaptureGuard, PutError, Store};
+use foghorn_chunk_store::{CaptureGuard, Store};
 use foghorn_image::{ManifestRoot, Numbering};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_types::{ChunkId, NodeName, PartId, chain};
-use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
+use super::error::CopyError;
 use super::fetch::Fetcher;
+use super::held::Held;
 use super::meter::Meter;
 use super::order::FetchOrder;
 use super::source::{Link, Sources};
@@ -24,8 +25,6 @@ use crate::origin;
 
 /// Chunks that are looked up, and then fetched, at a time.
 const SLICE: usize = 1024;
-/// Chunks that one thread reads and verifies in a row, and how many threads do.
-const VERIFY: (usize, usize) = (32, 2);
 /// Chunks that nobody can give which a message names.
 const NAMED: usize = 3;
 
@@ -37,33 +36,6 @@ pub(super) struct ImageCopy {
     guard: Arc<CaptureGuard>,
     meter: Arc<Meter>,
     sources: Sources,
-}
-
-/// Why a copy did not come about. What was stored stays.
-#[derive(Debug, thiserror::Error)]
-enum CopyError {
-    #[error("could not get the list of the image's chunks: {0}")]
-    Manifest(String),
-    #[error("the list of the image's chunks is not valid")]
-    Decode(#[from] foghorn_image::DecodeManifestError),
-    #[error("could not read the list of the image's chunks")]
-    Read(#[from] foghorn_chunk_store::ReadManifestError),
-    #[error("could not store a part of the list of the image's chunks")]
-    PutPart(#[from] foghorn_chunk_store::PutPartError),
-    #[error("could not look up chunks")]
-    Index(#[from] foghorn_chunk_store::IndexError),
-    #[error("could not store chunks")]
-    Put(#[from] PutError),
-    #[error("{missing} of {total} chunks cannot be had: {named}")]
-    Unavailable {
-        missing: usize,
-        total: usize,
-        named: String,
-    },
-    #[error("could not store the image")]
-    PutManifest(#[from] foghorn_chunk_store::PutManifestError),
-    #[error("could not list the images of this node")]
-    List(#[from] foghorn_chunk_store::ListManifestsError),
 }
 
 /// What is asked of a source beside chunks.
@@ -100,8 +72,9 @@ impl ImageCopy {
         }
     }
 
-    /// Makes the copy and reports on it, once a second and at the end.
-    pub(super) async fn run(self) {
+    /// Makes the copy and reports on it, once a second and at the end. Gives back why it was not
+    /// made.
+    pub(super) async fn run(self) -> Option<String> {
         let (outbox, meter) = (self.shared.outbox.clone(), self.meter.clone());
         let changed = self.shared.store_changed.clone();
         let mut ticks = tokio::time::interval(self.shared.progress_every);
@@ -118,10 +91,13 @@ impl ImageCopy {
             Ok(()) => info!("every chunk of the image was verified here"),
             Err(error) => warn!(error = %chain(error), "an image was not copied"),
         }
-        meter.ended(ended.map_err(|error| chain(&error).to_string()));
+        let ended = ended.map_err(|error| chain(&error).to_string());
+        let why_not = ended.as_ref().err().cloned();
+        meter.ended(ended);
         // Before the report: whoever hears that it is done may ask at once what is here.
         changed.notify_one();
         outbox.replica(meter.report(Instant::now()));
+        why_not
     }
 
     async fn work(mut self) -> Result<(), CopyError> {
@@ -131,11 +107,7 @@ impl ImageCopy {
         self.parts(parts).await?;
         let ids = self.chunk_ids(root).await?;
         self.meter.set_total(ids.len() as u64);
-        let mut lacking = Vec::new();
-        for slice in ids.chunks(SLICE) {
-            let missing = self.missing(slice).await?;
-            lacking.extend(self.fetch(missing).await?);
-        }
+        let lacking = self.chunks(&ids).await?;
         if !lacking.is_empty() {
             let named: Vec<&str> = lacking
                 .iter()
@@ -150,6 +122,66 @@ impl ImageCopy {
         }
         foghorn_faults::wait!("agent.replica.chunks-stored");
         self.finish(encoded).await
+    }
+
+    /// Makes the chunks be here, each verified here. Gives back those that nobody can give, each
+    /// with the reason.
+    async fn chunks(&mut self, ids: &[ChunkId]) -> Result<Vec<(ChunkId, String)>, CopyError> {
+        let mut lacking = Vec::new();
+        // Somebody may be waiting for what is known to be damaged. Where the image is not here yet,
+        // nobody does, and what is missing comes in its order.
+        let manifest = self.order.manifest;
+        let is_here = move |store: &Store| store.read_manifest(manifest).is_ok();
+        let mut fetched = HashSet::new();
+        if self.shared.disk.run(is_here).await {
+            let urgent = self.known_missing(ids).await?;
+            fetched.extend(urgent.iter().copied());
+            for page in urgent.chunks(SLICE) {
+                lacking.extend(self.fetch(page.to_vec()).await?);
+            }
+        }
+        let rest: Vec<ChunkId> = match fetched.is_empty() {
+            true => ids.to_vec(),
+            false => {
+                let rest = ids.iter().filter(|id| !fetched.contains(*id));
+                rest.copied().collect()
+            }
+        };
+        let held = Held {
+            shared: self.shared.clone(),
+            guard: self.guard.clone(),
+            meter: self.meter.clone(),
+        };
+        // What is here is read while what is missing before it comes: neither disk nor network waits
+        // for the other.
+        let mut slices = rest.chunks(SLICE);
+        let mut missing = held.missing(slices.next().unwrap_or_default()).await?;
+        loop {
+            let next = slices.next();
+            let look = held.missing(next.unwrap_or_default());
+            let (fetched, looked) = tokio::join!(self.fetch(missing), look);
+            lacking.extend(fetched?);
+            missing = looked?;
+            if next.is_none() {
+                return Ok(lacking);
+            }
+        }
+    }
+
+    /// Which of these are not here, or known to be damaged, without looking at the others.
+    async fn known_missing(&self, ids: &[ChunkId]) -> Result<Vec<ChunkId>, CopyError> {
+        let mut missing = Vec::new();
+        for page in ids.chunks(SLICE) {
+            let (guard, asked) = (self.guard.clone(), page.to_vec());
+            let held = self
+                .shared
+                .disk
+                .run(move |_| guard.contains(&asked))
+                .await?;
+            let lacking = page.iter().zip(held).filter(|(_, is_here)| !is_here);
+            missing.extend(lacking.map(|(id, _)| *id));
+        }
+        Ok(missing)
     }
 
     /// The encoded manifest: from here if it is here and whole.
@@ -212,34 +244,6 @@ impl ImageCopy {
         self.shared.disk.run(list).await
     }
 
-    /// Which of these are not here and whole. Those that are here are read and verified: what a
-    /// node says that it holds was looked at there, not remembered.
-    async fn missing(&self, slice: &[ChunkId]) -> Result<Vec<ChunkId>, CopyError> {
-        let (guard, ids) = (self.guard.clone(), slice.to_vec());
-        let held = self.shared.disk.run(move |_| guard.contains(&ids)).await?;
-        let (here, mut missing) = (slice.iter().zip(&held), Vec::new());
-        let mut held = Vec::new();
-        for (id, is_here) in here {
-            if *is_here { &mut held } else { &mut missing }.push(*id);
-        }
-        let batches: Vec<Vec<ChunkId>> = held.chunks(VERIFY.0).map(<[_]>::to_vec).collect();
-        let disk = self.shared.disk.clone();
-        let verified = stream::iter(batches)
-            .map(move |ids| {
-                let disk = disk.clone();
-                async move { disk.run(move |store| store.verify_chunks(ids)).await }
-            })
-            .buffered(VERIFY.1);
-        let verified: Vec<_> = verified.collect().await;
-        for (id, is_whole) in verified.into_iter().flatten() {
-            match is_whole {
-                true => self.meter.add_held(1),
-                false => missing.push(id),
-            }
-        }
-        Ok(missing)
-    }
-
     /// Fetches chunks from one source after the other. Gives back those that none has, each with
     /// the reason.
     async fn fetch(
@@ -287,7 +291,7 @@ impl ImageCopy {
     /// Makes the content that of the image, unless it is already: then a version that is kept would
     /// take the place of the present one.
     async fn finish(self, encoded: Bytes) -> Result<(), CopyError> {
-        let order = self.order;
+        let (order, marks) = (self.order, self.shared.marks.clone());
         let store = move |store: &Store| {
             let images = store.readable_manifests()?.images;
             let is_named = images.contains(&(order.image, order.manifest));
@@ -297,6 +301,8 @@ impl ImageCopy {
             if store.origin(order.manifest).is_none() {
                 origin::copied(store, order.manifest, &order.what);
             }
+            // Every chunk of it was read here, or came and was verified.
+            marks.verified(order.manifest);
             Ok::<_, CopyError>(())
         };
         let stored = self.shared.disk.run(store).await;

@@ -113,6 +113,7 @@ impl Fetcher {
         while let Some(done) = stored.next().await {
             let (ids, refused) = done?;
             self.meter.add_stored(ids.len() as u64);
+            self.shared.healing.stored();
             outcome.stored.extend(ids);
             outcome.unavailable.extend(refused);
         }

@@ -7,7 +7,9 @@
 //! already moves no chunks. Nothing is ever removed.
 
 mod copy;
+mod error;
 mod fetch;
+mod held;
 mod limit;
 mod meter;
 mod order;
@@ -30,7 +32,9 @@ use self::limit::Limit;
 use self::meter::Meter;
 use self::order::{FetchOrder, ServeOrder};
 use crate::disk::Disk;
+use crate::healing::Healing;
 use crate::identity::NodeIdentity;
+use crate::marks::Marks;
 use crate::outbox::Outbox;
 use crate::served_image::ServedImages;
 
@@ -58,6 +62,9 @@ struct Shared {
     fetching: Limit,
     /// Woken when the store holds another image, so that the controller hears of it soon.
     store_changed: Arc<Notify>,
+    /// Told of what comes, for those who wait for it.
+    healing: Arc<Healing>,
+    marks: Arc<Marks>,
     progress_every: Duration,
 }
 
@@ -85,6 +92,8 @@ pub(crate) struct Parts {
     pub outbox: Arc<Outbox>,
     pub identity: watch::Receiver<Arc<NodeIdentity>>,
     pub store_changed: Arc<Notify>,
+    pub healing: Arc<Healing>,
+    pub marks: Arc<Marks>,
     pub progress_every: Duration,
     pub admission_wait: Duration,
     pub cancel: CancellationToken,
@@ -100,6 +109,8 @@ impl Replicas {
             identity: parts.identity,
             fetching: Limit::default(),
             store_changed: parts.store_changed,
+            healing: parts.healing,
+            marks: parts.marks,
             progress_every: parts.progress_every,
         });
         Arc::new(Self {
@@ -124,6 +135,9 @@ impl Replicas {
     pub(crate) fn obey(&self, orders: ReplicaOrders) {
         self.shared.fetching.set(orders.max_fetch_bytes_per_second);
         self.serving.set(orders.max_serve_bytes_per_second);
+        let no_source = orders.no_source.iter();
+        let no_source = no_source.filter_map(|bytes| order::manifest(bytes).ok());
+        self.shared.healing.no_source(no_source.collect());
         self.set_serves(orders.serve.into_iter().filter_map(checked).collect());
         self.set_copies(orders.fetch.into_iter().filter_map(checked).collect());
     }
@@ -186,12 +200,17 @@ impl Replicas {
             )
         });
         let (order, orders) = watch::channel(order);
+        // Before the order counts as heard: who waits for a chunk must see that it is on its way.
+        self.shared.healing.copying(number, manifest);
+        let healing = self.shared.healing.clone();
         let stop = self.cancel.child_token();
         let meter = Arc::new(Meter::new(number));
         let copy = ImageCopy::new(self.shared.clone(), orders, meter);
         let ended = stop.clone();
         let work = async move {
-            let _ = ended.run_until_cancelled(copy.run()).await;
+            let end = ended.run_until_cancelled(copy.run()).await;
+            let why_not = end.unwrap_or_else(|| Some("the copy was stopped".to_owned()));
+            healing.ended(number, why_not);
         };
         self.tasks.spawn(work.instrument(span));
         Running { order, stop }

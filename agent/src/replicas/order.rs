@@ -80,7 +80,7 @@ fn copy(number: u32) -> Result<u32, CheckCopyError> {
         .ok_or(CheckCopyError("it has no number"))
 }
 
-fn manifest(bytes: &[u8]) -> Result<ManifestId, CheckCopyError> {
+pub(super) fn manifest(bytes: &[u8]) -> Result<ManifestId, CheckCopyError> {
     let digest = bytes.try_into();
     let digest = digest.map_err(|_| CheckCopyError("the manifest id does not have 32 bytes"))?;
     Ok(ManifestId::from_digest(digest))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use foghorn_chunk_store::{ReadChunkError, StoredChunk};
+use foghorn_chunk_store::StoredChunk;
 use foghorn_transport::server::{FetchLane, PartReply, WantedChunks};
 use foghorn_transport::{Incoming, RefusalCode, Request, Session, SessionKind, StreamError};
 use foghorn_types::{CertificateName, ChunkId, chain};
@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::Replicas;
 use super::order::ServeOrder;
+use crate::disk::ReadError;
 use crate::served_image::ServedImage;
 
 /// Chunks of one lane that are read before they are needed.
@@ -165,7 +166,10 @@ impl Giver {
             Request::StorePart(_, _, reply) => reply.refuse(NOTHING).await,
             Request::JoinMulticast(lane) => lane.notices.refuse("a copy has no group").await,
             // Dropping a lane unanswered resets it.
-            Request::Store(_) | Request::Progress(_) | Request::MulticastReport(_) => Ok(()),
+            Request::Store(_)
+            | Request::Progress(_)
+            | Request::Elsewhere(_)
+            | Request::MulticastReport(_) => Ok(()),
         }
     }
 
@@ -226,14 +230,9 @@ impl Giver {
     async fn read(
         &self,
         id: ChunkId,
-    ) -> Result<(ChunkId, Result<StoredChunk, ReadChunkError>), StreamError> {
+    ) -> Result<(ChunkId, Result<StoredChunk, ReadError>), StreamError> {
         let disk = &self.replicas.shared.disk;
-        // What cannot be read of an image is known as damaged from then on.
-        let read = disk.run(move |store| {
-            let read = store.read(id);
-            read.inspect_err(|error| store.note_failed_read(id, error))
-        });
-        Ok((id, read.await))
+        Ok((id, disk.read(self.image.manifest, id).await))
     }
 }
 

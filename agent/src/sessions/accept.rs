@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use super::Sessions;
+use super::further::Allowed;
 use super::table::{Admission, Refusal};
 use crate::identity::NodeIdentity;
 use crate::replicas::Replicas;
@@ -74,9 +75,20 @@ fn show(listener: &Listener, identity: &NodeIdentity) {
     }
 }
 
+/// Whom a client is to this node.
+enum Welcome {
+    /// One of its own.
+    Own(Admission),
+    /// It has its task from another node.
+    Further(Allowed),
+}
+
 async fn meet(sessions: Arc<Sessions>, incoming: Incoming, cancel: CancellationToken) {
     match sessions.admission(&incoming, &cancel).await {
-        Ok(admission) => {
+        Ok(Welcome::Further(allowed)) => {
+            super::further::serve(sessions, allowed, incoming, cancel).await;
+        }
+        Ok(Welcome::Own(admission)) => {
             let order = &admission.order;
             let span = info_span!("session", task = %order.task, host = %order.host,
                 image = %order.image, node = %sessions.node);
@@ -121,7 +133,7 @@ impl Sessions {
         &self,
         incoming: &Incoming,
         cancel: &CancellationToken,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Welcome, Refusal> {
         let until = Instant::now() + self.timing.admission_wait;
         let mut changed = self.changed.subscribe();
         loop {
@@ -134,6 +146,10 @@ impl Sessions {
                     Timestamp::now(),
                 )
             };
+            let answer = answer.map(Welcome::Own).or_else(|refusal| {
+                let allowed = self.further.allows(&incoming.peer, &incoming.fingerprint);
+                allowed.map(Welcome::Further).ok_or(refusal)
+            });
             match answer {
                 Err(refusal) if refusal.may_be_early() && incoming.is_connected() => {
                     let waited = tokio::select! {

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use foghorn_chunk_store::{ReadChunkError, Store, StoredChunk};
+use foghorn_chunk_store::StoredChunk;
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{
     ChunkSender, FetchLane, ManifestReply, MulticastLane, PartReply, WantedChunks,
 };
-use foghorn_types::{ChunkId, TaskId, chain};
+use foghorn_types::{ChunkId, ImageId, TaskId, chain};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::Sessions;
 use super::budget::{Hold, SessionBudget};
 use super::order::SessionOrder;
 use super::progress::Meter;
+use crate::disk::ReadError;
+use crate::healing;
 use crate::multicast::{MulticastTerms, SessionLimit};
 use crate::served_image::ServedImage;
 
@@ -36,6 +38,8 @@ pub(super) struct Deploy {
     task: TaskId,
     /// That of its multicast session, if it has one.
     limit: Option<SessionLimit>,
+    /// Of the image.
+    number: ImageId,
     image: Arc<ServedImage>,
     meter: Arc<Meter>,
     budget: SessionBudget,
@@ -44,7 +48,8 @@ pub(super) struct Deploy {
 /// One chunk on its way from disk to network.
 struct Reading {
     id: ChunkId,
-    chunk: Result<StoredChunk, ReadChunkError>,
+    /// Or why it cannot be had, for people.
+    chunk: Result<StoredChunk, String>,
     _hold: Hold,
 }
 
@@ -60,6 +65,7 @@ impl Deploy {
             sessions,
             task: order.task,
             limit: order.limit,
+            number: order.image,
             image,
             meter,
             budget,
@@ -152,18 +158,47 @@ impl Deploy {
         Err(StreamError::Refused { reason })
     }
 
+    /// Reads a chunk; one that is damaged here is waited for until another node has given it.
     async fn read(&self, id: ChunkId) -> Result<Reading, StreamError> {
         let hold = self.budget.hold(LARGEST_CHUNK).await;
-        let chunk = self
-            .sessions
-            .disk
-            .run(move |store| read_noted(store, id))
-            .await;
+        let (hold, chunk) = match self.read_noted(id).await {
+            Ok(chunk) => (hold, Ok(chunk)),
+            Err(problem) => {
+                // Nothing is in memory while it waits.
+                drop(hold);
+                let healed = self.healed(id, problem).await;
+                (self.budget.hold(LARGEST_CHUNK).await, healed)
+            }
+        };
         Ok(Reading {
             id,
             chunk,
             _hold: hold,
         })
+    }
+
+    /// What cannot be read of an image is known as damaged from then on.
+    async fn read_noted(&self, id: ChunkId) -> Result<StoredChunk, ReadError> {
+        self.sessions.disk.read(self.image.manifest, id).await
+    }
+
+    async fn healed(&self, id: ChunkId, problem: ReadError) -> Result<StoredChunk, String> {
+        let problem = match problem {
+            ReadError::Here(problem) => problem,
+            // It is whole where it is, and other nodes are asked by the client.
+            ReadError::Cold(problem) => return Err(chain(&problem).to_string()),
+        };
+        warn!(chunk = %id, error = %chain(&problem),
+            "a chunk that a client needs is damaged here; waiting for that of another node");
+        let (healing, disk) = (&self.sessions.healing, &self.sessions.disk);
+        match healing.wait(disk, self.image.manifest, id).await {
+            Ok(()) => {
+                info!(chunk = %id, "the chunk is whole again; the client gets it");
+                let read = self.read_noted(id).await;
+                read.map_err(|error| chain(&error).to_string())
+            }
+            Err(why_not) => Err(healing::complaint(self.number, &problem, &why_not)),
+        }
     }
 
     /// Sends it when its turn has come: those who are outside their multicast session leave the
@@ -181,7 +216,6 @@ impl Deploy {
                     .await
             }
             Err(problem) => {
-                let problem = chain(&problem).to_string();
                 self.remember(reading.id, &problem);
                 lane.unavailable(reading.id, &problem).await
             }
@@ -196,13 +230,6 @@ impl Deploy {
             facts.unavailable.push(problem.to_owned());
         }
     }
-}
-
-/// What cannot be read of an image is known as damaged from then on.
-fn read_noted(store: &Store, id: ChunkId) -> Result<StoredChunk, ReadChunkError> {
-    store
-        .read(id)
-        .inspect_err(|error| store.note_failed_read(id, error))
 }
 
 /// The ids that come in on a lane, one by one.

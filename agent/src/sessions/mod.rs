@@ -9,6 +9,7 @@ mod accept;
 mod budget;
 mod capture;
 mod deploy;
+mod further;
 mod order;
 mod outcome;
 mod progress;
@@ -19,7 +20,6 @@ mod ticker;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foghorn_chunk_store::Store;
 use foghorn_proto::link::{AdmitClient, CancelSession, EndedRecorded, OpenSession};
 use foghorn_types::{NodeName, TaskId, chain};
 use tokio::sync::{Semaphore, watch};
@@ -29,11 +29,13 @@ pub(crate) use accept::accept_all;
 pub(crate) use ticker::run as run_ticker;
 
 use self::budget::Budget;
+use self::further::Further;
 use self::order::{CheckOrderError, Incarnation, SessionOrder};
 use self::outcome::SessionOutcome;
 use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
 use crate::disk::Disk;
+use crate::healing::Healing;
 use crate::journal::{Journal, Kept};
 use crate::multicast::Multicasts;
 use crate::outbox::{Outbox, Recorded};
@@ -57,26 +59,28 @@ pub(crate) struct Sessions {
     timing: Timing,
     node: NodeName,
     pub(crate) multicasts: Multicasts,
+    /// Clients of tasks that other nodes have.
+    further: Further,
     journal: Journal,
+    healing: Arc<Healing>,
 }
 
 impl Sessions {
     #[must_use]
     pub(crate) fn new(
-        store: Arc<Store>,
+        disk: Disk,
         outbox: Arc<Outbox>,
         node: NodeName,
         limits: Limits,
         timing: Timing,
-        journal: Journal,
+        (journal, healing): (Journal, Arc<Healing>),
     ) -> Arc<Self> {
-        let disk = Disk::new(store, limits.disk_operations);
         let sessions = Self {
             table: Mutex::default(),
             changed: watch::Sender::new(()),
             outbox,
             images: ServedImages::new(disk.clone()),
-            multicasts: Multicasts::new(disk.clone(), limits.multicast_rate),
+            multicasts: Multicasts::new(disk.clone(), healing.clone(), limits.multicast_rate),
             disk,
             read_ahead: Budget::new(limits.read_ahead),
             write_behind: Budget::new(limits.write_behind),
@@ -84,7 +88,9 @@ impl Sessions {
             limits,
             timing,
             node,
+            further: Further::default(),
             journal,
+            healing,
         };
         for kept in sessions.journal.kept() {
             sessions.resume(kept);
@@ -129,10 +135,11 @@ impl Sessions {
         self.table().open_orders().map(|order| order.task).collect()
     }
 
-    /// Open sessions that have a client right now.
+    /// Open sessions that have a client right now, and clients of tasks that other nodes have.
     #[must_use]
     pub(crate) fn active_transfers(&self) -> u32 {
-        u32::try_from(self.table().running().len()).unwrap_or(u32::MAX)
+        let own = u32::try_from(self.table().running().len()).unwrap_or(u32::MAX);
+        own.saturating_add(self.further.connected())
     }
 
     /// The controller's complete list: sessions that are not in it end, the others open. Of one that is

@@ -24,6 +24,8 @@ pub(super) struct ClientReport {
 #[derive(Default)]
 pub(super) struct Meter {
     wire: AtomicU64,
+    /// As the client says.
+    elsewhere: AtomicU64,
     new_stored: AtomicU64,
     disk_wait_micros: AtomicU64,
     touched: AtomicBool,
@@ -36,6 +38,12 @@ impl Meter {
     /// Compressed bytes that crossed the network.
     pub(super) fn add_wire(&self, bytes: u64) {
         self.wire.fetch_add(bytes, Ordering::Relaxed);
+        self.touched.store(true, Ordering::Relaxed);
+    }
+
+    /// Compressed bytes that the client has from other nodes, in all.
+    pub(super) fn fetched_elsewhere(&self, bytes: u64) {
+        self.elsewhere.fetch_max(bytes, Ordering::Relaxed);
         self.touched.store(true, Ordering::Relaxed);
     }
 
@@ -101,7 +109,10 @@ impl Meter {
             task_id: task.get(),
             bytes_done: client.bytes_done,
             bytes_total: client.bytes_total,
-            bytes_wire: self.wire.load(Ordering::Relaxed),
+            bytes_wire: self
+                .wire
+                .load(Ordering::Relaxed)
+                .saturating_add(self.elsewhere.load(Ordering::Relaxed)),
             rate_bytes_per_second: rate,
             eta_seconds: left
                 .checked_div(rate)

@@ -188,6 +188,10 @@ impl Connection {
             self.meter.client_says(to_report(progress));
             return;
         }
+        if let Request::Elsewhere(bytes) = request {
+            self.meter.fetched_elsewhere(bytes);
+            return;
+        }
         if let Request::MulticastReport(report) = request {
             if let Some(terms) = &self.order.multicast {
                 self.sessions.multicasts.report(
@@ -279,7 +283,7 @@ async fn answer(
                 .refuse("a capture is not sent to a group")
                 .await
         }
-        (Request::Progress(_) | Request::MulticastReport(_), _) => Ok(()),
+        (Request::Progress(_) | Request::Elsewhere(_) | Request::MulticastReport(_), _) => Ok(()),
     }
 }
 

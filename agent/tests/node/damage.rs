@@ -1,14 +1,18 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::job::Work;
 use foghorn_proto::link::session_ended::Outcome;
-use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, Scrub, Sweep, VerifyImage};
+use foghorn_proto::link::{
+    AdoptImage, DropImage, Job, JobReport, ReplicaOrders, Scrub, Sweep, VerifyImage,
+};
 use foghorn_transport::ClientOutcome;
 
 use crate::support::client::{capture_image, fetch_chunks, start_deploy};
+use crate::support::controller::Controller;
 use crate::support::image::{Chunk, Image};
 use crate::support::{Node, eventually};
 
@@ -70,6 +74,46 @@ async fn a_damaged_chunk_is_named_to_the_client_and_to_the_controller() {
         failed.reason.contains(&name) && failed.node_at_fault,
         "{failed:?}"
     );
+    node.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_waits_for_a_damaged_chunk_until_nobody_can_give_it() {
+    let controller = Controller::start(Duration::from_secs(3600)).await;
+    // Without a word of the controller it would wait for minutes.
+    let node = Node::start_with(controller, |config| {
+        config.timing.heal_within = Duration::from_secs(600);
+    })
+    .await;
+    let image = Image::new(0..4);
+    capture_image(&node, 1, &image).await;
+    damage(node.folder.path(), &image.chunks[2]);
+    let (connection, _) = start_deploy(&node, 2, image.manifest).await;
+    let ids = image.ids();
+    let fetching = fetch_chunks(&connection, &ids);
+    tokio::pin!(fetching);
+    // The controller hears of it while the client waits.
+    let reported = node.controller.wait_for("its damage", damaged);
+    let told = tokio::select! {
+        told = reported => told,
+        early = &mut fetching => panic!("the client did not wait: {early:?}"),
+    };
+    assert_eq!(told, [(image.manifest.as_bytes().to_vec(), 1)]);
+    let orders = ReplicaOrders {
+        no_source: vec![image.manifest.as_bytes().to_vec()],
+        ..ReplicaOrders::default()
+    };
+    node.controller.send(ToAgent::Replicas(orders)).await;
+    let told = fetching.await.expect_err("a damaged chunk was served");
+    let name = image.chunks[2].id.to_string();
+    for part in [
+        &name,
+        "image 102",
+        "no other storage node",
+        "capture the image again",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
     node.agent.shutdown().await;
 }
 

@@ -27,7 +27,9 @@ fn judge(replicas: &[Replica]) -> Vec<Finding> {
                 ReplicaState::Failed => stuck.push(*one),
                 // Why not even a first attempt is made.
                 ReplicaState::Missing if !one.reason.is_empty() => stuck.push(*one),
-                ReplicaState::Missing | ReplicaState::Copying => return (behind + 1, stuck),
+                ReplicaState::Missing | ReplicaState::Copying | ReplicaState::Verifying => {
+                    return (behind + 1, stuck);
+                }
             }
             (behind, stuck)
         });

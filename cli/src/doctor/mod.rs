@@ -7,6 +7,7 @@ mod background;
 mod backups;
 mod certificate;
 mod clock;
+mod cold;
 mod condition;
 mod controllers;
 mod copies;

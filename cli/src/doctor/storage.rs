@@ -6,7 +6,7 @@ use foghorn_rest_types::native::{DamagedContent, ImageStatus, NodeList, NodeStat
 use jiff::Timestamp;
 
 use super::certificate::judge;
-use super::{Finding, Verdict, quic};
+use super::{Finding, Verdict, cold, quic};
 use crate::api::{Api, ApiError};
 use crate::context::Context;
 use crate::human::Zone;
@@ -42,6 +42,7 @@ pub(super) fn check(api: &Api, context: &Context, zone: Zone) -> Vec<Finding> {
                 findings.extend(quic::check(&list.nodes, pem));
             }
             findings.extend(damage(api, &list.nodes));
+            findings.extend(cold::check(&list.nodes));
         }
         Err(ApiError::NotFound(_)) => findings.push(Finding::warn(
             "space",

@@ -1,10 +1,11 @@
 //! Storage nodes as people see them.
 
-use foghorn_rest_types::native::{NodeStatus, SilenceState};
+use foghorn_rest_types::native::{NodeCheck, NodeStatus, SilenceState};
 
 use super::damage;
 use super::object::dash;
-use crate::human::{argument, yes_no};
+use super::replication::in_bucket;
+use crate::human::{self, argument, count, yes_no};
 use crate::native::Native;
 use crate::output::{Output, Table};
 use crate::sheet::Sheet;
@@ -131,9 +132,59 @@ pub(super) fn sheet(output: Output, node: &NodeStatus) -> Sheet {
             .iter()
             .map(|one| format!("{}: {}", damage::named(one), damage::in_words(one))),
     );
+    if node.unverified_count > 0 {
+        let text = format!(
+            "{}, which count again when that is done: `foghorn replication status`",
+            count(node.unverified_count as usize, "image")
+        );
+        sheet.field("verifies again", text);
+    }
+    sheet.maybe("check", node.check.as_ref().map(|one| check(output, one)));
+    if let Some(cold) = &node.cold {
+        sheet.group("cold copies");
+        sheet.maybe("problem", cold.problem.as_deref());
+        let since = cold.problem_since.as_deref().map(|at| output.time(at));
+        sheet.maybe("since", since);
+        sheet.field("bucket", cold.bucket.as_str());
+        sheet.field("prefix", cold.prefix.as_str());
+        sheet.field("there", cold.bucket_bytes.to_string());
+        sheet.field(
+            "read again",
+            format!("{} kept, {} at most", cold.cache_bytes, cold.limit_bytes),
+        );
+        let lines = cold.images.iter().map(|one| {
+            let version = one.version.map(|version| format!(" version {version}"));
+            let (name, version) = (&one.image.name, version.unwrap_or_default());
+            format!("{name}{version}: {}", in_bucket(&one.copy))
+        });
+        sheet.lines("contents", lines);
+    }
     let images = node.images.iter().flatten();
     sheet.lines("images", images.map(|image| image.name.clone()));
     sheet
+}
+
+/// How the check of everything is getting on.
+fn check(output: Output, check: &NodeCheck) -> String {
+    let last = match &check.last {
+        None => "none has ended yet".to_owned(),
+        Some(at) => format!(
+            "the last one ended at {} and found {}",
+            output.time(at),
+            count(
+                usize::try_from(check.damaged).unwrap_or(usize::MAX),
+                "damaged chunk"
+            )
+        ),
+    };
+    if !check.running {
+        return last;
+    }
+    let now = human::percent(check.done.into(), check.total.into());
+    match check.waits_for.as_str() {
+        "" => format!("{now:.0} % done; {last}"),
+        reason => format!("{now:.0} % done, waits {reason}; {last}"),
+    }
 }
 
 /// What one usually does with a node next.
@@ -180,6 +231,15 @@ mod tests {
             address: "10.0.0.5:7472".into(),
             enrolled: Some("2026-01-01T00:00:00Z".into()),
             certificate_ends: Some("2027-01-01T00:00:00Z".into()),
+            unverified_count: 2,
+            check: Some(NodeCheck {
+                running: true,
+                done: 64,
+                total: 256,
+                last: Some("2026-06-01T00:00:00Z".into()),
+                damaged: 1,
+                waits_for: "for the night".into(),
+            }),
             disk_total_bytes: ByteCount::from_mib(2048),
             disk_free_bytes: ByteCount::from_mib(512),
             ..node()
@@ -189,6 +249,8 @@ mod tests {
             "512 MiB of 2.00 GiB",
             "2027-01-01 00:00:00 +0000",
             "10.0.0.5:7472",
+            "2 images, which count again",
+            "25 % done, waits for the night; the last one ended at 2026-06-01 00:00:00 +0000 and found 1 damaged chunk",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

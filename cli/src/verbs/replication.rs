@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 use foghorn_rest_types::fog::{Image, StorageGroup, StorageNode};
 use foghorn_rest_types::native::{
-    LimitRequest, Replica, ReplicaRequest, ReplicaState, ReplicationLimits, ReplicationList,
+    ColdCopy, LimitRequest, Replica, ReplicaRequest, ReplicaState, ReplicationLimits,
+    ReplicationList,
 };
 use foghorn_types::{BitRate, ByteCount};
 
@@ -188,7 +189,7 @@ fn table(output: Output, list: &ReplicationList) -> Table {
     table
 }
 
-/// Why it is not there.
+/// Why it is not there, or how it is in the bucket of the node.
 pub(super) fn note(output: Output, replica: &Replica) -> String {
     let mut note = replica.reason.clone();
     if let Some(retry) = &replica.retry {
@@ -197,7 +198,21 @@ pub(super) fn note(output: Output, replica: &Replica) -> String {
     if !replica.wanted && replica.state == ReplicaState::Ready {
         "is not to hold it, and keeps it".clone_into(&mut note);
     }
+    if let (true, Some(cold)) = (note.is_empty(), &replica.cold) {
+        note = in_bucket(cold);
+    }
     note
+}
+
+/// How a version of an image is in a bucket.
+pub(super) fn in_bucket(cold: &ColdCopy) -> String {
+    let total = cold.total.map_or("?".to_owned(), |total| total.to_string());
+    match (&cold.problem, cold.complete, cold.away) {
+        (Some(problem), ..) => format!("not whole in the bucket: {problem}"),
+        (None, true, false) => "also in the bucket".to_owned(),
+        (None, true, true) => "in the bucket, read from there as needed".to_owned(),
+        (None, false, _) => format!("{}/{total} chunks in the bucket", cold.verified),
+    }
 }
 
 fn limits(api: &Api, output: Output) -> Result<Exit, Failure> {

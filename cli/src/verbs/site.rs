@@ -54,6 +54,13 @@ pub enum SiteCommand {
         /// Its schedules are meant in the time zone of the installation (FOG_TZ_INFO)
         #[arg(long, conflicts_with = "time_zone")]
         no_time_zone: bool,
+        /// Storage nodes of the site that one machine may fetch an image from at a time; 1: only the
+        /// one that has its task
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=8))]
+        sources_per_client: Option<u8>,
+        /// As many as the configuration of the controller says
+        #[arg(long, conflicts_with = "sources_per_client")]
+        no_sources_per_client: bool,
         #[command(flatten)]
         rehearsal: Rehearsal,
     },
@@ -84,6 +91,8 @@ pub fn run(command: SiteCommand, session: &Session) -> Result<Exit, Failure> {
             no_fallback,
             time_zone,
             no_time_zone,
+            sources_per_client,
+            no_sources_per_client,
             rehearsal,
         } => {
             let row = find::<StorageGroup>(&api, &site)?;
@@ -99,6 +108,7 @@ pub fn run(command: SiteCommand, session: &Session) -> Result<Exit, Failure> {
                 ),
                 fallbacks: given(others.iter().map(|row| row.view.id).collect(), no_fallback),
                 time_zone: time_zone.or_else(|| no_time_zone.then(String::new)),
+                sources_per_client: sources_per_client.or(no_sources_per_client.then_some(0)),
             };
             if edit == SiteEdit::default() {
                 return Err(super::made::no_change("site edit"));
@@ -161,6 +171,12 @@ fn sheet(site: &SiteStatus) -> Sheet {
     sheet.field("fallbacks", fallbacks);
     let zone = site.time_zone.as_deref();
     sheet.field("time zone", zone.unwrap_or("that of the installation"));
+    let most = match site.sources_per_client {
+        None => "as many storage nodes at a time as the controller is configured for".to_owned(),
+        Some(1) => "one storage node".to_owned(),
+        Some(most) => format!("up to {most} storage nodes at a time"),
+    };
+    sheet.field("each machine", format!("fetches from {most}"));
     sheet.field(
         "storage nodes",
         format!("{} ({})", words(&site.nodes), nodes(site)),

@@ -77,6 +77,8 @@ pub(super) fn sheet(output: Output, task: &TaskStatus) -> Sheet {
     }
     let from = task.served_from.as_ref();
     sheet.maybe("served from", from.map(|from| from.why.as_str()));
+    let further = from.filter(|from| !from.further.is_empty());
+    sheet.maybe("and also from", further.map(|from| from.further.join(", ")));
     add_progress(&mut sheet, task);
     sheet.group("time");
     let at = |time: &Option<String>| time.as_deref().map(|at| output.time(at));

@@ -21,6 +21,7 @@ use foghorn_transport::multicast::in_session;
 use foghorn_types::{BitRate, ChunkNumber};
 
 use super::policy::{Decision, Evidence, SAMPLE, decide};
+use super::sharing::{Sharing, SourceId};
 
 /// How many of the latest scans count for the hit ratio.
 const RECENT: usize = 128;
@@ -55,6 +56,7 @@ pub struct Board {
     scanners: u64,
     fetch_rate: Option<BitRate>,
     stream: Stream,
+    sharing: Sharing,
 }
 
 /// What is left to a multicast session.
@@ -120,7 +122,13 @@ impl Board {
             scanners: scanners as u64,
             fetch_rate: None,
             stream: Stream::default(),
+            sharing: Sharing::default(),
         }
+    }
+
+    /// Which source owes what.
+    pub fn sharing(&mut self) -> &mut Sharing {
+        &mut self.sharing
     }
 
     /// Whether enough was looked at to tell whether the disk holds anything of use.
@@ -199,9 +207,14 @@ impl Board {
         self.recent.push_back(hit);
     }
 
-    /// Up to `most` chunks to fetch now.
-    pub fn claim_fetch(&mut self, most: usize) -> Vec<ChunkNumber> {
-        let mut claimed = Vec::new();
+    /// Up to `most` chunks to fetch now from this source.
+    pub fn claim_fetch(
+        &mut self,
+        source: SourceId,
+        most: usize,
+        now: Duration,
+    ) -> Vec<ChunkNumber> {
+        let (mut claimed, mut not_there) = (Vec::new(), Vec::new());
         let decision = self.decision();
         while claimed.len() < most {
             let Some(number) = self
@@ -210,8 +223,33 @@ impl Board {
             else {
                 break;
             };
-            self.states[number.index()] = ChunkState::Fetching;
-            claimed.push(number);
+            if self.sharing.may_have(source, number) {
+                self.states[number.index()] = ChunkState::Fetching;
+                self.sharing.asked(source, number, now);
+                claimed.push(number);
+            } else {
+                not_there.push(number);
+            }
+        }
+        for number in not_there {
+            self.give_to_lanes(number);
+        }
+        claimed
+    }
+
+    /// Up to `most` chunks that another source owes and would need long for, for a source that finds
+    /// nothing else to fetch.
+    pub fn claim_once_more(
+        &mut self,
+        source: SourceId,
+        most: usize,
+        now: Duration,
+    ) -> Vec<ChunkNumber> {
+        // What another one has brought meanwhile is still owed by the slow one.
+        let wanted = |number: ChunkNumber| self.states[number.index()] == ChunkState::Fetching;
+        let claimed = self.sharing.once_more(source, now, most, wanted);
+        for number in &claimed {
+            self.sharing.asked(source, *number, now);
         }
         claimed
     }
@@ -343,18 +381,24 @@ impl Board {
         None
     }
 
-    /// The network could not bring these after all.
-    pub fn gave_back(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
+    /// The source could not bring these after all.
+    pub fn gave_back(&mut self, source: SourceId, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
-            if self.states[number.index()] == ChunkState::Fetching {
+            let by_nobody = self.sharing.gave_back(source, number);
+            if by_nobody && self.states[number.index()] == ChunkState::Fetching {
                 self.give_to_lanes(number);
             }
         }
     }
 
     /// Whether this arrival was waited for; a chunk that comes twice is dropped.
-    pub fn arrived(&mut self, number: ChunkNumber) -> bool {
-        let expected = self.states[number.index()] == ChunkState::Fetching;
+    pub fn arrived(&mut self, source: SourceId, number: ChunkNumber, now: Duration) -> bool {
+        self.sharing.brought(source, number, now);
+        // Missing: another source has brought something else for it meanwhile.
+        let expected = matches!(
+            self.states[number.index()],
+            ChunkState::Fetching | ChunkState::Missing
+        );
         if expected {
             self.states[number.index()] = ChunkState::Arrived;
         }
@@ -362,13 +406,19 @@ impl Board {
     }
 
     /// What arrived was not what its id says. Returns how often that has happened to this chunk; it
-    /// is to be fetched again.
-    pub fn bad(&mut self, number: ChunkNumber) -> u32 {
+    /// is to be fetched again, from another source if there is one.
+    pub fn bad(&mut self, number: ChunkNumber, source: Option<SourceId>) -> u32 {
+        if let Some(source) = source {
+            self.sharing.refused(source, number);
+        }
         if matches!(
             self.states[number.index()],
             ChunkState::Arrived | ChunkState::Fetching
         ) {
-            self.give_to_lanes(number);
+            match self.sharing.is_owed(number) {
+                true => self.states[number.index()] = ChunkState::Fetching,
+                false => self.give_to_lanes(number),
+            }
             if self.stream.joined {
                 self.stream.news.push(StreamNews::Bad(number));
             }
@@ -417,155 +467,4 @@ fn numbered(index: usize) -> ChunkNumber {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn n(number: u32) -> ChunkNumber {
-        ChunkNumber::new(number)
-    }
-
-    #[test]
-    fn a_blank_disk_costs_only_the_sample() {
-        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
-        let mut looked = 0;
-        while let Some(number) = board.claim_scan() {
-            board.scanned(number, false, 0, Duration::ZERO);
-            looked += 1;
-        }
-        assert_eq!(looked, SAMPLE);
-        assert_eq!(board.claim_fetch(2000).len(), 1000);
-    }
-
-    #[test]
-    fn a_previous_version_is_scanned_whole_and_only_misses_are_fetched() {
-        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
-        while let Some(number) = board.claim_scan() {
-            board.scanned(
-                number,
-                number.get() % 20 != 3,
-                1 << 20,
-                Duration::from_millis(3),
-            );
-        }
-        assert_eq!(board.claim_fetch(2000).len(), 50);
-    }
-
-    #[test]
-    fn marked_chunks_are_scanned_even_when_the_sample_misses() {
-        let mut board = Board::new(1000, |_| true, (500..510).chain([2000]).map(n), 1);
-        let mut found = 0;
-        while let Some(number) = board.claim_scan() {
-            let hit = (500..510).contains(&number.get());
-            found += u32::from(hit);
-            board.scanned(number, hit, 1 << 20, Duration::from_millis(1));
-            if found == 10 {
-                break;
-            }
-        }
-        assert_eq!(found, 10);
-    }
-
-    #[test]
-    fn what_is_left_to_a_session_is_fetched_when_it_is_released_or_over() {
-        let mut board = Board::new(100, |_| true, std::iter::empty(), 1);
-        while let Some(number) = board.claim_scan() {
-            board.scanned(number, false, 0, Duration::ZERO);
-        }
-        board.stream_begins();
-        assert_eq!(board.stream_wants().len(), 100);
-        assert!(
-            board.claim_fetch(100).is_empty(),
-            "all is left to the session"
-        );
-        board.released([7, 8].map(n));
-        assert_eq!(board.claim_fetch(100), [7, 8].map(n));
-        assert_eq!(board.streamed(n(8)), Some(true), "the session was faster");
-        assert!(!board.arrived(n(8)), "what a lane brings then is dropped");
-        assert_eq!(board.streamed(n(8)), Some(false));
-        assert_eq!(board.streamed(n(9)), Some(true));
-        board.written(n(8));
-        board.bad(n(9));
-        let (news, missed) = board.take_stream_news();
-        assert_eq!(news, [StreamNews::Right(n(8)), StreamNews::Bad(n(9))]);
-        assert!(missed.is_empty());
-        assert_eq!(board.claim_fetch(100), [n(9)], "damaged chunks are fetched");
-        board.stream_ends();
-        assert_eq!(board.claim_fetch(200).len(), 97);
-    }
-
-    #[test]
-    fn a_session_is_worth_joining_again_on_a_blank_disk() {
-        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
-        for _ in 0..SAMPLE {
-            let number = board.claim_scan().unwrap();
-            board.scanned(number, false, 1 << 20, Duration::from_millis(1));
-        }
-        board.stream_begins();
-        board.stream_ends();
-        let known = board.claim_fetch(SAMPLE).len();
-        assert_eq!(known, SAMPLE, "what was found missing");
-        assert!(
-            board.lacks_something(),
-            "the rest, which nobody has looked at"
-        );
-        board.claim_fetch(1000);
-        assert!(!board.lacks_something());
-    }
-
-    #[test]
-    fn a_session_is_asked_for_what_a_scan_misses() {
-        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
-        for _ in 0..SAMPLE {
-            let number = board.claim_scan().unwrap();
-            board.scanned(number, true, 1 << 20, Duration::from_millis(1));
-        }
-        board.stream_begins();
-        assert!(
-            board.stream_wants().is_empty(),
-            "the disk seems to hold it all"
-        );
-        let looked = board.claim_scan().unwrap();
-        board.scanned(looked, false, 1 << 20, Duration::from_millis(1));
-        let (news, missed) = board.take_stream_news();
-        assert!(news.is_empty() && missed.len() == 1);
-    }
-
-    proptest! {
-        /// Whatever happens in whatever order, every chunk ends up right exactly once.
-        #[test]
-        fn every_chunk_becomes_right(chunks in 0usize..200, on_disk in any::<u64>(),
-            steps in prop::collection::vec(0u8..5, 0..400)) {
-            let mut board = Board::new(chunks, |_| true, std::iter::empty(), 1);
-            let mut scanning = Vec::new();
-            let mut fetching: Vec<ChunkNumber> = Vec::new();
-            let mut arrived = Vec::new();
-            let mut written = vec![false; chunks];
-            let endless = (0u8..5).filter(|&step| step != 2).cycle();
-            for step in steps.into_iter().chain(endless) {
-                match step {
-                    0 => scanning.extend(board.claim_scan()),
-                    1 => if let Some(number) = scanning.pop() {
-                        let hit = on_disk >> (number.get() % 64) & 1 == 1;
-                        if hit { prop_assert!(!std::mem::replace(&mut written[number.index()],
-                            true)); }
-                        board.scanned(number, hit, 1, Duration::from_nanos(1));
-                    },
-                    2 => board.gave_back(fetching.drain(..)),
-                    3 => {
-                        fetching.extend(board.claim_fetch(3));
-                        if let Some(number) = fetching.pop() { prop_assert!(board.arrived(number)); arrived.push(number); }
-                    },
-                    _ => if let Some(number) = arrived.pop() {
-                        prop_assert!(!std::mem::replace(&mut written[number.index()], true));
-                        board.written(number);
-                        prop_assert!(!board.arrived(number));
-                    },
-                }
-                if board.complete() { break; }
-            }
-            prop_assert!(written.iter().all(|&w| w));
-        }
-    }
-}
+mod tests;

@@ -2,14 +2,15 @@
 //! time.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foghorn_transport::client::{FetchRequests, Fetched};
 use foghorn_transport::{AgentConnection, Source, StreamError};
 use foghorn_types::ChunkNumber;
 use tokio::sync::mpsc;
 
-use super::shared::Shared;
+use super::shared::{Role, Shared, Way};
+use super::sharing::SourceId;
 use super::verify::Arrived;
 use crate::link::LinkError;
 use crate::progress::Work;
@@ -20,6 +21,9 @@ pub(super) const LANES: usize = 4;
 /// Chunks that one lane may be owed. With all lanes this is at most 32 MiB asked for, of which
 /// QUIC's windows let a part be on its way.
 const WINDOW: usize = 8;
+
+/// How often a lane without anything to do looks for something.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Chunks after which the arrival rate means something.
 const RATE_AFTER: u64 = 16;
@@ -42,6 +46,7 @@ pub(super) enum FetchEnd {
 /// What a lane is owed; given back to the board when the lane ends early.
 struct Owed<'a> {
     shared: &'a Shared,
+    source: SourceId,
     numbers: VecDeque<ChunkNumber>,
 }
 
@@ -49,7 +54,7 @@ impl Drop for Owed<'_> {
     fn drop(&mut self) {
         if !self.numbers.is_empty() {
             self.shared
-                .update(|board| board.gave_back(self.numbers.drain(..)));
+                .update(|board| board.gave_back(self.source, self.numbers.drain(..)));
         }
     }
 }
@@ -57,10 +62,11 @@ impl Drop for Owed<'_> {
 /// Fetches on one connection until everything is right or the connection is of no more use.
 pub(super) async fn fetch(
     shared: &Shared,
+    way: &Way<'_>,
     connection: &AgentConnection,
     verify: &mpsc::Sender<Arrived>,
 ) -> FetchEnd {
-    let lane = || run_lane(shared, connection, verify);
+    let lane = || run_lane(shared, way, connection, verify);
     match tokio::try_join!(lane(), lane(), lane(), lane()) {
         Ok(_) => FetchEnd::Over,
         Err(end) => end,
@@ -69,6 +75,7 @@ pub(super) async fn fetch(
 
 async fn run_lane(
     shared: &Shared,
+    way: &Way<'_>,
     connection: &AgentConnection,
     verify: &mpsc::Sender<Arrived>,
 ) -> Result<(), FetchEnd> {
@@ -76,28 +83,32 @@ async fn run_lane(
     let (mut requests, mut chunks) = connection.fetch_lane().await.map_err(FetchEnd::Lost)?;
     let mut owed = Owed {
         shared,
+        source: way.id,
         numbers: VecDeque::new(),
     };
     loop {
         if shared.stop.is_cancelled() || shared.board().complete() {
             return Ok(());
         }
-        if shared.distrusted() {
+        if way.role == Role::First && shared.distrusted() {
             return Err(FetchEnd::Distrusted);
         }
         ask(shared, &mut requests, &mut owed).await?;
+        let is_idle = owed.numbers.is_empty();
         let waiting_since = Instant::now();
         let answer = tokio::select! {
             biased;
-            answer = chunks.next(), if !owed.numbers.is_empty() => answer,
+            answer = chunks.next(), if !is_idle => answer,
             _ = changes.changed() => continue,
+            // Another source may have fallen silent, which changes nothing on the board.
+            () = tokio::time::sleep(LOOK_AGAIN), if is_idle => continue,
             () = shared.stop.cancelled() => return Ok(()),
         };
         shared
             .progress
             .add_busy(Work::Network, waiting_since.elapsed());
         let answer = answer.ok_or(FetchEnd::Disorder)?.map_err(FetchEnd::Lost)?;
-        take(shared, answer, &mut owed, verify).await?;
+        take(shared, way, answer, &mut owed, verify).await?;
     }
 }
 
@@ -111,7 +122,7 @@ async fn ask(
     if room < WINDOW / 2 {
         return Ok(());
     }
-    let claimed = shared.board().claim_fetch(room);
+    let claimed = claim(shared, owed, room);
     if claimed.is_empty() {
         return Ok(());
     }
@@ -123,8 +134,20 @@ async fn ask(
     requests.request(&ids).await.map_err(FetchEnd::Lost)
 }
 
+/// What to ask for: what is missing, and at the end what another source would still need long for.
+fn claim(shared: &Shared, owed: &Owed<'_>, room: usize) -> Vec<ChunkNumber> {
+    let now = shared.now();
+    let mut board = shared.board();
+    let claimed = board.claim_fetch(owed.source, room, now);
+    match claimed.is_empty() && owed.numbers.is_empty() {
+        true => board.claim_once_more(owed.source, room, now),
+        false => claimed,
+    }
+}
+
 async fn take(
     shared: &Shared,
+    way: &Way<'_>,
     answer: Fetched,
     owed: &mut Owed<'_>,
     verify: &mpsc::Sender<Arrived>,
@@ -141,13 +164,16 @@ async fn take(
     match answer {
         Fetched::Unavailable { reason, .. } => {
             owed.numbers.pop_front();
+            let now = shared.now();
+            shared.board().sharing().brought(way.id, number, now);
             shared.refuse(
                 number,
+                Some(way.id),
                 &format!("the agent does not have the chunk ({reason})"),
             );
         }
         Fetched::Chunk(chunk) => {
-            shared.progress.add_wire(chunk.compressed.len() as u64);
+            way.came(chunk.compressed.len() as u64);
             // A place first: as long as this waits, the chunk is owed. A lane that is dropped here,
             // because another one has lost the connection, gives it back, and it is
             // fetched anew. Closed only when the deploy has ended, which the next round
@@ -156,10 +182,14 @@ async fn take(
                 return Ok(());
             };
             owed.numbers.pop_front();
-            if shared.board().arrived(number) {
-                shared.count_arrival(u64::from(chunk.plain_len), LANES as u32, RATE_AFTER);
+            let now = shared.now();
+            let is_new = shared.board().arrived(way.id, number, now);
+            if is_new {
+                let lanes = LANES as u32 * shared.connections();
+                shared.count_arrival(u64::from(chunk.plain_len), lanes, RATE_AFTER);
                 place.send(Arrived {
                     number,
+                    source: Some(way.id),
                     plain_len: chunk.plain_len,
                     compressed: chunk.compressed,
                 });
@@ -230,7 +260,7 @@ mod tests {
             Arc::new(disk.into()),
             Arc::new(Progress::default()),
             CancellationToken::new(),
-            1,
+            (1, false),
         )
     }
 
@@ -242,13 +272,17 @@ mod tests {
         verify
             .try_send(Arrived {
                 number: ChunkNumber::new(0),
+                source: None,
                 plain_len: 0,
                 compressed: Bytes::new(),
             })
             .unwrap();
+        let way = shared.joins("north", Role::First);
+        let claim = |most| shared.board().claim_fetch(way.id, most, Duration::ZERO);
         let mut owed = Owed {
             shared: &shared,
-            numbers: shared.board().claim_fetch(1).into(),
+            source: way.id,
+            numbers: claim(1).into(),
         };
         let id = ChunkId::of(b"it");
         let answer = Fetched::Chunk(FetchedChunk {
@@ -257,12 +291,12 @@ mod tests {
             compressed: Bytes::from_static(b"it"),
         });
         assert!(
-            take(&shared, answer, &mut owed, &verify)
+            take(&shared, &way, answer, &mut owed, &verify)
                 .now_or_never()
                 .is_none(),
             "it has to wait"
         );
         drop(owed);
-        assert_eq!(shared.board().claim_fetch(1), [ChunkNumber::new(0)]);
+        assert_eq!(claim(1), [ChunkNumber::new(0)]);
     }
 }

@@ -12,7 +12,10 @@
 //! flushed.
 
 pub mod board;
+mod drive;
 mod fetch;
+mod further;
+pub mod growth;
 mod multicast;
 pub mod part;
 mod places;
@@ -23,6 +26,9 @@ mod scan;
 mod sectors;
 pub(crate) mod several;
 mod shared;
+pub mod sharing;
+#[cfg(test)]
+mod sharing_sim;
 mod stale;
 mod table;
 mod verify;
@@ -37,14 +43,14 @@ use bytes::Bytes;
 use foghorn_disk_layout::RenderGptError;
 use foghorn_image::{ChunkList, DecodeManifestError, Manifest, ManifestRoot};
 use foghorn_transport::client::FetchManifestError;
-use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
+use foghorn_transport::{AgentConnection, EndReason, StreamError};
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, DiskPart, ManifestId, chain};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
-use self::fetch::{FetchEnd, fetch};
+use self::drive::drive;
 use self::part::PartError;
 use self::plan::Plan;
 use self::resume::{ResumeFile, WrittenBitmap};
@@ -56,7 +62,7 @@ use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError, DiskSet};
 use crate::display;
 use crate::link::{LinkError, TaskLink};
-use crate::progress::{Progress, QueueFill, limiting_stage};
+use crate::progress::{Progress, QueueFill};
 
 pub(crate) use self::write::is_zero;
 
@@ -218,7 +224,7 @@ pub async fn deploy(
         disk,
         progress,
         stop.child_token(),
-        link.source_count(),
+        (link.source_count(), link.ways().is_some()),
     ));
 
     blocking(&shared, move |shared| {
@@ -238,6 +244,7 @@ pub async fn deploy(
         file.remove();
     }
     link.report(shared.progress.snapshot().into());
+    link.report_elsewhere(shared.elsewhere());
     Ok(())
 }
 
@@ -445,74 +452,9 @@ fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Queues {
     }
 }
 
-/// Keeps a connection to some agent and fetches on it until every chunk is right.
-async fn drive(
-    shared: &Arc<Shared>,
-    link: &mut TaskLink,
-    queues: &Queues,
-) -> Result<(), DeployError> {
-    loop {
-        if shared.board().complete() {
-            return Ok(());
-        }
-        let end = {
-            tokio::select! {
-                biased;
-                () = shared.stop.cancelled() => return Err(stopped()),
-                connected = link.connection() => { connected?; }
-            }
-            let elsewhere = link.elsewhere();
-            let connection = link.connection().await?;
-            let fetching = fetch(shared, connection, &queues.verify);
-            let hearing = multicast::hear(
-                shared,
-                connection,
-                queues,
-                multicast::expect(shared, connection),
-            );
-            let moved = async {
-                match elsewhere {
-                    Some(elsewhere) => elsewhere.when_silent(|| connection.heard_bytes()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::pin!(fetching, hearing, moved);
-            loop {
-                tokio::select! {
-                    end = &mut fetching => break end,
-                    () = &mut hearing => {}
-                    moved = &mut moved => break match moved {
-                        Ok(sources) => FetchEnd::Moved(sources),
-                        Err(error) => FetchEnd::Gone(error),
-                    },
-                    reason = connection.ended() => break FetchEnd::Lost(StreamError::Ended(reason)),
-                    () = tokio::time::sleep(TICK) => {
-                        shared.progress.set_limiting(limiting_stage(
-                            [Stage::Network, Stage::Compression, Stage::Disk],
-                            queues.fill(),
-                        ));
-                        connection.report(shared.progress.snapshot().into());
-                    }
-                }
-            }
-        };
-        match end {
-            FetchEnd::Over if shared.stop.is_cancelled() => return Err(stopped()),
-            FetchEnd::Over => {}
-            FetchEnd::Distrusted => {
-                shared.trust_the_next();
-                link.move_on();
-            }
-            FetchEnd::Disorder => {
-                return Err(DeployError::Protocol(
-                    "the agent sent a chunk that was not requested".to_owned(),
-                ));
-            }
-            FetchEnd::Lost(error) => lost(link, error)?,
-            FetchEnd::Moved(sources) => link.move_to(sources),
-            FetchEnd::Gone(error) => return Err(error.into()),
-        }
-    }
+/// The name of a storage node as people know it, from that in its certificate.
+fn short_name(server_name: &str) -> &str {
+    server_name.split('.').next().unwrap_or(server_name)
 }
 
 fn stopped() -> DeployError {

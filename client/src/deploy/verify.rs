@@ -8,6 +8,7 @@ use foghorn_types::{ChunkId, ChunkNumber};
 use tokio::sync::mpsc;
 
 use super::shared::Shared;
+use super::sharing::SourceId;
 use super::write::Verified;
 use crate::buffers::{BufferPool, ChunkBuffer};
 use crate::progress::Work;
@@ -15,6 +16,8 @@ use crate::progress::Work;
 /// A chunk as it came.
 pub(super) struct Arrived {
     pub(super) number: ChunkNumber,
+    /// Who brought it; `None`: a multicast session.
+    pub(super) source: Option<SourceId>,
     pub(super) plain_len: u32,
     pub(super) compressed: Bytes,
 }
@@ -54,7 +57,7 @@ pub(super) fn verify_chunks(
                     return;
                 }
             }
-            Err(problem) => shared.refuse(arrived.number, &problem),
+            Err(problem) => shared.refuse(arrived.number, arrived.source, &problem),
         }
     }
 }

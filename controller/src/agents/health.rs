@@ -54,6 +54,7 @@ impl Health {
             for (_, manifest) in &live.manifests {
                 if let Some(at) = damaged.get_mut(manifest)
                     && !live.damaged.contains_key(manifest)
+                    && !live.unverified.contains_key(manifest)
                     && !at.whole_on.contains(node)
                 {
                     at.whole_on.push(**node);

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskId, Timestamp};
 use tokio::sync::watch;
 
-use super::contents::{ContentDamage, Origin};
+use super::cold::ColdCopies;
+use super::contents::{ContentDamage, Origin, StoreCheck, Unverified};
 use super::machines::Machines;
 use super::replicas::ReplicaReports;
 use super::session_reports::SessionReports;
@@ -26,6 +27,8 @@ pub struct NodeLive {
     /// All that clients may try, the one above first; empty with an agent that names only one.
     pub quic_addresses: Vec<String>,
     pub software: String,
+    /// Whether its agent can serve clients of tasks that other nodes have.
+    pub gives_further: bool,
     /// When the certificate of its agent ends; unknown for a link that is just being opened.
     pub certificate_ends: Option<Timestamp>,
     pub disk_total: ByteCount,
@@ -47,6 +50,12 @@ pub struct NodeLive {
     /// What it cannot give out whole.
     pub damaged: HashMap<ManifestId, ContentDamage>,
     pub damaged_files: HashMap<FileId, ContentDamage>,
+    /// What does not count as a copy until it was verified again.
+    pub unverified: HashMap<ManifestId, Unverified>,
+    /// Its check of everything; `None` from an agent that makes none.
+    pub check: Option<StoreCheck>,
+    /// Its images in a bucket, if it has one.
+    pub cold: Option<ColdCopies>,
     /// When the link was lost; `None` while it is up.
     pub down_since: Option<Instant>,
 }
@@ -99,6 +108,8 @@ pub struct Live {
     session_reports: SessionReports,
     replica_reports: ReplicaReports,
     waits: Waits,
+    /// Nodes that serve a task beside the one that has it.
+    further: RwLock<HashMap<TaskId, Vec<StorageNodeId>>>,
     machines: Machines,
     changed: watch::Sender<u64>,
 }
@@ -112,6 +123,7 @@ impl Default for Live {
             session_reports: SessionReports::default(),
             replica_reports: ReplicaReports::default(),
             waits: Waits::default(),
+            further: RwLock::default(),
             machines: Machines::default(),
             changed: watch::Sender::new(0),
         }
@@ -166,6 +178,17 @@ impl Live {
     /// Forgets which machines were there for a node.
     pub(crate) fn forget_machines(&self, node: StorageNodeId) {
         self.machines.forget(node);
+    }
+
+    /// Nodes that serve a task beside the one that has it.
+    #[must_use]
+    pub fn further(&self, task: TaskId) -> Vec<StorageNodeId> {
+        let further = self.further.read().unwrap_or_else(PoisonError::into_inner);
+        further.get(&task).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set_further(&self, serving: HashMap<TaskId, Vec<StorageNodeId>>) {
+        *self.further.write().unwrap_or_else(PoisonError::into_inner) = serving;
     }
 
     /// What tasks wait for.

@@ -1,5 +1,6 @@
 //! Connected agents: their links, their last reports, and their jobs.
 
+pub mod cold;
 pub mod contents;
 pub mod files;
 pub mod health;

@@ -14,7 +14,8 @@ use crate::store::Revision;
 /// A controller that is heard at present.
 pub(crate) struct Peer {
     pub(crate) reached: watch::Receiver<Revision>,
-    pub(crate) client: PeerLinkClient<Channel>,
+    /// For calls that transfer files.
+    pub(crate) client: Option<PeerLinkClient<Channel>>,
 }
 
 /// By id.
@@ -60,9 +61,14 @@ impl Peers {
         self.lock().remove(id);
     }
 
+    /// Whether a controller is heard.
+    pub(crate) fn is_heard(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
     /// For calls to it.
     pub(crate) fn client(&self, id: &str) -> Option<PeerLinkClient<Channel>> {
-        self.lock().get(id).map(|peer| peer.client.clone())
+        self.lock().get(id).and_then(|peer| peer.client.clone())
     }
 
     /// Those that are heard, and how far each has come.

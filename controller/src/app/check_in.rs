@@ -395,7 +395,7 @@ pub fn ended_because(run: &Run) -> Option<String> {
 }
 
 /// A source for every address of the node, best first.
-fn sources(live: NodeLive, name: &NodeName) -> Vec<Source> {
+pub(super) fn sources(live: NodeLive, name: &NodeName) -> Vec<Source> {
     let addresses = if live.quic_addresses.is_empty() {
         vec![live.quic_address]
     } else {

@@ -11,6 +11,7 @@ pub mod condition;
 pub(crate) mod due;
 pub mod dynamic_objects;
 pub mod enrolment;
+pub mod further;
 mod glance;
 pub(crate) mod history;
 pub mod holds;

@@ -113,6 +113,7 @@ pub(crate) fn reconcile(
         keep,
         controllers: Some(controllers(tables)),
         replicas: Some(replicas),
+        further: None,
         behind: false,
     }
 }

@@ -35,28 +35,30 @@ pub(crate) fn take(
         row.is_some_and(|row| row.is_forced.is_yes())
     };
     let most = u64::try_from(row.max_clients).unwrap_or(0);
-    if is_forced(task) || taken_without(tables, config, task, node) < most {
+    if is_forced(task) || taken(tables, config, node, Some(task)) < most {
         Ok(())
     } else {
         Err(TaskRefusal::NoPlace.into())
     }
 }
 
-/// Places that others than this task, and than the multicast session that it is part of, have.
-fn taken_without(
+/// Places of the node that tasks have; of others than `but`, and than the multicast session that it
+/// is part of.
+#[must_use]
+pub(crate) fn taken(
     tables: &Tables,
     config: &MulticastConfig,
-    task: TaskId,
     node: StorageNodeId,
+    but: Option<TaskId>,
 ) -> u64 {
     let session = |task| {
         let row = multicast::session_of(tables, task).filter(|_| config.enabled);
         row.and_then(|row| row.key())
     };
-    let own = session(task);
+    let own = but.and_then(session);
     let (mut alone, mut together) = (0_u64, HashSet::new());
     for row in tables.tasks().by(Task::BY_NODE, node.get().into()) {
-        let Some(other) = row.key().filter(|other| *other != task) else {
+        let Some(other) = row.key().filter(|other| Some(*other) != but) else {
             continue;
         };
         let run = tables.runs().get(&other);

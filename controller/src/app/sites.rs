@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use foghorn_lifecycle::{Effect, TaskEvent};
 use foghorn_types::{StorageGroupId, Timestamp};
 
+use crate::config::MOST_SOURCES;
 use crate::ctx::Ctx;
 pub use crate::state::belonging::assigned;
 use crate::state::classes::{Group, StorageGroup, StorageNode};
@@ -189,6 +190,15 @@ fn check(tables: &Tables, group: StorageGroupId, body: &SiteBody) -> Result<(), 
         return invalid(
             "time_zone",
             format!("there is no time zone {name}, such as Europe/Berlin"),
+        );
+    }
+    if body
+        .sources_per_client
+        .is_some_and(|most| most > MOST_SOURCES)
+    {
+        return invalid(
+            "sources_per_client",
+            format!("a machine fetches from at most {MOST_SOURCES} storage nodes at a time"),
         );
     }
     let others = tables.sites().iter().filter(|site| site.group != group);

@@ -17,7 +17,13 @@ pub struct Limits {
     pub node_grace: Duration,
     /// How long a transfer may make no progress while its node is connected. Default 10 minutes.
     pub stall: Duration,
+    /// Nodes that one client may fetch from at a time, unless its site says otherwise; 1: only the one
+    /// that has its task. Default 3.
+    pub sources_per_client: u8,
 }
+
+/// Most nodes that one client may fetch from at a time.
+pub const MOST_SOURCES: u8 = 8;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -25,6 +31,7 @@ impl Default for Limits {
             task_deadline: DEFAULT_DEADLINE,
             node_grace: Duration::from_secs(15),
             stall: Duration::from_secs(600),
+            sources_per_client: 3,
         }
     }
 }
@@ -35,6 +42,7 @@ pub(super) struct RawLimits {
     task_deadline_seconds: Option<u64>,
     node_grace_seconds: Option<u64>,
     stall_seconds: Option<u64>,
+    sources_per_client: Option<u8>,
 }
 
 impl RawLimits {
@@ -52,6 +60,16 @@ impl RawLimits {
                 default.node_grace,
             )?,
             stall: seconds("limits.stall_seconds", self.stall_seconds, default.stall)?,
+            sources_per_client: match self.sources_per_client {
+                None => default.sources_per_client,
+                Some(count @ 1..=MOST_SOURCES) => count,
+                Some(_) => {
+                    return Err(ConfigError::Value {
+                        key: "limits.sources_per_client",
+                        why: format!("must be from 1 to {MOST_SOURCES}"),
+                    });
+                }
+            },
         })
     }
 }

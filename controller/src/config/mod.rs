@@ -20,7 +20,7 @@ use foghorn_types::ByteCount;
 pub use self::backup::BackupConfig;
 pub use self::file::ConfigFile;
 pub use self::group_range::{GroupRange, GroupRangeError};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, MOST_SOURCES};
 pub use self::login::{Allowance, LoginConfig};
 pub(crate) use self::machines::machines_url;
 pub use self::multicast::MulticastConfig;
@@ -333,6 +333,10 @@ mod tests {
             (
                 "data_dir = '/x'\n[limits]\nstall_seconds = 0",
                 "limits.stall_seconds",
+            ),
+            (
+                "data_dir = '/x'\n[limits]\nsources_per_client = 9",
+                "limits.sources_per_client",
             ),
             (
                 "data_dir = '/x'\n[login]\nfailures_per_name = 0",

@@ -99,9 +99,16 @@ pub(super) fn candidates<'a>(
                 run,
                 grace,
             );
-            Box::new(usable.filter(move |(_, view)| {
+            let able = usable.filter(move |(_, view)| {
                 holds(view, run) && tier.is_none_or(|tier| tier == view.group)
-            }))
+            });
+            // What was not verified again yet serves where there is nothing better at the site: the
+            // client verifies every chunk.
+            let sure = |(_, view): (_, &NodeView)| {
+                view.link == LinkState::Up && view.max_clients > 0 && is_verified(view, run)
+            };
+            let any_is_sure = able.clone().any(sure);
+            Box::new(able.filter(move |(_, view)| !any_is_sure || is_verified(view, run)))
         }
         // Images are captured to one node: the master of the group, or its oldest node if it has no
         // master.
@@ -132,6 +139,16 @@ fn serving_tier<'a>(
             .clone()
             .any(|(_, view)| view.group == *tier && answers(view))
     })
+}
+
+/// Whether what the run needs was verified on the node since something happened to its store.
+fn is_verified(view: &NodeView, run: &RunView) -> bool {
+    match run.kind {
+        RunKind::Deploy { manifest, .. } => {
+            manifest.is_none_or(|manifest| !view.unverified.contains(&manifest))
+        }
+        RunKind::Capture => true,
+    }
 }
 
 /// Whether the node has what the run needs.

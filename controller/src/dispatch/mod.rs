@@ -120,7 +120,7 @@ impl Dispatcher {
     /// Makes the moves, several at a time. Those that give places of one node away come one after
     /// the other: they would only overtake each other.
     async fn take_all(&self, moves: Vec<Move>, report: &mut Report) {
-        let until = Instant::now() + LONGEST_ROUND;
+        let until = tokio::time::Instant::now() + LONGEST_ROUND;
         let mut turns: BTreeMap<Turn, Vec<Move>> = BTreeMap::new();
         for step in moves {
             let turn = match step.event {
@@ -133,7 +133,7 @@ impl Dispatcher {
             let mut taken = Vec::new();
             for step in steps {
                 // A plan that takes long is made anew: there may be something more urgent.
-                if Instant::now() < until {
+                if tokio::time::Instant::now() < until {
                     debug!(task = %step.task, event = ?step.event, "planned");
                     taken.push((step.task, self.take(step.task, step.event).await));
                 }

@@ -47,12 +47,24 @@ fn node(words: &[&str]) -> NodeView {
         } else {
             LinkState::Up
         },
+        unverified: if has("unverified") {
+            HashSet::from([manifest()])
+        } else {
+            HashSet::new()
+        },
         reported: !has("silent"),
         unknown: if has("unknown") {
             HashSet::from([ImageId::new(1).unwrap()])
         } else {
             HashSet::new()
         },
+        out_of_reach: has("bucket")
+            .then(|| {
+                let key = (ImageId::new(1).unwrap(), manifest());
+                (key, "the bucket does not answer".to_owned())
+            })
+            .into_iter()
+            .collect(),
         holds: if has("holds") {
             HashSet::from([(ImageId::new(1).unwrap(), manifest())])
         } else {
@@ -393,6 +405,13 @@ fn every_wait_says_what_it_is_for() {
             "no storage node that may serve it holds its image"
         )
     );
+    let bucket = "storage node n1 has its image in a bucket only, which cannot be used now: the bucket does not answer";
+    for world in [
+        "node 1 up bucket; deploy 1 queued",
+        "node 1 up bucket; deploy 1 running on 1",
+    ] {
+        assert_eq!(sentence(world, 1), of("Content", None, bucket));
+    }
     assert_eq!(
         sentence("node 1 down 4s holds; deploy 1 queued", 1),
         of(
@@ -516,6 +535,16 @@ fn a_client_that_said_why_nothing_moves_is_believed() {
         reason("deploy 1 running on 1 quiet 600s"),
         "no data was transferred for 600 seconds"
     );
+}
+
+#[test]
+fn what_a_node_has_not_verified_again_serves_where_there_is_nothing_better() {
+    let task = "deploy 1 queued";
+    let back = "node 1 up holds unverified";
+    check(&format!("{back}; node 2 up holds; {task}"), "1 to 2");
+    check(&format!("{back}; node 2 down 1s holds; {task}"), "1 to 1");
+    check(&format!("{back}; node 2 up; {task}"), "1 to 1");
+    check(&format!("{back}; {task}"), "1 to 1");
 }
 
 #[test]

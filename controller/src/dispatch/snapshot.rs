@@ -77,6 +77,11 @@ pub struct NodeView {
     pub ipv6: bool,
     /// Images that it holds completely, as stored and as reported, and not damaged.
     pub holds: HashSet<(ImageId, ManifestId)>,
+    /// Of these, what it has not verified again since something happened to its store.
+    pub unverified: HashSet<ManifestId>,
+    /// Images that it holds and cannot give out now, because they are in a bucket that cannot be
+    /// used, and why not.
+    pub out_of_reach: HashMap<(ImageId, ManifestId), String>,
     /// It has said what it holds since its link is up.
     pub reported: bool,
     /// Images of which it has content that the store does not know: a capture would replace it.
@@ -272,6 +277,7 @@ fn node(
     let unknown = reported()
         .filter(|(image, manifest)| orphans::is_unknown(tables, &Stored::Image(*image, *manifest)))
         .map(|(image, _)| image);
+    let out_of_reach = out_of_reach(seen);
     Some(NodeView {
         name: row.name.clone(),
         group: StorageGroupId::new(row.storagegroup)?,
@@ -288,14 +294,30 @@ fn node(
             .iter()
             .copied()
             .chain(reported())
-            .filter(|(_, manifest)| {
+            .filter(|content| {
                 // A deploy that cannot be complete does not start.
-                seen.is_none_or(|node| !node.damaged.contains_key(manifest))
+                seen.is_none_or(|node| !node.damaged.contains_key(&content.1))
+                    && !out_of_reach.contains_key(content)
             })
             .collect(),
+        unverified: seen
+            .map(|node| node.unverified.keys().copied().collect())
+            .unwrap_or_default(),
+        out_of_reach: out_of_reach.clone(),
         reported: seen.is_some_and(|node| node.reported),
         unknown: unknown.collect(),
     })
+}
+
+fn out_of_reach(seen: Option<&NodeLive>) -> HashMap<(ImageId, ManifestId), String> {
+    let Some(cold) = seen.and_then(|node| node.cold.as_ref()) else {
+        return HashMap::new();
+    };
+    let away = cold.images.keys().filter_map(|(image, manifest)| {
+        let problem = cold.out_of_reach(*image, *manifest)?;
+        Some(((*image, *manifest), problem.to_owned()))
+    });
+    away.collect()
 }
 
 fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {

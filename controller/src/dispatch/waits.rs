@@ -11,6 +11,7 @@ use super::queue;
 use super::snapshot::{LinkState, NodeView, RunView, Snapshot};
 use crate::agents::waits::{Wait, WaitKind};
 use crate::config::Limits;
+use crate::state::run::RunKind;
 
 /// The wait of each task that waits for something.
 #[must_use]
@@ -28,7 +29,9 @@ pub(super) fn waits(snapshot: &Snapshot, limits: Limits) -> HashMap<TaskId, Wait
             }
             TaskState::Assigned { node } => Some(assigned(snapshot, run, *node, limits)),
             TaskState::CheckedIn { node } => Some(checked_in(snapshot, run, *node, limits)),
-            TaskState::Running { node } => silent(snapshot, run, *node, limits),
+            TaskState::Running { node } => {
+                silent(snapshot, run, *node, limits).or_else(|| in_a_bucket(snapshot, run, *node))
+            }
             TaskState::Finished { .. } => None,
         };
         waits.extend(wait.map(|wait| (run.task, wait)));
@@ -100,7 +103,9 @@ fn queued(
         return no_candidate(snapshot, run);
     };
     let Some((first_up, _)) = up(choice).next() else {
-        return wait(WaitKind::Node, Some(*first), offline(view));
+        // A node that is there and cannot give it says more than one that is not.
+        return of_buckets(snapshot, run)
+            .unwrap_or_else(|| wait(WaitKind::Node, Some(*first), offline(view)));
     };
     if let Some((id, view)) = choice.silent {
         let sentence = format!("storage node {} has not said yet what it holds", view.name);
@@ -160,11 +165,36 @@ fn no_candidate(snapshot: &Snapshot, run: &RunView) -> Wait {
         "no site that may serve it has a storage node"
     } else if !nodes().any(|view| view.enabled && !view.revoked) {
         "no storage node that may serve it takes tasks: they are disabled, cordoned or revoked"
+    } else if let Some(wait) = of_buckets(snapshot, run) {
+        return wait;
     } else {
         let sentence = "no storage node that may serve it holds its image".to_owned();
         return wait(WaitKind::Content, None, sentence);
     };
     wait(WaitKind::Node, None, sentence.to_owned())
+}
+
+/// The wait for a bucket in which a node that may serve the task has its image.
+fn of_buckets(snapshot: &Snapshot, run: &RunView) -> Option<Wait> {
+    let mut nodes = snapshot.nodes.iter();
+    nodes.find_map(|(id, view)| match run.tiers.contains(&view.group) {
+        true => in_a_bucket(snapshot, run, *id),
+        false => None,
+    })
+}
+
+/// The wait for a bucket in which the node has the image.
+fn in_a_bucket(snapshot: &Snapshot, run: &RunView, node: StorageNodeId) -> Option<Wait> {
+    let RunKind::Deploy { manifest, .. } = run.kind else {
+        return None;
+    };
+    let view = snapshot.nodes.get(&node)?;
+    let problem = view.out_of_reach.get(&(run.image, manifest?))?;
+    let name = &view.name;
+    let sentence = format!(
+        "storage node {name} has its image in a bucket only, which cannot be used now: {problem}"
+    );
+    Some(wait(WaitKind::Content, Some(node), sentence))
 }
 
 /// The wait for a node that does not answer.

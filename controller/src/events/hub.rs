@@ -212,6 +212,7 @@ async fn follow(hub: &Hub, state: &State, live: &Live) -> Broken {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let batch = tokio::select! {
+            biased;
             batch = batches.next() => batch,
             _ = tick.tick() => {
                 progress(hub, live, &mut told);

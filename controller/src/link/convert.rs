@@ -12,7 +12,8 @@ use foghorn_types::{
     Timestamp,
 };
 
-use crate::agents::contents::{ContentDamage, Origin};
+use crate::agents::cold::{ColdCopies, ColdCopy};
+use crate::agents::contents::{ContentDamage, Origin, StoreCheck, Unverified};
 use crate::agents::jobs::{Damage, RecordDamage};
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
 use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
@@ -90,6 +91,10 @@ pub(super) fn apply_status(
         .filter_map(|stored| Some((manifest(&stored.manifest_id).ok()?, origin(stored)?)))
         .collect();
     set_damage(live, &status.damaged)?;
+    let unverified = status.unverified.iter().map(unverified);
+    live.unverified = unverified.collect::<Result<_, BadMessage>>()?;
+    live.check = status.check.as_ref().map(check);
+    live.cold = status.cold.as_ref().map(cold).transpose()?;
     live.reported = true;
     let files = status.files.iter().map(|bytes| file(bytes));
     live.files = files.collect::<Result<_, BadMessage>>()?;
@@ -121,6 +126,56 @@ fn origin(stored: &link::StoredManifest) -> Option<Origin> {
         host: HostId::new(stored.host_id).map(|host| (host, name)),
         used: ByteCount::from_bytes(stored.used_bytes),
         stored: ByteCount::from_bytes(stored.stored_bytes),
+    })
+}
+
+fn unverified(content: &link::UnverifiedContent) -> Result<(ManifestId, Unverified), BadMessage> {
+    let state = Unverified {
+        verified: content.chunks_verified.min(content.chunks_total),
+        total: content.chunks_total,
+        reason: content.reason.chars().take(REASON).collect(),
+    };
+    Ok((manifest(&content.manifest_id)?, state))
+}
+
+fn check(check: &link::StoreCheck) -> StoreCheck {
+    let ended = Some(check.last_ended_unix_ms).filter(|time| *time > 0);
+    StoreCheck {
+        running: check.running,
+        parts_done: check.parts_done.min(check.parts_total),
+        parts_total: check.parts_total,
+        last_ended: ended.map(Timestamp::from_millis),
+        damaged: check.damaged,
+        waits_for: check.waits_for.chars().take(REASON).collect(),
+    }
+}
+
+fn cold(status: &link::ColdStatus) -> Result<ColdCopies, BadMessage> {
+    let short = |text: &str| text.chars().take(REASON).collect::<String>();
+    let mut images = HashMap::new();
+    for one in &status.images {
+        let image = ImageId::new(one.image_id).ok_or(BadMessage {
+            field: "image_id",
+            why: "0 is not an image id",
+        })?;
+        let copy = ColdCopy {
+            verified: one.verified,
+            total: one.total,
+            complete: one.complete,
+            away: one.away,
+            problem: short(&one.problem),
+        };
+        images.insert((image, manifest(&one.manifest_id)?), copy);
+    }
+    let since = Timestamp::from_millis(status.problem_since_ms);
+    Ok(ColdCopies {
+        bucket: short(&status.bucket),
+        prefix: short(&status.prefix),
+        trouble: (!status.problem.is_empty()).then(|| (short(&status.problem), since)),
+        bucket_bytes: ByteCount::from_bytes(status.bucket_bytes),
+        cache_bytes: ByteCount::from_bytes(status.cache_bytes),
+        limit: ByteCount::from_bytes(status.limit_bytes),
+        images,
     })
 }
 

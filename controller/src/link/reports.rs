@@ -1,8 +1,10 @@
 //! What agents report, taken into memory: of those that are linked here and, in the same way, of
 //! those whose words another controller passes on. Nothing here is stored or answered.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use foghorn_proto::link::{self, job};
-use foghorn_types::{ByteCount, ImageId, SessionId, StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{ByteCount, ImageId, ManifestId, SessionId, StorageNodeId, TaskId, Timestamp};
 use tracing::debug;
 
 use super::convert::{self, BadMessage};
@@ -18,6 +20,7 @@ pub(crate) fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
         online: true,
         quic_address: hello.quic_address.clone(),
         software: hello.software.clone(),
+        gives_further: hello.gives_further,
         ..NodeLive::default()
     };
     // Agents of earlier versions send an empty one while they are still gathering it.
@@ -36,17 +39,28 @@ pub(crate) fn take_status(
 ) -> Result<(), BadMessage> {
     let (mut result, mut is_news) = (Ok(()), false);
     ctx.live.update_node(node, |live| {
-        let (was_first, before) = (!live.reported, live.manifests.clone());
+        let was_first = !live.reported;
+        let before = (live.manifests.clone(), what_is_wrong(live));
         result = convert::apply_status(live, status);
         note_held(ctx, live);
-        is_news = was_first || before != live.manifests;
+        is_news = was_first || before != (live.manifests.clone(), what_is_wrong(live));
     });
     result?;
     if is_news {
-        // Captures wait for the first report, removals and copies for what is held.
+        // Captures wait for the first report, removals and copies for what is held, and a client
+        // may wait for a chunk that is damaged.
         ctx.live.touch();
     }
     Ok(())
+}
+
+/// The content that is damaged, with the number of damaged chunks, and what does not count yet.
+fn what_is_wrong(live: &NodeLive) -> (BTreeMap<ManifestId, u64>, BTreeSet<ManifestId>) {
+    let damaged = live.damaged.iter();
+    (
+        damaged.map(|(id, damage)| (*id, damage.chunks)).collect(),
+        live.unverified.keys().copied().collect(),
+    )
 }
 
 /// The numbers of what a node holds are not given to new images.

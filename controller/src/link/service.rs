@@ -69,7 +69,38 @@ impl LinkService {
         Ok(node)
     }
 
-    fn enrolled(&self, name: &NodeName) -> Result<Arc<EnrolledNode>, Status> {
+    /// Opens the link of a node that has proved who it is, until when its certificate says.
+    ///
+    /// # Errors
+    /// When this controller is about to end.
+    pub(crate) fn open(
+        &self,
+        (node, certificate_ends): (Arc<EnrolledNode>, Option<Timestamp>),
+        messages: impl session::Messages + 'static,
+    ) -> Result<mpsc::Receiver<Result<ControllerMessage, Status>>, Status> {
+        if self.ctx.leaving.has_begun() {
+            // Behind one address, the next call may reach another one.
+            let why = "this controller is about to end: call another one";
+            return Err(Status::unavailable(why));
+        }
+        let (outgoing, orders) = mpsc::channel(QUEUE);
+        let span = info_span!("link", node = %node.name, node_id = %node.node);
+        let session = session::run(
+            self.ctx.clone(),
+            (node, certificate_ends),
+            messages,
+            outgoing,
+            self.cancel.child_token(),
+        );
+        self.tasks.spawn(session.instrument(span));
+        Ok(orders)
+    }
+
+    /// The node with this name, if it may open a link.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub(crate) fn enrolled(&self, name: &NodeName) -> Result<Arc<EnrolledNode>, Status> {
         let node = self.ctx.state.read(|tables| {
             let node = tables.enrolled_nodes().by_name(name)?;
             // The enrolment of a storage node is deleted with the node.
@@ -169,24 +200,10 @@ impl AgentLink for LinkService {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let node = self.caller(&request)?;
-        if self.ctx.leaving.has_begun() {
-            // Behind one address, the next call may reach another one.
-            let why = "this controller is about to end: call another one";
-            return Err(Status::unavailable(why));
-        }
         let certificate_ends = request
             .peer_certs()
             .and_then(|certificates| ends(certificates.first()?));
-        let (outgoing, orders) = mpsc::channel(QUEUE);
-        let span = info_span!("link", node = %node.name, node_id = %node.node);
-        let session = session::run(
-            self.ctx.clone(),
-            (node, certificate_ends),
-            request.into_inner(),
-            outgoing,
-            self.cancel.child_token(),
-        );
-        self.tasks.spawn(session.instrument(span));
+        let orders = self.open((node, certificate_ends), request.into_inner())?;
         Ok(Response::new(ReceiverStream::new(orders)))
     }
 

@@ -9,9 +9,10 @@ use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
 use foghorn_types::{DiskPart, ImageId, StorageNodeId, TaskId, Timestamp, chain};
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{debug, info, warn};
 
 use super::convert::{self, BadMessage, Captured, Ended};
@@ -21,7 +22,7 @@ use crate::agents::links::{Dialled, Left};
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
 use crate::app::notices::states;
-use crate::app::{holds, orders, orphans, replication, versions};
+use crate::app::{further, holds, orders, orphans, replication, versions};
 use crate::awake;
 use crate::config::VersionConfig;
 use crate::ctx::Ctx;
@@ -29,7 +30,8 @@ use crate::state::classes::Image;
 use crate::state::content::{CapturedFrom, ImageContent};
 use crate::state::enrolment::EnrolledNode;
 use crate::state::run::Run;
-use crate::state::{Draft, Refusal};
+use crate::state::shelf::Record as _;
+use crate::state::{Draft, Refusal, Tables};
 
 /// A controller that hung, or whose store does not answer, gets this long to see what is stored before it
 /// tells an agent all that it should have.
@@ -50,13 +52,24 @@ enum LinkError {
     /// The agent keeps unacknowledged reports and sends them again on its next link.
     #[error("could not store what the agent reported")]
     NotStored(#[source] MoveError),
+    /// Likewise: somebody who sees what is stored has to judge it.
+    #[error("this controller does not see yet what is stored of task {0}, whose end was reported")]
+    Behind(TaskId),
 }
+
+/// What an agent sends: over gRPC, or as a simulation has it.
+pub(crate) trait Messages:
+    Stream<Item = Result<AgentMessage, Status>> + Send + Unpin
+{
+}
+
+impl<S: Stream<Item = Result<AgentMessage, Status>> + Send + Unpin> Messages for S {}
 
 /// Serves the link until either side ends it.
 pub(super) async fn run(
     ctx: Arc<Ctx>,
     (node, certificate_ends): (Arc<EnrolledNode>, Option<Timestamp>),
-    mut inbound: Streaming<AgentMessage>,
+    mut inbound: impl Messages,
     outgoing: mpsc::Sender<Result<ControllerMessage, Status>>,
     cancel: CancellationToken,
 ) {
@@ -84,6 +97,7 @@ pub(super) async fn run(
         ctx.state.read_at(|tables, revision| {
             let all = link::Reconcile {
                 behind,
+                further: Some(further::orders(tables, ctx.terms(), id)),
                 ..orders::reconcile(tables, &ctx.settings.multicast, id)
             };
             (Order::Reconcile(all), revision)
@@ -146,10 +160,11 @@ pub(crate) fn tell_to_leave(ctx: &Ctx, node: StorageNodeId) {
     }
 }
 
-async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<link::Hello, LinkError> {
-    let first = tokio::time::timeout(HELLO_WITHIN, inbound.message())
+async fn hello(inbound: &mut impl Messages) -> Result<link::Hello, LinkError> {
+    let first = tokio::time::timeout(HELLO_WITHIN, inbound.next())
         .await
-        .map_err(|_| LinkError::NoHello)??;
+        .map_err(|_| LinkError::NoHello)?
+        .transpose()?;
     match first.and_then(|message| message.message) {
         Some(Message::Hello(hello)) => Ok(hello),
         _ => Err(LinkError::NoHello),
@@ -159,9 +174,9 @@ async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<link::Hello, Lin
 async fn serve(
     ctx: &Ctx,
     node: StorageNodeId,
-    inbound: &mut Streaming<AgentMessage>,
+    inbound: &mut impl Messages,
 ) -> Result<(), LinkError> {
-    while let Some(message) = inbound.message().await? {
+    while let Some(message) = inbound.next().await.transpose()? {
         if let Some(message) = &message.message
             // What became of a job is told when it is known.
             && !matches!(message, Message::Hello(_) | Message::Job(_))
@@ -256,7 +271,7 @@ async fn ended(
     let (incarnation, mut unknown) = (ended.incarnation, false);
     let captured = ended.captured.as_ref().map(|captured| captured.manifest);
     foghorn_faults::wait!("controller.end.before");
-    match record_end(ctx, node, task, ended).await {
+    match record_or_refuse(ctx, node, task, ended).await? {
         // The node has checked that every chunk is there; its next status says so, too.
         Ok(()) => ctx.live.update_node(node, |live| {
             if let Some(manifest) = captured {
@@ -291,6 +306,43 @@ async fn ended(
         debug!(%task, error = %chain(&refused), "the agent will report the end again");
     }
     Ok(())
+}
+
+/// Stores the end of a session, or refuses it for good: the agent forgets it then.
+///
+/// A refusal writes nothing that the store would compare, so it counts only if the tables showed the run
+/// as it is stored. A controller that has lost touch with the store must not judge.
+async fn record_or_refuse(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    task: TaskId,
+    ended: Ended,
+) -> Result<Result<(), MoveError>, LinkError> {
+    let shown = || {
+        let run = |tables: &Tables| tables.runs().get(&task).map(|run| run.modified);
+        ctx.state.read(run)
+    };
+    loop {
+        let before = shown();
+        let result = record_end(ctx, node, task, ended.clone()).await;
+        if !matches!(
+            result,
+            Err(MoveError::NoSuchTask(_) | MoveError::Transition(_))
+        ) {
+            return Ok(result);
+        }
+        let entry = ctx.state.store().get(&Run::key_of(&task)).await;
+        let entry =
+            entry.map_err(|error| LinkError::NotStored(MoveError::State(Refusal::Store(error))))?;
+        let stored = entry.map(|entry| entry.modified);
+        if stored == before {
+            return Ok(result);
+        }
+        if stored != shown() {
+            return Err(LinkError::Behind(task));
+        }
+        // The tables have moved on: with these it is judged again.
+    }
 }
 
 async fn record_end(

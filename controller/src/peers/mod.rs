@@ -9,6 +9,7 @@
 
 mod apply;
 mod call;
+mod dial;
 pub mod service;
 
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
+pub(crate) use self::dial::OverTls;
+pub use self::dial::{Call, Dial, DialError};
 use crate::awake;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
@@ -68,7 +71,12 @@ impl Own {
 }
 
 /// Makes this controller known, and follows the others until `cancel`.
-pub(crate) async fn run(ctx: Arc<Ctx>, own: Own, tasks: TaskTracker, cancel: CancellationToken) {
+pub(crate) async fn run(
+    ctx: Arc<Ctx>,
+    (own, dial): (Own, Arc<dyn Dial>),
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+) {
     let rhythm = Rhythm {
         name: "controllers",
         period: BEAT,
@@ -83,6 +91,7 @@ pub(crate) async fn run(ctx: Arc<Ctx>, own: Own, tasks: TaskTracker, cancel: Can
     let others = Others {
         ctx,
         own,
+        dial,
         beat: 0,
         known: HashMap::new(),
         tasks,
@@ -102,6 +111,7 @@ pub(crate) async fn run(ctx: Arc<Ctx>, own: Own, tasks: TaskTracker, cancel: Can
 struct Others {
     ctx: Arc<Ctx>,
     own: Own,
+    dial: Arc<dyn Dial>,
     beat: u64,
     known: HashMap<String, Other>,
     tasks: TaskTracker,
@@ -179,6 +189,7 @@ impl Others {
                     let call = call::keep(
                         self.ctx.clone(),
                         self.own.clone(),
+                        self.dial.clone(),
                         record.clone(),
                         replaced.clone(),
                     );
@@ -202,7 +213,7 @@ impl Others {
     async fn bury(&mut self, report: &mut Report) {
         for (id, other) in &mut self.known {
             let silent = awake::since(other.seen);
-            let heard = self.ctx.peers.client(id).is_some();
+            let heard = self.ctx.peers.is_heard(id);
             // One that writes lives, whoever answers at its address.
             if heard || silent < DEAD_AFTER {
                 continue;

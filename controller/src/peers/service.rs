@@ -9,6 +9,7 @@ use foghorn_proto::link::peer_link_server::PeerLink;
 use foghorn_proto::link::peer_order::Order;
 use foghorn_proto::link::{FilePart, NodeOrder, PeerEvent, PeerOrder, file_part};
 use foghorn_types::{CertificateName, StorageNodeId, chain};
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,6 +30,11 @@ const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Events in flight to one caller; the rest waits in the mirror.
 const IN_FLIGHT: usize = 256;
 
+/// What another controller sends: over gRPC, or as a simulation has it.
+pub(crate) trait Orders: Stream<Item = Result<PeerOrder, Status>> + Send + Unpin {}
+
+impl<S: Stream<Item = Result<PeerOrder, Status>> + Send + Unpin> Orders for S {}
+
 /// The gRPC service for other controllers.
 pub struct PeerService {
     ctx: Arc<Ctx>,
@@ -40,6 +46,43 @@ impl PeerService {
     #[must_use]
     pub fn new(ctx: Arc<Ctx>, tasks: TaskTracker, cancel: CancellationToken) -> Self {
         Self { ctx, tasks, cancel }
+    }
+
+    /// Takes the call of another controller that has proved that it is one.
+    ///
+    /// # Errors
+    /// When it calls somebody else, or does not say whom.
+    pub(crate) async fn answer(
+        &self,
+        mut orders: impl Orders + 'static,
+    ) -> Result<mpsc::Receiver<Result<PeerEvent, Status>>, Status> {
+        let first = timeout(FIRST_WITHIN, orders.next()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("the hello is missing"))?;
+        let first = first.transpose()?;
+        let Some(Order::Hello(hello)) = first.and_then(|first| first.order) else {
+            return Err(Status::invalid_argument("the first order must be a hello"));
+        };
+        if hello.called != self.ctx.peers.own() {
+            let why = "the controller that is called is gone, another one has its address";
+            return Err(Status::failed_precondition(why));
+        }
+        let (events, stream) = mpsc::channel(IN_FLIGHT);
+        let (ctx, cancel) = (self.ctx.clone(), self.cancel.child_token());
+        let span = info_span!("caller", controller = hello.controller);
+        let talk = async move {
+            info!(software = hello.software, "another controller calls");
+            let both = async {
+                tokio::select! {
+                    biased;
+                    () = tell(&ctx, &events) => {}
+                    () = obey(&ctx, &hello.controller, orders) => {}
+                }
+            };
+            cancel.run_until_cancelled(both).await;
+            debug!("the call of another controller has ended");
+        };
+        self.tasks.spawn(talk.instrument(span));
+        Ok(stream)
     }
 }
 
@@ -66,32 +109,8 @@ impl PeerLink for PeerService {
         request: Request<Streaming<PeerOrder>>,
     ) -> Result<Response<Self::TalkStream>, Status> {
         only_controllers(&request)?;
-        let mut orders = request.into_inner();
-        let first = timeout(FIRST_WITHIN, orders.message()).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("the hello is missing"))??;
-        let Some(Order::Hello(hello)) = first.and_then(|first| first.order) else {
-            return Err(Status::invalid_argument("the first order must be a hello"));
-        };
-        if hello.called != self.ctx.peers.own() {
-            let why = "the controller that is called is gone, another one has its address";
-            return Err(Status::failed_precondition(why));
-        }
-        let (events, stream) = mpsc::channel(IN_FLIGHT);
-        let (ctx, cancel) = (self.ctx.clone(), self.cancel.child_token());
-        let span = info_span!("caller", controller = hello.controller);
-        let talk = async move {
-            info!(software = hello.software, "another controller calls");
-            let both = async {
-                tokio::select! {
-                    () = tell(&ctx, &events) => {}
-                    () = obey(&ctx, &hello.controller, orders) => {}
-                }
-            };
-            cancel.run_until_cancelled(both).await;
-            debug!("the call of another controller has ended");
-        };
-        self.tasks.spawn(talk.instrument(span));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        let events = self.answer(request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(events)))
     }
 
     async fn file(
@@ -135,6 +154,7 @@ async fn tell(ctx: &Ctx, events: &Events) {
     let mut tick = tokio::time::interval(TELL_EVERY);
     loop {
         let event = tokio::select! {
+            biased;
             event = news.recv() => match event {
                 Ok(event) => Event::clone(&event),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
@@ -162,8 +182,8 @@ async fn send(events: &Events, event: Event) -> bool {
 }
 
 /// Passes on orders, as long as they come.
-async fn obey(ctx: &Ctx, controller: &str, mut orders: Streaming<PeerOrder>) {
-    while let Ok(Some(order)) = orders.message().await {
+async fn obey(ctx: &Ctx, controller: &str, mut orders: impl Orders) {
+    while let Some(Ok(order)) = orders.next().await {
         match order.order {
             Some(Order::Node(order)) => pass_on(ctx, controller, order),
             Some(Order::CutNodeId(node)) => {

@@ -4,7 +4,7 @@
 //! The row speaks FOG's words (five states); the run keeps the whole truth: node, reason, client,
 //! deadline.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,9 @@ pub struct Run {
     pub client_fingerprint: Option<Digest>,
     /// BLAKE3 of the bearer with which that client asks for its order.
     pub client_session: Option<Digest>,
+    /// Nodes that its client would also fetch from, beside the one that has the task. Which of them
+    /// serve it follows from what else is there (`app::further`).
+    pub further: Vec<StorageNodeId>,
     /// Notes of the image, from the end on.
     pub notes: Notes,
     /// The store's revision of this record; 0 for one that was never stored.
@@ -145,6 +148,7 @@ impl Run {
             created: now,
             client_fingerprint: None,
             client_session: None,
+            further: Vec::new(),
             notes: Notes::default(),
             modified: 0,
         }
@@ -243,21 +247,29 @@ impl Record for Run {
     }
 }
 
-/// Tasks by the hash of the bearer that their client holds.
+/// Tasks by the hash of the bearer that their client holds, and those whose clients would fetch from
+/// several nodes.
 #[derive(Default)]
-pub struct Sessions(HashMap<Digest, TaskId>);
+pub struct Sessions {
+    by_bearer: HashMap<Digest, TaskId>,
+    with_further: BTreeSet<TaskId>,
+}
 
 impl Index<Run> for Sessions {
     fn add(&mut self, run: &Run) {
         if let Some(session) = run.client_session {
-            self.0.insert(session, run.task);
+            self.by_bearer.insert(session, run.task);
+        }
+        if !run.further.is_empty() && !run.is_finished() {
+            self.with_further.insert(run.task);
         }
     }
 
     fn remove(&mut self, run: &Run) {
         if let Some(session) = run.client_session {
-            self.0.remove(&session);
+            self.by_bearer.remove(&session);
         }
+        self.with_further.remove(&run.task);
     }
 }
 
@@ -268,9 +280,16 @@ impl Shelf<Run> {
     pub fn by_session(&self, bearer: &str) -> Option<&Arc<Run>> {
         self.get(
             self.index()
-                .0
+                .by_bearer
                 .get(blake3::hash(bearer.as_bytes()).as_bytes())?,
         )
+    }
+
+    /// Runs that have not ended and whose clients would fetch from several nodes, in the order of their
+    /// numbers.
+    pub fn with_further(&self) -> impl Iterator<Item = &Arc<Run>> {
+        let tasks = self.index().with_further.iter();
+        tasks.filter_map(|task| self.get(task))
     }
 
     /// Runs that have not ended.
@@ -313,6 +332,8 @@ pub struct RunBody {
     traceparent: Option<String>,
     client_fingerprint: Option<Digest>,
     client_session: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further: Vec<StorageNodeId>,
     #[serde(default, skip_serializing_if = "Notes::is_empty")]
     notes: Notes,
 }
@@ -437,6 +458,7 @@ impl From<&Run> for RunBody {
             traceparent: run.traceparent.clone(),
             client_fingerprint: run.client_fingerprint,
             client_session: run.client_session,
+            further: run.further.clone(),
             notes: run.notes.clone(),
         }
     }
@@ -471,6 +493,7 @@ impl RunBody {
             created: self.created,
             client_fingerprint: self.client_fingerprint,
             client_session: self.client_session,
+            further: self.further,
             notes: self.notes,
             modified,
         }
@@ -525,6 +548,7 @@ mod tests {
             several: true,
         });
         run.client_fingerprint = Some([7; 32]);
+        run.further = vec![StorageNodeId::new(9).unwrap()];
         for event in [
             TaskEvent::Assigned { node },
             TaskEvent::ClientCheckedIn,

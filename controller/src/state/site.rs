@@ -26,6 +26,9 @@ pub struct SiteBody {
     /// Its IANA name; `None`: that of the installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// Nodes of it that one client may fetch from at a time; `None`: as the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources_per_client: Option<u8>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -58,6 +58,11 @@ struct Upkeep {
     age: AgeGate,
 }
 
+/// Now, by the clock that a simulation moves.
+fn instant() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 impl Work for Upkeep {
     async fn round(&mut self, _: Why, report: &mut Report) {
         let (ctx, now) = (self.ctx.clone(), Timestamp::now());
@@ -73,7 +78,7 @@ impl Work for Upkeep {
             report,
             "forget old history",
             self.history
-                .tidy(&**ctx.state.store(), Instant::now(), last)
+                .tidy(&**ctx.state.store(), instant(), last)
                 .await,
         );
         if self.may_delete(now, report).await {
@@ -88,7 +93,7 @@ impl Upkeep {
         let seen = self.ctx.state.read(|tables| tables.time_seen().cloned());
         let moment = Moment {
             time: now,
-            instant: Instant::now(),
+            instant: instant(),
         };
         match self.age.judge(moment, seen.as_ref().map(|seen| seen.seen)) {
             Verdict::Paused { new } => {

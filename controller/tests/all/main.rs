@@ -7,6 +7,7 @@ mod cluster;
 mod engine;
 mod fog_rules;
 mod fog_support;
+mod further;
 mod guards;
 mod native;
 mod places;

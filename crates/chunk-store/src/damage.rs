@@ -82,6 +82,8 @@ struct Inner {
     saved: Option<Instant>,
     /// When somebody last looked who needs what.
     asked: Option<Instant>,
+    /// Content that certainly needs a chunk of which nobody has asked yet.
+    hints: BTreeMap<ChunkId, ManifestId>,
 }
 
 /// What a scrub of everything has found.
@@ -133,6 +135,7 @@ impl Ledger {
     }
 
     pub(crate) fn add_chunk(&self, id: ChunkId, found: Found) {
+        self.inner().hints.remove(&id);
         self.change(|lines| {
             if lines.chunks.len() >= MOST || lines.chunks.contains_key(&id) {
                 return false;
@@ -212,6 +215,15 @@ impl Ledger {
         });
     }
 
+    /// This content needs the chunk. Who else does is asked later.
+    pub(crate) fn hint(&self, id: ChunkId, manifest: ManifestId) {
+        let mut inner = self.inner();
+        let unasked = |entry: &DamagedEntry| entry.needed.is_none();
+        if inner.lines.chunks.get(&id).is_some_and(unasked) {
+            inner.hints.insert(id, manifest);
+        }
+    }
+
     /// Chunks of which nobody has asked who needs them.
     pub(crate) fn unasked(&self) -> Vec<ChunkId> {
         if self.is_empty() {
@@ -243,9 +255,10 @@ impl Ledger {
             return damage;
         }
         let inner = self.inner();
-        for entry in inner.lines.chunks.values() {
+        for (chunk, entry) in &inner.lines.chunks {
             let needed = entry.needed.as_ref();
-            for id in needed.iter().flat_map(|needed| &needed.by) {
+            let hint = inner.hints.get(chunk).filter(|_| needed.is_none());
+            for id in needed.iter().flat_map(|needed| &needed.by).chain(hint) {
                 let known = damage.manifests.remove(id);
                 let all = ContentDamage::add(known, &entry.found, false);
                 damage.manifests.insert(*id, all);

@@ -298,6 +298,23 @@ impl Reading {
             .map_or(0, |found| found.value()))
     }
 
+    /// All chunks whose ids begin with this byte.
+    pub(crate) fn part(&self, part: u8) -> Result<Vec<(ChunkId, Entry)>, IndexError> {
+        let (mut first, mut last) = ([0; 32], [u8::MAX; 32]);
+        (first[0], last[0]) = (part, part);
+        let range = self.chunks.range::<&[u8; 32]>(&first..=&last);
+        range
+            .map_err(failed)?
+            .map(|found| {
+                let (id, entry) = found.map_err(failed)?;
+                Ok((
+                    ChunkId::from_digest(*id.value()),
+                    Entry::decode(entry.value()),
+                ))
+            })
+            .collect()
+    }
+
     /// Up to `limit` chunks in order of their ids, from the first one after `after`.
     pub(crate) fn page(
         &self,

@@ -13,7 +13,8 @@
 //!   by [`Store::scrub`] or by reading, named, remembered until it is found whole
 //!   ([`Store::damage`]), and healed by putting the chunk again;
 //! * no chunk goes away while an image, a file beside images, or a capture that has put it or was
-//!   told that it is here, needs it.
+//!   told that it is here, needs it; but for what is elsewhere as well, on order
+//!   ([`Store::evict`]).
 //!
 //! Everything blocks; async callers use threads made for blocking. One process per directory.
 
@@ -21,12 +22,14 @@
 
 mod damage;
 mod damage_list;
+mod elsewhere;
 mod files;
 mod group_commit;
 mod guard;
 mod index;
 mod manifests;
 mod pack;
+mod part_check;
 mod parts;
 mod problem;
 mod put;
@@ -43,12 +46,14 @@ mod verify;
 mod writer;
 
 pub use damage::{ContentDamage, Damage};
+pub use elsewhere::{Elsewhere, verify_chunk};
 pub use files::{FileDirError, PutFileError, ReadFileError};
 pub use guard::{CaptureGuard, ManifestPin};
 pub use index::IndexError;
 pub use manifests::{
     DropImageError, ListManifestsError, PutManifestError, ReadManifestError, ReadableManifests,
 };
+pub use part_check::{PARTS, Presence};
 pub use parts::PutPartError;
 pub use problem::ChunkProblem;
 pub use put::{NewChunk, PutError, PutReport};

@@ -279,7 +279,7 @@ impl Store {
         fs::read(self.manifests.origin_of(&id)).ok()
     }
 
-    /// Checks that every chunk of a manifest is here, whole.
+    /// Checks that every chunk of a manifest is here, whole, or elsewhere.
     fn check_chunks(&self, root: &ManifestRoot) -> Result<(), PutManifestError> {
         let mut batch = Vec::with_capacity(BATCH);
         root.walk(
@@ -300,7 +300,9 @@ impl Store {
 
     fn check_present(&self, chunks: &[ChunkId]) -> Result<(), PutManifestError> {
         let present = self.contains(chunks)?;
-        match chunks.iter().zip(present).find(|(_, present)| !present) {
+        let is_lost =
+            |(id, is_here): &(&ChunkId, bool)| !is_here && self.beyond.place(id).is_none();
+        match chunks.iter().zip(present).find(is_lost) {
             Some((missing, _)) => Err(PutManifestError::MissingChunk(*missing)),
             None => Ok(()),
         }

@@ -24,6 +24,8 @@ pub struct ScrubProgress {
     pub checked: u64,
     /// Chunks to read in all.
     pub total: u64,
+    /// Compressed bytes read so far.
+    pub bytes: u64,
 }
 
 /// What a scrub found.
@@ -201,8 +203,9 @@ impl Store {
             });
             match found {
                 Ok(mut chunks) => {
-                    chunks.sort_unstable_by_key(|(_, entry)| {
-                        entry.map(|entry| (entry.pack, entry.offset))
+                    chunks.sort_by_cached_key(|(id, entry)| match entry {
+                        Some(entry) => (Some((entry.pack, entry.offset)), None),
+                        None => (None, self.beyond.place(id)),
                     });
                     round.check_all(chunks.into_iter())
                 }
@@ -238,15 +241,16 @@ fn all_of(report: &ScrubReport) -> Damaged {
     all
 }
 
-struct Round<'a> {
+pub(crate) struct Round<'a> {
     store: &'a Store,
     verifier: Verifier,
-    report: ScrubReport,
+    pub(crate) report: ScrubReport,
+    bytes: u64,
     progress: &'a mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
 }
 
 impl<'a> Round<'a> {
-    fn new(
+    pub(crate) fn new(
         store: &'a Store,
         total: u64,
         progress: &'a mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
@@ -254,6 +258,7 @@ impl<'a> Round<'a> {
         Self {
             store,
             verifier: Verifier::new(),
+            bytes: 0,
             report: ScrubReport {
                 total,
                 ..ScrubReport::default()
@@ -262,7 +267,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn check_all(
+    pub(crate) fn check_all(
         &mut self,
         chunks: impl Iterator<Item = (ChunkId, Option<Entry>)>,
     ) -> ControlFlow<()> {
@@ -272,6 +277,7 @@ impl<'a> Round<'a> {
                 None => self.store.ledger.chunk_is_whole(&id),
             }
             self.report.checked += 1;
+            self.bytes += entry.map_or(0, |entry| entry.record_len());
             // Chunks may have come since they were counted.
             self.report.total = self.report.total.max(self.report.checked);
             if self.tell() {
@@ -287,6 +293,7 @@ impl<'a> Round<'a> {
         let now = ScrubProgress {
             checked: self.report.checked,
             total: self.report.total,
+            bytes: self.bytes,
         };
         (self.progress)(now).is_break()
     }
@@ -311,12 +318,14 @@ impl<'a> Round<'a> {
                 } else if entry.damaged {
                     self.store.mark_whole(id, entry.pack, entry.offset);
                 }
-                problem
+                problem.filter(|_| !self.store.is_replaced(id))
             }
-            Err(ReadChunkError::Damaged { problem, .. }) => Some(problem),
+            Err(ReadChunkError::Damaged { problem, .. }) => {
+                Some(problem).filter(|_| !self.store.is_replaced(id))
+            }
             // Swept since it was listed: nothing needs it.
             Err(ReadChunkError::NotFound(_)) if listed.is_some() => None,
-            Err(ReadChunkError::NotFound(_)) => Some(ChunkProblem::Missing),
+            Err(ReadChunkError::NotFound(_)) => self.store.beyond.check(id),
             // Reported, but not marked: a cable that was out for a minute must not condemn the
             // chunk for good.
             Err(ReadChunkError::Io { .. } | ReadChunkError::Index(_)) => {
@@ -326,7 +335,7 @@ impl<'a> Round<'a> {
     }
 
     /// Reads everything but the chunks, and names who needs those that are damaged.
-    fn check_records(&mut self) -> Result<(), ScrubError> {
+    pub(crate) fn check_records(&mut self) -> Result<(), ScrubError> {
         let survey = self.survey(true)?;
         for (id, problem) in survey.manifests {
             self.add_manifest(id, problem)?;

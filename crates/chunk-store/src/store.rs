@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
 use crate::damage::Ledger;
+use crate::elsewhere::Beyond;
 use crate::group_commit::GroupCommit;
 use crate::guard::Guards;
 use crate::index::{Flush, Index, IndexError};
@@ -80,6 +81,7 @@ pub struct Store {
     pub(crate) parts: PartDir,
     pub(crate) guards: Guards,
     pub(crate) ledger: Ledger,
+    pub(crate) beyond: Beyond,
     /// Held while chunks are judged by the manifests that there are: by a sweep, and by whoever
     /// adds or drops one.
     pub(crate) references: Mutex<()>,
@@ -131,6 +133,7 @@ impl Store {
             parts,
             guards: Guards::default(),
             ledger,
+            beyond: Beyond::default(),
             references: Mutex::new(()),
             clock: AtomicI64::new(0),
             _lock: lock,

@@ -92,6 +92,14 @@ impl Store {
         }
     }
 
+    /// For a reader that was told of a chunk by this manifest and did not get it: as
+    /// [`note_failed_read`](Self::note_failed_read), and [`damage`](Self::damage) says at once that
+    /// this content is affected.
+    pub fn note_failed_read_of(&self, manifest: ManifestId, id: ChunkId, error: &ReadChunkError) {
+        self.note_failed_read(id, error);
+        self.ledger.hint(id, manifest);
+    }
+
     pub(crate) fn found(&self, problem: String) -> Found {
         let at = self.now();
         // One line for each finding.
@@ -234,7 +242,8 @@ impl Store {
         if question.missing {
             self.index.read(|index| {
                 for id in ids {
-                    if index.get(id)?.is_none() && !question.chunks.contains(id) {
+                    let is_gone = index.get(id)?.is_none() && self.beyond.place(id).is_none();
+                    if is_gone && !question.chunks.contains(id) {
                         missing.push(*id);
                     }
                 }

@@ -66,7 +66,7 @@ const COPY_BATCH: u64 = 8 << 20;
 
 /// What is needed.
 #[derive(Default)]
-struct Marked {
+pub(crate) struct Marked {
     /// The first 8 bytes of every chunk: 8 MB for a million. Two chunks that share them are kept if
     /// one is needed, which does no harm and happens once in 2^44 or so.
     chunks: Vec<u64>,
@@ -77,7 +77,7 @@ struct Marked {
 }
 
 impl Marked {
-    fn has(&self, id: &ChunkId) -> bool {
+    pub(crate) fn has(&self, id: &ChunkId) -> bool {
         self.chunks.binary_search(&prefix(id)).is_ok()
     }
 
@@ -158,6 +158,27 @@ impl Store {
         Ok(marked)
     }
 
+    /// What is needed by all manifests but these, and by files. Removes nothing.
+    pub(crate) fn mark_but(&self, away: &HashSet<ManifestId>) -> Result<Marked, SweepError> {
+        let failed = |source| SweepError::Io {
+            path: self.manifests.path().to_owned(),
+            source,
+        };
+        let mut marked = Marked::default();
+        let all = self.manifests.list().map_err(failed)?;
+        for (id, _) in all.into_iter().filter(|(id, _)| !away.contains(id)) {
+            let root = self.manifest_root(id)?;
+            self.walk_manifest(id, &root, |entry| {
+                if let ChunkContent::Data(id) = entry.content {
+                    marked.add(&id);
+                }
+            })?;
+        }
+        self.chunks_of_files()?.iter().for_each(|id| marked.add(id));
+        marked.sort();
+        Ok(marked)
+    }
+
     fn remove_unmarked(
         &self,
         marked: &Marked,
@@ -182,7 +203,7 @@ impl Store {
         }
     }
 
-    fn remove_old(&self, ids: &[ChunkId], grace: Duration) -> Result<u64, SweepError> {
+    pub(crate) fn remove_old(&self, ids: &[ChunkId], grace: Duration) -> Result<u64, SweepError> {
         // A put that has found its chunk present holds the writer until it has touched it.
         let _writer = self.lock_writer();
         let removed = self.index.write(Flush::Later, |index| {
@@ -214,7 +235,11 @@ impl Store {
     }
 
     /// With `also_open`, the pack that is being written is closed first if it is worth it.
-    fn clean_packs(&self, also_open: bool, report: &mut SweepReport) -> Result<(), SweepError> {
+    pub(crate) fn clean_packs(
+        &self,
+        also_open: bool,
+        report: &mut SweepReport,
+    ) -> Result<(), SweepError> {
         // From here on the removals hold, so the bytes may go.
         self.index.write(Flush::Now, |_| Ok(()))?;
         if also_open {

@@ -177,7 +177,9 @@ impl Task {
             {
                 let reason = "the storage node stopped answering".to_owned();
                 self.leave_node(node);
-                Ok(vec![Effect::RecordNodeFailure { node, reason }])
+                let lost = Effect::RecordNodeFailure { node, reason };
+                // It may have linked again in this moment, and then keeps no session that nobody wants.
+                Ok(vec![lost, Effect::WithdrawSession { node }])
             }
             (
                 state @ (S::Assigned { node: own } | S::CheckedIn { node: own }),

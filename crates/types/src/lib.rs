@@ -21,6 +21,7 @@ mod notice_kind;
 mod role;
 mod subnet;
 mod timestamp;
+mod timetable;
 mod units;
 
 pub use chain::{Chain, chain};
@@ -42,6 +43,7 @@ pub use notice_kind::{NoticeKind, ParseNoticeKindError};
 pub use role::{ParseRoleError, Role};
 pub use subnet::{ParseSubnetError, Subnet};
 pub use timestamp::{ParseTimestampError, Timestamp};
+pub use timetable::{Allowed, ParseTimetableError, Timetable};
 pub use units::{
     BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, LimitTooLow, ParseBitRateError,
     SectorSize, UnknownSectorSize,

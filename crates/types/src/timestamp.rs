@@ -1,5 +1,6 @@
 //! Wall-clock time as stored and sent.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::str::FromStr;
@@ -13,16 +14,35 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
+const CLOCK_CAN_BE_SET: bool = cfg!(debug_assertions);
+
+thread_local! {
+    static SET_CLOCK: Cell<Option<Timestamp>> = const { Cell::new(None) };
+}
+
 impl Timestamp {
-    /// The time of this machine's clock. The one place where a pure crate reads one: pure code
-    /// takes a `Timestamp` as an argument.
+    /// The time of this machine's clock, or that which a simulation has set
+    /// ([`Timestamp::set_clock`]). The one place where a pure crate reads one: pure code takes a
+    /// `Timestamp` as an argument.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "for everybody else, who may not ask a clock of their own"
     )]
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        let set = if CLOCK_CAN_BE_SET {
+            SET_CLOCK.get()
+        } else {
+            None
+        };
+        set.unwrap_or_else(|| Self(jiff::Timestamp::now().as_millisecond()))
+    }
+
+    /// From here on [`Timestamp::now`] is this time for the calling thread; with `None` it is that of
+    /// the machine again. For simulations, which have several machines in one thread: it does nothing
+    /// in a release build, so that asking for the time costs nothing more there.
+    pub fn set_clock(now: Option<Self>) {
+        SET_CLOCK.set(now);
     }
 
     /// So many milliseconds after 1970-01-01T00:00:00Z; before it when negative.

@@ -224,3 +224,94 @@ fn mend_stop_and_delete() -> Result<()> {
         Ok((dropped && kept["images"] == json!(["golden-image"])).then_some(()))
     })
 }
+
+#[test]
+fn a_chunk_that_is_damaged_comes_from_another_node_in_the_middle_of_a_deploy() {
+    heal_in_a_deploy().unwrap();
+}
+
+fn heal_in_a_deploy() -> Result<()> {
+    let mut stack = Stack::start(Engine::Embedded)?;
+    let disk = golden(&stack, "golden", 54)?;
+    let (_, image) = stack.capture("golden", MAC_A, &disk.path)?;
+    stack.add_agent("south", "")?;
+    wait_ready(&stack, image, "south")?;
+
+    // Only the node with the damage serves clients.
+    foghorn(&stack, &["node", "cordon", "south"])?;
+    stack.damage_a_pack()?;
+    let target = stack.folder().join("target");
+    disks::blank(&target, 64 * MIB)?;
+    stack.deploy("target", MAC_B, image, &target)?;
+    ensure!(
+        disks::hash_files(&target, &disk.partitions)?
+            == disks::hash_files(&disk.path, &disk.partitions)?
+    );
+    let said = stack.agents[0].process.log();
+    ensure!(said.contains("the chunk is whole again"), "{said}");
+    wait_ready(&stack, image, "defaultmember")?;
+    let found = scrub(&stack, 1)?;
+    ensure!(found["damaged"] == json!([]), "{found}");
+    let metrics = stack.rest.get("/metrics")?.body;
+    ensure!(
+        metrics.contains("foghorn_chunks_healed_total 1"),
+        "{metrics}"
+    );
+
+    // The other node is gone: the task fails, and says what is damaged where, and what to do.
+    stack.agents[1].process.kill()?;
+    disks::damage_a_pack_at(&stack.agents[0].state, 25)?;
+    let other = stack.create_host("other", MAC_C)?;
+    stack.assign(other, image)?;
+    disks::blank(&target, 64 * MIB)?;
+    let task = stack.order(other, 1)?;
+    let mut client = stack.start_client("in-vain", other, MAC_C, &target)?;
+    let status = client.wait(PATIENCE)?;
+    ensure!(status.code() == Some(1), "{status}:\n{}", client.log());
+    let ended = stack.wait_task(task)?;
+    let reason = ended["reason"].as_str().unwrap_or_default();
+    for part in [
+        "chunk",
+        &format!("image {image} is damaged"),
+        "no other storage node that is connected has the image whole",
+        "capture the image again",
+    ] {
+        ensure!(reason.contains(part), "{part} is not in {reason:?}");
+    }
+    ensure!(
+        reason.to_lowercase().contains("defaultmember"),
+        "{reason:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_copy_goes_on_from_another_node_when_its_source_dies() {
+    another_source().unwrap();
+}
+
+fn another_source() -> Result<()> {
+    let mut stack = Stack::start(Engine::Embedded)?;
+    let disk = golden(&stack, "golden", 55)?;
+    let (_, image) = stack.capture("golden", MAC_A, &disk.path)?;
+    stack.add_agent("south", "")?;
+    wait_ready(&stack, image, "south")?;
+    limit(&stack, 1, 12_000)?;
+    limit(&stack, 2, 12_000)?;
+    stack.add_agent("west", "")?;
+    let some =
+        |replica: &Value| verified(replica) >= 6 && replica["progress"]["source"].is_string();
+    let before = wait_for(&stack, image, "west", "some chunks", some)?;
+    let source = before["progress"]["source"].as_str().context("a source")?;
+    let dies = usize::from(source.eq_ignore_ascii_case("south"));
+    stack.agents[dies].process.kill()?;
+    let goes_on = |replica: &Value| {
+        let now = replica["progress"]["source"].as_str();
+        now.is_some_and(|now| now != source) && verified(replica) > verified(&before)
+    };
+    let after = wait_for(&stack, image, "west", "a copy from the other node", goes_on)?;
+    ensure!(held(&after) == 0, "it began anew: {after}");
+    limit(&stack, 1, 0)?;
+    limit(&stack, 2, 0)?;
+    wait_ready(&stack, image, "west")
+}

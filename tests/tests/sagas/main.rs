@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
+mod cold;
 mod copies;
 mod deleting;
 mod failing_over;
@@ -30,7 +31,7 @@ struct Group {
 }
 
 /// Every point belongs to one saga at least, by the beginning of its name.
-static GROUPS: [Group; 10] = [
+static GROUPS: [Group; 11] = [
     Group {
         name: "capture, the machine and the node's disk",
         points: &[
@@ -81,6 +82,11 @@ static GROUPS: [Group; 10] = [
         name: "replicate",
         points: &["agent.replica.", "controller.replica."],
         run: copies::group,
+    },
+    Group {
+        name: "cold copies",
+        points: &["agent.cold."],
+        run: cold::group,
     },
     Group {
         name: "delete",

@@ -291,6 +291,7 @@ impl AgentLink for Shared {
             sessions: self.wanted.lock().unwrap().clone(),
             keep: vec![],
             replicas: None,
+            further: None,
             behind: *self.behind.borrow(),
         };
         let reconcile = ControllerMessage {

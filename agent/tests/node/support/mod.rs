@@ -46,14 +46,26 @@ impl Node {
 
     /// Stops the agent and starts it again on the same folder.
     pub async fn restart(self) -> Self {
+        self.restart_after(|_| {}, |_| {}).await
+    }
+
+    /// The same, with something done to its folder meanwhile and to its configuration.
+    pub async fn restart_after(
+        self,
+        meanwhile: impl FnOnce(&std::path::Path),
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
         let Self {
             agent,
             controller,
             folder,
         } = self;
         agent.shutdown().await;
+        meanwhile(folder.path());
         let links = controller.links();
-        let agent = Agent::start(config(&controller, &folder)).await.unwrap();
+        let mut config = config(&controller, &folder);
+        adjust(&mut config);
+        let agent = Agent::start(config).await.unwrap();
         controller.wait_for_links(links + 1).await;
         Self {
             agent,
@@ -71,6 +83,7 @@ pub fn config(controller: &Controller, folder: &TempDir) -> Config {
         timing: Timing {
             status_every: Duration::from_millis(300),
             progress_every: Duration::from_millis(100),
+            heal_within: Duration::from_secs(6),
             redial: (Duration::from_millis(20), Duration::from_millis(200)),
             ..Timing::default()
         },

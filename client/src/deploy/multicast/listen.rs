@@ -185,6 +185,7 @@ impl Listen {
                         u32::try_from(self.shared.plan.length(number)).unwrap_or(u32::MAX);
                     place.send(Arrived {
                         number,
+                        source: None,
                         plain_len,
                         compressed: chunk.into_bytes(),
                     });

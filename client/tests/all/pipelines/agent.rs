@@ -21,8 +21,6 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType}
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-const SERVER_NAME: &str = "north.node.foghorn.internal";
-
 /// What the agent holds and has seen.
 #[derive(Default)]
 pub(crate) struct Store {
@@ -90,9 +88,16 @@ impl Store {
     }
 }
 
+/// Who signs the certificates of agents and clients.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
 pub(crate) struct TestAgent {
     pub(crate) store: Arc<Store>,
-    address: String,
+    authority: Arc<Authority>,
+    source: Source,
     client: Identity,
     kind: Arc<Mutex<SessionKind>>,
     serving: JoinHandle<()>,
@@ -109,30 +114,61 @@ impl TestAgent {
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+        let pem = ca.self_signed(&ca_key).unwrap().pem();
         let issuer = Issuer::new(ca, ca_key);
+        let authority = Arc::new(Authority { issuer, pem });
         let client = CertificateName::Client {
             host: HostId::new(7).unwrap(),
             task: TaskId::new(42).unwrap(),
         };
-        let node = CertificateName::Node("north".parse().unwrap());
         let client = identity(
-            &issuer,
-            &ca_pem,
+            &authority,
             &[SanType::URI(client.to_string().try_into().unwrap())],
         );
+        let kind = Arc::new(Mutex::new(SessionKind::Capture));
+        Self::start_as("north", authority, client, kind, Store::default())
+    }
+
+    /// Another one that holds what this one holds now.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let store = Store::default();
+        store
+            .chunks
+            .lock()
+            .unwrap()
+            .clone_from(&self.store.chunks.lock().unwrap());
+        store
+            .manifests
+            .lock()
+            .unwrap()
+            .clone_from(&self.store.manifests.lock().unwrap());
+        let (authority, client) = (self.authority.clone(), self.client.clone());
+        Self::start_as(name, authority, client, self.kind.clone(), store)
+    }
+
+    fn start_as(
+        name: &str,
+        authority: Arc<Authority>,
+        client: Identity,
+        kind: Arc<Mutex<SessionKind>>,
+        store: Store,
+    ) -> Self {
+        let server_name = format!("{name}.node.foghorn.internal");
+        let node = CertificateName::Node(name.parse().unwrap());
         let names = [
-            SanType::DnsName(SERVER_NAME.try_into().unwrap()),
+            SanType::DnsName(server_name.as_str().try_into().unwrap()),
             SanType::URI(node.to_string().try_into().unwrap()),
         ];
         let mut listener = Listener::bind(
             (Ipv4Addr::LOCALHOST, 0).into(),
-            &identity(&issuer, &ca_pem, &names),
+            &identity(&authority, &names),
         )
         .unwrap();
-        let address = listener.local_address().unwrap().to_string();
-        let store = Arc::new(Store::default());
-        let kind = Arc::new(Mutex::new(SessionKind::Capture));
+        let source = Source {
+            address: listener.local_address().unwrap().to_string(),
+            server_name,
+        };
+        let store = Arc::new(store);
         let serving = tokio::spawn({
             let (store, kind) = (store.clone(), kind.clone());
             async move {
@@ -152,20 +188,23 @@ impl TestAgent {
         });
         Self {
             store,
-            address,
+            authority,
+            source,
             client,
             kind,
             serving,
         }
     }
 
+    /// Where it is.
+    pub(crate) fn source(&self) -> Source {
+        self.source.clone()
+    }
+
     /// A client's session for this kind of task.
     pub(crate) fn link(&self, kind: SessionKind, stop: CancellationToken) -> TaskLink {
         *self.kind.lock().unwrap() = kind;
-        let sources = vec![Source {
-            address: self.address.clone(),
-            server_name: SERVER_NAME.to_owned(),
-        }];
+        let sources = vec![self.source()];
         let hello = Hello {
             task: TaskId::new(42).unwrap(),
             software: "test".into(),
@@ -193,12 +232,12 @@ impl TestAgent {
     }
 }
 
-fn identity(issuer: &Issuer<'_, KeyPair>, ca_pem: &str, names: &[SanType]) -> Identity {
+fn identity(authority: &Authority, names: &[SanType]) -> Identity {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = names.to_vec();
-    let certificate = params.signed_by(&key, issuer).unwrap();
-    Identity::from_pem(ca_pem, &certificate.pem(), &key.serialize_pem()).unwrap()
+    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+    Identity::from_pem(&authority.pem, &certificate.pem(), &key.serialize_pem()).unwrap()
 }
 
 async fn serve(mut session: Session, store: Arc<Store>) {
@@ -258,7 +297,7 @@ async fn serve(mut session: Session, store: Arc<Store>) {
                 let part = store.parts.lock().unwrap()[&id].clone();
                 let _ = reply.send(part).await;
             }
-            Request::Progress(_) | Request::MulticastReport(_) => {}
+            Request::Progress(_) | Request::Elsewhere(_) | Request::MulticastReport(_) => {}
             Request::JoinMulticast(lane) => {
                 lanes.spawn(take_in(lane, store));
             }

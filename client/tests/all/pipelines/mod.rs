@@ -2,6 +2,7 @@
 
 mod agent;
 mod disks;
+mod further;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -10,8 +10,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::{
-    CHECK_IN_PATH, CheckInRequest, CheckInResponse, LOOK_PATH, LookRequest, LookResponse,
-    ORDER_PATH, Order, UNREACHED_PATH, UnreachedRequest, UnreachedResponse,
+    CHECK_IN_PATH, CheckInRequest, CheckInResponse, FURTHER_PATH, FurtherRequest, FurtherResponse,
+    LOOK_PATH, LookRequest, LookResponse, ORDER_PATH, Order, UNREACHED_PATH, UnreachedRequest,
+    UnreachedResponse,
 };
 use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
 use foghorn_types::{HostId, Role};
@@ -23,6 +24,7 @@ use super::error::Refused;
 use super::input::{Body, Id, Query};
 use crate::api::routes::{Routes, get, post};
 use crate::app::check_in;
+use crate::app::further::{self, ClaimError};
 use crate::app::unreached::{self, UnreachedError};
 use crate::ctx::Ctx;
 
@@ -91,6 +93,23 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .takes::<UnreachedRequest>()
                 .gives::<UnreachedResponse>(200, "What is known about the node.")
                 .refuses(&[401, 403, 409, 410]),
+        )
+        .add(
+            post(FURTHER_PATH, further_sources)
+                .open()
+                .named(
+                    "enrolment",
+                    "further_sources",
+                    "Ask for storage nodes that serve a client beside the one that has its task",
+                )
+                .about(
+                    "Takes the session of the check-in as `Authorization: Bearer SESSION`. The nodes \
+                     are of the same site, hold the image and have places that no task has; they \
+                     serve the client as long as nobody waits for these.",
+                )
+                .takes::<FurtherRequest>()
+                .gives::<FurtherResponse>(200, "The nodes.")
+                .refuses(&[401, 403, 410]),
         )
         .add(
             post("/foghorn/v1/hosts/{id}/boot-token", boot_token)
@@ -176,6 +195,20 @@ async fn unreached(
     Ok(Json(reported.map_err(refused)?))
 }
 
+async fn further_sources(
+    State(ctx): State<Arc<Ctx>>,
+    headers: HeaderMap,
+    Body(request): Body<FurtherRequest>,
+) -> Result<Json<FurtherResponse>, Refused> {
+    let claimed = further::claim(&ctx, bearer(&headers)?, &request).await;
+    let refused = |error: ClaimError| match error {
+        ClaimError::State(refusal) => refusal.into(),
+        ClaimError::Stranger => Refused::new(StatusCode::FORBIDDEN, error.to_string()),
+        ClaimError::Ended { .. } => Refused::new(StatusCode::GONE, error.to_string()),
+    };
+    Ok(Json(claimed.map_err(refused)?))
+}
+
 async fn order(
     State(ctx): State<Arc<Ctx>>,
     Query(query): Query<Wait>,
@@ -203,9 +236,10 @@ async fn order(
             return Ok(Json(order).into_response());
         }
         tokio::select! {
-            () = tokio::time::sleep_until(until) => return Ok(StatusCode::NO_CONTENT.into_response()),
+            biased;
             Ok(()) = tables.changed() => {}
             Ok(()) = links.changed() => {}
+            () = tokio::time::sleep_until(until) => return Ok(StatusCode::NO_CONTENT.into_response()),
         }
     }
 }

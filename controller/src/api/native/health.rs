@@ -366,6 +366,14 @@ fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
         "foghorn_node_stored_bytes",
         "Compressed bytes of all chunks on the storage node.",
     );
+    let mut bucket = Gauge::new(
+        "foghorn_node_bucket_problem",
+        "1 for a storage node that cannot use the bucket of its cold copies.",
+    );
+    let mut cold = Gauge::new(
+        "foghorn_cold_copies",
+        "Versions of images on a storage node with a bucket, by whether they are complete there.",
+    );
     let seconds = |end: Timestamp| end.as_millis() as f64 / 1000.0;
     let mut ends = Gauge::new(
         "foghorn_certificate_end_timestamp_seconds",
@@ -400,12 +408,28 @@ fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
         size = size.with(label, seen.disk_total.bytes() as f64);
         keep_free = keep_free.with(label, seen.keep_free.bytes() as f64);
         stored = stored.with(label, seen.stored_bytes.bytes() as f64);
+        let trouble = seen
+            .cold
+            .as_ref()
+            .and_then(|copies| copies.trouble.as_ref());
+        bucket = bucket.with(label, f64::from(u8::from(trouble.is_some())));
+        if let Some(copies) = &seen.cold {
+            let complete = copies.images.values().filter(|copy| copy.complete).count();
+            for (state, count) in [
+                ("complete", complete),
+                ("incomplete", copies.images.len() - complete),
+            ] {
+                cold = cold.with([("node", name.as_str()), ("state", state)], count as f64);
+            }
+        }
         ends = ends.with_known(
             [("of", "node"), ("name", name)],
             seen.certificate_ends.map(seconds),
         );
     }
-    vec![online, failed, free, size, keep_free, stored, ends]
+    vec![
+        online, failed, free, size, keep_free, stored, ends, bucket, cold,
+    ]
 }
 
 fn count<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, u32> {

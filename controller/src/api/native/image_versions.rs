@@ -119,7 +119,9 @@ fn is_lost(ctx: &Ctx, content: &ImageContent) -> bool {
         && !content.nodes.is_empty()
         && content.nodes.iter().all(|node| {
             ctx.live.node(*node).is_some_and(|live| {
-                live.online && !live.manifests.contains(&(content.image, content.manifest))
+                live.online
+                    && live.reported
+                    && !live.manifests.contains(&(content.image, content.manifest))
             })
         })
 }

@@ -7,6 +7,7 @@ mod backups;
 mod boot_tokens;
 mod client_files;
 mod clients;
+mod cold;
 mod controllers;
 mod damage;
 mod error;

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use foghorn_rest_types::native::{
-    Named, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState,
+    Named, NodeCheck, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState,
 };
 use foghorn_types::{Role, StorageNodeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cold;
 use super::damage;
 use super::error::Refused;
 use super::input::{Id, Query};
 use super::names::image_name;
 use super::paging::{self, page};
+use crate::agents::contents::StoreCheck;
 use crate::agents::live::NodeLive;
 use crate::api::routes::{Routes, get};
 use crate::awake;
@@ -70,7 +72,7 @@ async fn list(
             |row| row.id.to_string(),
             |row| {
                 let id = row.key()?;
-                let status = view(&ctx, tables, row, live.get(&id))?;
+                let status = view(&ctx, tables, row, (live.get(&id), false))?;
                 Some(NodeStatus {
                     image_count: counts.get(&id).copied().unwrap_or_default(),
                     ..status
@@ -92,7 +94,7 @@ async fn show(
     ctx.state
         .read(|tables| {
             let row = tables.storage_nodes().get(node.get())?;
-            let status = view(&ctx, tables, row, live.as_ref())?;
+            let status = view(&ctx, tables, row, (live.as_ref(), true))?;
             let held = tables.contents().iter();
             let held = held.filter(|content| content.nodes.contains(&node));
             let images: Vec<_> = held
@@ -166,12 +168,13 @@ fn silence(
     })
 }
 
-/// A node that has not reported since the controller started is offline, with nothing known.
+/// A node that has not reported since the controller started is offline, with nothing known. `all`:
+/// with every image in its bucket.
 fn view(
     ctx: &Ctx,
     tables: &Tables,
     row: &Row<StorageNode>,
-    live: Option<&NodeLive>,
+    (live, all): (Option<&NodeLive>, bool),
 ) -> Option<NodeStatus> {
     let id = row.key()?;
     let group = row.group().map(|group| Named {
@@ -219,12 +222,29 @@ fn view(
         stored_bytes: figures.stored_bytes,
         chunks: figures.chunks,
         active_transfers: figures.active_transfers,
+        cold: figures
+            .cold
+            .as_ref()
+            .map(|cold| cold::of_node(tables, cold, all)),
         damaged: live
             .map(|live| damage::of_node(tables, id, live))
             .unwrap_or_default(),
+        unverified_count: u32::try_from(figures.unverified.len()).unwrap_or(u32::MAX),
+        check: figures.check.as_ref().map(check),
         image_count: 0,
         images: None,
     })
+}
+
+fn check(check: &StoreCheck) -> NodeCheck {
+    NodeCheck {
+        running: check.running,
+        done: check.parts_done,
+        total: check.parts_total,
+        last: check.last_ended.map(|at| at.to_string()),
+        damaged: check.damaged,
+        waits_for: check.waits_for.clone(),
+    }
 }
 
 /// A node of an earlier version reports one address only.

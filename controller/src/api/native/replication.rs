@@ -10,16 +10,19 @@ use foghorn_rest_types::native::{
     GroupLimit, LimitRequest, Named, NodeLimit, Replica, ReplicaProgress, ReplicaRequest,
     ReplicaState, ReplicationLimits, ReplicationList, ReplicationQuery,
 };
-use foghorn_types::{BitRate, ByteCount, ImageId, Role, StorageGroupId, Timestamp};
+use foghorn_types::{
+    BitRate, ByteCount, ImageId, ParseTimetableError, Role, StorageGroupId, Timestamp, Timetable,
+};
 
+use super::cold;
 use super::error::Refused;
 use super::input::{Body, Query};
 use super::names::image_name;
 use super::nodes::node_view;
+use crate::agents::contents::Unverified;
 use crate::agents::replicas::CopyReport;
 use crate::api::routes::{Routes, get, post};
 use crate::app::replication::steps::{self, SteerError};
-use crate::app::replication::timetable::{ParseTimetableError, Timetable};
 use crate::app::replication::{orders, view};
 use crate::ctx::Ctx;
 use crate::state::classes::{StorageGroup, StorageNode};
@@ -110,8 +113,16 @@ pub(super) fn of_image(ctx: &Ctx, image: ImageId) -> Vec<Replica> {
 
 fn found(ctx: &Ctx, of: Option<ImageId>) -> Vec<Replica> {
     let found = view::list(ctx, of);
+    let live = ctx.live.nodes();
+    let cold = |one: &view::Replica| {
+        let cold = live.get(&one.node)?.cold.as_ref()?;
+        cold.images.get(&(one.image, one.manifest)).map(cold::view)
+    };
     ctx.state.read(|tables| {
-        let one = |one: view::Replica| shown(tables, one);
+        let one = |one: view::Replica| Replica {
+            cold: cold(&one),
+            ..shown(tables, one)
+        };
         found.into_iter().map(one).collect()
     })
 }
@@ -122,6 +133,7 @@ pub(super) fn counts(ctx: &Ctx) -> BTreeMap<&'static str, usize> {
         ReplicaState::Missing,
         ReplicaState::Copying,
         ReplicaState::Ready,
+        ReplicaState::Verifying,
         ReplicaState::Damaged,
         ReplicaState::Failed,
         ReplicaState::Stopped,
@@ -141,7 +153,11 @@ fn shown(tables: &Tables, replica: view::Replica) -> Replica {
         state: state(replica.state),
         wanted: replica.is_wanted,
         reason: replica.reason,
-        progress: replica.report.map(progress),
+        progress: replica
+            .report
+            .map(progress)
+            .or(replica.verifying.map(verifying)),
+        cold: None,
         retry: replica.retry_at.map(|at| at.to_string()),
     }
 }
@@ -151,6 +167,7 @@ fn state(state: view::ReplicaState) -> ReplicaState {
         view::ReplicaState::Missing => ReplicaState::Missing,
         view::ReplicaState::Copying => ReplicaState::Copying,
         view::ReplicaState::Ready => ReplicaState::Ready,
+        view::ReplicaState::Verifying => ReplicaState::Verifying,
         view::ReplicaState::Damaged => ReplicaState::Damaged,
         view::ReplicaState::Failed => ReplicaState::Failed,
         view::ReplicaState::Stopped => ReplicaState::Stopped,
@@ -165,6 +182,18 @@ fn progress(report: CopyReport) -> ReplicaProgress {
         bytes: report.bytes_fetched,
         rate: report.rate,
         source: Some(report.source).filter(|source| !source.is_empty()),
+    }
+}
+
+/// Of what is there and is verified again.
+fn verifying(unverified: Unverified) -> ReplicaProgress {
+    ReplicaProgress {
+        verified: unverified.verified,
+        total: Some(unverified.total),
+        fetched: 0,
+        bytes: ByteCount::ZERO,
+        rate: ByteCount::ZERO,
+        source: None,
     }
 }
 

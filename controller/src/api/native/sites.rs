@@ -36,7 +36,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             put("/foghorn/v1/sites/{id}", edit)
                 .needs(Role::Administrator)
-                .named("nodes", "edit_site", "Change subnets, fallbacks and time zone of a site")
+                .named("nodes", "edit_site", "Change subnets, fallbacks, time zone and sources of a site")
                 .about(
                     "What is not given stays as it is. A host belongs to the site with the smallest \
                      subnet that it checks in from; else to that of its location, or of a group of \
@@ -91,6 +91,9 @@ fn change(site: &mut SiteBody, request: &SiteEdit) {
         let zone = zone.trim();
         site.time_zone = (!zone.is_empty()).then(|| zone.to_owned());
     }
+    if let Some(most) = request.sources_per_client {
+        site.sources_per_client = (most > 0).then_some(most);
+    }
 }
 
 fn view(ctx: &Ctx, tables: &Tables, row: &Row<StorageGroup>) -> Option<SiteStatus> {
@@ -132,6 +135,7 @@ fn view(ctx: &Ctx, tables: &Tables, row: &Row<StorageGroup>) -> Option<SiteStatu
             })
             .collect(),
         time_zone: body.time_zone,
+        sources_per_client: body.sources_per_client,
         nodes: nodes.iter().map(|node| node.name.clone()).collect(),
         nodes_online: u32::try_from(nodes.iter().filter(online).count()).unwrap_or(u32::MAX),
     })

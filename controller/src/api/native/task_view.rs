@@ -110,7 +110,7 @@ fn of_run(tables: &Tables, live: &Live, run: &Run, row: Option<&Row<Task>>) -> T
         part: Some(run.scope.part),
         disks: disks_of_task(tables, run),
         node: run.node().map(|node| node_view(tables, node).name),
-        served_from: served_from(tables, run),
+        served_from: served_from(tables, live, run),
         waits_for: waits_for(tables, live, run),
         progress: live
             .progress(run.task)
@@ -162,8 +162,9 @@ fn of_row(tables: &Tables, task: TaskId, row: &Row<Task>) -> Option<TaskStatus> 
     })
 }
 
-fn served_from(tables: &Tables, run: &Run) -> Option<TaskServedFrom> {
+fn served_from(tables: &Tables, live: &Live, run: &Run) -> Option<TaskServedFrom> {
     let from = sites::served_from(tables, run)?;
+    let further = live.further(run.task).into_iter();
     let row = tables.of::<StorageGroup>().get(from.site.get());
     Some(TaskServedFrom {
         site: Named {
@@ -172,6 +173,7 @@ fn served_from(tables: &Tables, run: &Run) -> Option<TaskServedFrom> {
         },
         own: from.own,
         why: from.why,
+        further: further.map(|node| node_view(tables, node).name).collect(),
     })
 }
 

@@ -10,23 +10,26 @@ pub mod orders;
 pub mod plan;
 pub mod snapshot;
 pub mod steps;
-pub mod timetable;
 pub mod view;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{ReplicaOrders, ReplicaPhase, ReplicaReport};
 use foghorn_types::{StorageNodeId, Timestamp, chain};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::plan::Limits;
+use crate::agents::live::NodeLive;
+use crate::app::history;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
+use crate::state::replica::ReplicaJob;
 
 /// Period of the rounds: reports of nodes, and times of the day, cause no notification.
 const TICK: Duration = Duration::from_secs(1);
@@ -85,7 +88,7 @@ impl Work for Replication {
                 report.failed("could not plan copies of images", &error);
             }
         }
-        self.tell();
+        self.tell(&live);
         let copies = self.ctx.state.read(|tables| {
             let jobs = tables.replica_jobs().iter();
             jobs.map(|job| job.copy).collect()
@@ -95,15 +98,16 @@ impl Work for Replication {
 }
 
 impl Replication {
-    fn tell(&mut self) {
+    fn tell(&mut self, live: &HashMap<StorageNodeId, NodeLive>) {
         let online = self.ctx.links.online();
         self.told.retain(|node, _| online.contains(node));
         for node in online {
             let orders = || {
                 let now = Timestamp::now();
-                self.ctx
-                    .state
-                    .read(|tables| orders::of_node(tables, node, now))
+                self.ctx.state.read(|tables| ReplicaOrders {
+                    no_source: orders::without_source(tables, live, node),
+                    ..orders::of_node(tables, node, now)
+                })
             };
             let told = self.told.get(&node).cloned().unwrap_or_default();
             if orders() == told {
@@ -159,6 +163,9 @@ pub async fn reported(
                 info!(image = %job.image, %node, bytes = report.bytes_fetched, "image copied");
                 metrics::counter!("foghorn_replication_copies_total", "outcome" => "complete")
                     .increment(1);
+                if job.heals && report.chunks_fetched > 0 {
+                    healed(ctx, &job, report).await?;
+                }
             }
         }
         ReplicaPhase::Failed => {
@@ -173,4 +180,23 @@ pub async fn reported(
         _ => {}
     }
     Ok(())
+}
+
+/// A node has got from others what was damaged there.
+async fn healed(ctx: &Ctx, job: &ReplicaJob, report: &ReplicaReport) -> Result<(), Refusal> {
+    let chunks = report.chunks_fetched;
+    metrics::counter!("foghorn_chunks_healed_total").increment(chunks);
+    let line = ctx.state.read(|tables| {
+        let image = tables.images().get(job.image.get());
+        let image = image.map_or_else(|| job.image.to_string(), |image| image.name.clone());
+        let node = tables.storage_nodes().get(job.node.get());
+        let node = node.map_or_else(|| job.node.to_string(), |node| node.name.clone());
+        format!(
+            "Storage node {node}: {chunks} damaged chunks of image {image} were fetched again from \
+             storage node {}",
+            report.source
+        )
+    });
+    info!(line, "damage was mended");
+    history::write(&ctx.state, &line, "", Timestamp::now()).await
 }

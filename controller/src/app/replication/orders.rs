@@ -1,12 +1,15 @@
 //! What each node is ordered to do, built from the tables alone: whichever controller has its link
 //! can tell it.
 
+use std::collections::HashMap;
+
 use foghorn_proto::link::{
     FetchReplica, ReplicaOrders, ReplicaSource, ServeReplica, StoredManifest,
 };
-use foghorn_types::{BitRate, StorageNodeId, Timestamp};
+use foghorn_types::{BitRate, StorageNodeId, Timestamp, Timetable};
 
-use super::timetable::Timetable;
+use super::snapshot;
+use crate::agents::live::NodeLive;
 use crate::state::classes::StorageNode;
 use crate::state::replica::{LimitOf, ReplicaJob};
 use crate::state::{Tables, zone};
@@ -31,7 +34,34 @@ pub fn of_node(tables: &Tables, node: StorageNodeId, now: Timestamp) -> ReplicaO
         serve,
         max_fetch_bytes_per_second: rate,
         max_serve_bytes_per_second: rate,
+        no_source: Vec::new(),
     }
+}
+
+/// What is damaged on the node and what no other connected node can give: whoever waits there for a
+/// chunk of it waits in vain.
+#[must_use]
+pub fn without_source(
+    tables: &Tables,
+    live: &HashMap<StorageNodeId, NodeLive>,
+    node: StorageNodeId,
+) -> Vec<Vec<u8>> {
+    let Some(damaged) = live.get(&node).map(|live| &live.damaged) else {
+        return Vec::new();
+    };
+    if damaged.is_empty() {
+        return Vec::new();
+    }
+    let now = snapshot::take(tables, live, Timestamp::now());
+    let contents = now.contents.iter();
+    let vain = contents
+        .filter(|content| damaged.contains_key(&content.manifest) && !now.has_giver(content, node));
+    let mut vain: Vec<_> = vain
+        .map(|content| content.manifest.as_bytes().to_vec())
+        .collect();
+    vain.sort_unstable();
+    vain.dedup();
+    vain
 }
 
 fn fetch_order(tables: &Tables, job: &ReplicaJob) -> FetchReplica {

@@ -53,6 +53,8 @@ pub struct Node {
     pub holds: BTreeSet<(ImageId, ManifestId)>,
     /// What it cannot give out whole.
     pub damaged: BTreeSet<ManifestId>,
+    /// What does not count as a copy until it was verified there again.
+    pub unverified: BTreeSet<ManifestId>,
     /// Where other nodes reach it, best first.
     pub addresses: Vec<String>,
 }
@@ -77,6 +79,17 @@ pub enum JobView {
 pub struct Limits {
     pub per_source: usize,
     pub per_target: usize,
+}
+
+impl Limits {
+    /// There is always a place to mend: a client may be waiting for the chunk.
+    fn of(self, need: Need) -> Self {
+        let more = usize::from(need == Need::Heal);
+        Self {
+            per_source: self.per_source + more,
+            per_target: self.per_target + more,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -124,6 +137,22 @@ impl Snapshot {
         node.is_some_and(|node| node.damaged.contains(&content.manifest))
     }
 
+    /// Whether what the node has of it was read and verified since something happened to its store.
+    #[must_use]
+    pub fn is_verified(&self, content: &Content, id: StorageNodeId) -> bool {
+        let node = self.nodes.get(&id);
+        // One that is back counts when it has said what it holds.
+        node.is_none_or(|node| {
+            let is_silent = node.online && !node.reported;
+            !is_silent && !node.unverified.contains(&content.manifest)
+        })
+    }
+
+    /// Whether the node can give all of it, and that is certain.
+    fn is_sound(&self, content: &Content, id: StorageNodeId) -> bool {
+        self.is_verified(content, id) && !self.is_damaged(content, id)
+    }
+
     /// What the node lacks of it.
     #[must_use]
     pub fn need(&self, content: &Content, id: StorageNodeId) -> Option<Need> {
@@ -139,15 +168,17 @@ impl Snapshot {
         let mut able: Vec<_> = able.filter(|id| self.can_give(content, *id)).collect();
         able.sort_by_cached_key(|id| {
             let disabled = self.nodes.get(id).is_some_and(|node| !node.enabled);
-            (self.is_damaged(content, *id), disabled, *id)
+            let is_doubtful = !self.is_verified(content, *id);
+            (self.is_damaged(content, *id), is_doubtful, disabled, *id)
         });
         able
     }
 
     fn can_give(&self, content: &Content, id: StorageNodeId) -> bool {
         let node = self.nodes.get(&id);
-        let reached =
-            node.is_some_and(|node| node.online && node.trusted && !node.addresses.is_empty());
+        let reached = node.is_some_and(|node| {
+            node.online && node.reported && node.trusted && !node.addresses.is_empty()
+        });
         reached && self.has(content, id)
     }
 
@@ -227,6 +258,7 @@ pub fn plan(snapshot: &Snapshot, limits: Limits) -> Vec<Step> {
         if steps.len() >= MOST_STEPS {
             break;
         }
+        let limits = limits.of(need);
         if busy.contains(&(content.image, node)) || load.takes(node) >= limits.per_target {
             continue;
         }
@@ -273,11 +305,11 @@ impl Givers {
             .or_insert_with(|| snapshot.sources(content));
         let able = || all.iter().copied().filter(|id| *id != target);
         let free = |id: &StorageNodeId| load.gives(*id) < limits.per_source;
-        // The least loaded of those that can give all of it.
-        let whole = able().filter(|id| !snapshot.is_damaged(content, *id));
-        let best = whole.filter(free).min_by_key(|id| load.gives(*id));
-        let none_is_whole = || able().all(|id| snapshot.is_damaged(content, id));
-        let partly = || able().find(|id| none_is_whole() && free(id));
+        // The least loaded of those that can certainly give all of it.
+        let sound = able().filter(|id| snapshot.is_sound(content, *id));
+        let best = sound.filter(free).min_by_key(|id| load.gives(*id));
+        let none_is_sound = || able().all(|id| !snapshot.is_sound(content, id));
+        let partly = || able().find(|id| none_is_sound() && free(id));
         let Some(first) = best.or_else(partly) else {
             if !all.contains(&target) {
                 self.exhausted.insert(key);
@@ -328,10 +360,9 @@ fn review(snapshot: &Snapshot, image: ImageId, id: StorageNodeId, job: &Job) -> 
 fn due(snapshot: &Snapshot) -> Vec<(&Content, StorageNodeId, Need)> {
     let mut due = Vec::new();
     for content in &snapshot.contents {
-        let whole = |id: &&StorageNodeId| {
-            snapshot.has(content, **id) && !snapshot.is_damaged(content, **id)
-        };
-        let copies = content.holders.iter().filter(whole).count();
+        let counts =
+            |id: &&StorageNodeId| snapshot.has(content, **id) && snapshot.is_sound(content, **id);
+        let copies = content.holders.iter().filter(counts).count();
         for id in content.wanted.union(&content.holders) {
             let Some(need) = snapshot.need(content, *id) else {
                 continue;

@@ -45,6 +45,7 @@ fn node(number: u32, contents: &[Content]) -> Node {
             .map(|content| (content.image, content.manifest))
             .collect(),
         damaged: BTreeSet::new(),
+        unverified: BTreeSet::new(),
         addresses: vec![format!("10.0.0.{number}:1")],
     }
 }
@@ -290,22 +291,89 @@ fn a_node_that_lost_its_disk_is_no_source_and_gets_it_again() {
     now.nodes.get_mut(&id(1)).unwrap().holds.clear();
     let steps = plan(&now, LIMITS);
     assert_eq!(starts(&steps), [(1, 1, vec![2]), (1, 3, vec![2])]);
-    // Before it has said what it holds, nobody knows.
+    // Before it has said what it holds, nobody knows: it gets nothing, and gives nothing.
     now.nodes.get_mut(&id(1)).unwrap().reported = false;
-    assert_eq!(starts(&plan(&now, LIMITS)), [(1, 3, vec![1, 2])]);
+    assert_eq!(starts(&plan(&now, LIMITS)), [(1, 3, vec![2])]);
+}
+
+#[test]
+fn what_was_not_verified_again_yet_does_not_count_and_gives_where_nobody_else_can() {
+    let contents = vec![content(1, &[1, 2], &[1, 2, 3]), content(2, &[1], &[1, 3])];
+    let mut now = snapshot(3, contents);
+    let wide = Limits {
+        per_source: 9,
+        per_target: 9,
+    };
+    assert_eq!(
+        starts(&plan(&now, wide)),
+        [(2, 3, vec![1]), (1, 3, vec![2, 1])],
+        "the one of which there is one copy comes first"
+    );
+    let back = &mut now.nodes.get_mut(&id(1)).unwrap().unverified;
+    back.extend([manifest(1), manifest(2)]);
+    assert_eq!(
+        starts(&plan(&now, wide)),
+        [(2, 3, vec![1]), (1, 3, vec![2, 1])],
+        "nothing is copied to the node that has it"
+    );
+    assert!(!now.is_verified(&now.contents[0], id(1)));
+    // As bad as none: it comes as early as what nobody else has.
+    now.contents[1].holders.insert(id(2));
+    let held = &mut now.nodes.get_mut(&id(2)).unwrap().holds;
+    held.insert((image(2), manifest(2)));
+    now.nodes
+        .get_mut(&id(2))
+        .unwrap()
+        .damaged
+        .insert(manifest(1));
+    assert_eq!(
+        starts(&plan(&now, wide)),
+        [(1, 2, vec![1]), (1, 3, vec![1, 2]), (2, 3, vec![2, 1])]
+    );
+}
+
+#[test]
+fn there_is_always_a_place_to_mend() {
+    let full = (1..=4).map(|n| content(n, &[1], &[1, 2]));
+    let mended = content(9, &[1, 2], &[1, 2]);
+    let mut now = snapshot(2, full.chain([mended]).collect());
+    for _ in 0..2 {
+        let steps = plan(
+            &now,
+            Limits {
+                per_source: 2,
+                per_target: 2,
+            },
+        );
+        carry_out(&mut now, steps);
+    }
+    assert_eq!(now.jobs.len(), 2, "node 2 takes all that it may");
+    now.nodes
+        .get_mut(&id(2))
+        .unwrap()
+        .damaged
+        .insert(manifest(9));
+    let steps = plan(
+        &now,
+        Limits {
+            per_source: 2,
+            per_target: 2,
+        },
+    );
+    assert_eq!(starts(&steps), [(9, 2, vec![1])]);
 }
 
 fn any_snapshot() -> impl Strategy<Value = Snapshot> {
     let numbers = || proptest::collection::btree_set(1..=5_u32, 0..5);
     let contents = proptest::collection::vec((numbers(), numbers()), 0..6);
-    let flags = proptest::collection::vec((0..16_u8, numbers()), 5);
+    let flags = proptest::collection::vec((0..16_u8, numbers(), numbers()), 5);
     (contents, flags).prop_map(|(contents, flags)| {
         let contents = contents.into_iter().zip(1..).map(|((holders, wanted), n)| {
             let list = |set: BTreeSet<u32>| set.into_iter().collect::<Vec<_>>();
             content(n, &list(holders), &list(wanted))
         });
         let mut now = snapshot(5, contents.collect());
-        for (node, (flags, damaged)) in now.nodes.values_mut().zip(flags) {
+        for (node, (flags, damaged, unverified)) in now.nodes.values_mut().zip(flags) {
             node.online = flags & 1 == 0;
             node.trusted = flags & 2 == 0;
             node.enabled = flags & 4 == 0;
@@ -313,6 +381,7 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
                 node.holds.clear();
             }
             node.damaged = damaged.into_iter().map(manifest).collect();
+            node.unverified = unverified.into_iter().map(manifest).collect();
         }
         now
     })
@@ -324,7 +393,8 @@ proptest! {
         for _ in 0..200 {
             let steps = plan(&now, LIMITS);
             let (mut gives, mut takes) = (BTreeMap::new(), BTreeMap::new());
-            for (_, target, sources) in starts(&steps) {
+            let copies = steps.iter().filter(|step| !matches!(step, Step::Start { heals: true, .. }));
+            for (_, target, sources) in starts(&copies.cloned().collect::<Vec<_>>()) {
                 *gives.entry(sources[0]).or_insert(0) += 1;
                 *takes.entry(target).or_insert(0) += 1;
                 prop_assert!(!sources.contains(&target));

@@ -93,6 +93,9 @@ fn node(tables: &Tables, row: &StorageNode, live: Option<&NodeLive>) -> Option<N
         damaged: live
             .map(|live| live.damaged.keys().copied().collect())
             .unwrap_or_default(),
+        unverified: live
+            .map(|live| live.unverified.keys().copied().collect())
+            .unwrap_or_default(),
         addresses,
     })
 }

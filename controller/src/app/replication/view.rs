@@ -6,6 +6,7 @@ use foghorn_types::{ImageId, ManifestId, StorageNodeId, Timestamp};
 
 use super::plan::{Content, Need, Snapshot};
 use super::snapshot;
+use crate::agents::contents::Unverified;
 use crate::agents::replicas::{CopyReport, Phase};
 use crate::ctx::Ctx;
 use crate::state::Tables;
@@ -22,6 +23,8 @@ pub struct Replica {
     pub reason: String,
     /// The latest report of the node, while it copies.
     pub report: Option<CopyReport>,
+    /// How far the node is with verifying what it has again.
+    pub verifying: Option<Unverified>,
     /// When the next attempt is made, after one that has failed.
     pub retry_at: Option<Timestamp>,
     pub is_wanted: bool,
@@ -32,6 +35,8 @@ pub enum ReplicaState {
     Missing,
     Copying,
     Ready,
+    /// It is there, and does not count until the node has verified it again.
+    Verifying,
     Damaged,
     Failed,
     Stopped,
@@ -54,6 +59,16 @@ pub fn list(ctx: &Ctx, of: Option<ImageId>) -> Vec<Replica> {
             let nodes: BTreeSet<_> = content.wanted.union(&content.holders).copied().collect();
             let each = nodes.into_iter();
             all.extend(each.map(|node| replica(ctx, tables, &now, content, node)));
+        }
+        for replica in &mut all {
+            if replica.state == ReplicaState::Verifying {
+                let node = live.get(&replica.node);
+                let unverified = node.and_then(|node| node.unverified.get(&replica.manifest));
+                replica.verifying = unverified.cloned();
+                if let Some(unverified) = unverified {
+                    replica.reason.clone_from(&unverified.reason);
+                }
+            }
         }
         all
     })
@@ -86,6 +101,7 @@ fn replica(
         state,
         reason,
         report,
+        verifying: None,
         retry_at,
         is_wanted: content.wanted.contains(&node),
     }
@@ -108,7 +124,13 @@ fn at_rest(
     let node = now.nodes.get(&id);
     let state = match now.need(content, id) {
         Some(Need::Heal) => ReplicaState::Damaged,
-        None if now.has(content, id) => return (ReplicaState::Ready, String::new(), None),
+        None if now.has(content, id) && now.is_verified(content, id) => {
+            return (ReplicaState::Ready, String::new(), None);
+        }
+        None if now.has(content, id) => {
+            let reason = "the node is back, and has not said yet what it holds";
+            return (ReplicaState::Verifying, reason.to_owned(), None);
+        }
         _ => ReplicaState::Missing,
     };
     let lost = content.holders.contains(&id) && state == ReplicaState::Missing;

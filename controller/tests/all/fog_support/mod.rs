@@ -155,6 +155,7 @@ impl Server {
                 started: Timestamp::now(),
                 began: foghorn_controller::awake::now(),
                 multicast: foghorn_controller::config::MulticastConfig::default(),
+                sources_per_client: 3,
                 versions: foghorn_controller::config::VersionConfig::default(),
                 link_address: "127.0.0.1:1".to_owned(),
                 link_everywhere: None,

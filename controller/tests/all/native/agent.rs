@@ -95,6 +95,7 @@ impl Agent {
             status,
             process,
             dialled: 0,
+            gives_further: false,
         };
         outgoing
             .send(AgentMessage {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
-use foghorn_proto::link::{NodeStatus, ReplicaOrders, ReplicaPhase, ReplicaReport, StoredManifest};
+use foghorn_proto::link::{
+    DamagedContent, NodeStatus, ReplicaOrders, ReplicaPhase, ReplicaReport, StoredManifest,
+    UnverifiedContent,
+};
 use foghorn_types::ManifestId;
 use serde_json::{Value, json};
 
@@ -287,6 +290,104 @@ async fn a_copy_outlives_the_link_and_what_stays_where_it_is_is_not_copied() {
         let south = Agent::connect(&lab.fleet, &keys, &enrolled).await;
         let after = south.first.replicas.clone().unwrap();
         assert_eq!(after.fetch, before.fetch, "{kind:?}");
+        lab.fleet.controller.shutdown().await;
+    }
+}
+
+fn unverified(image: u32, verified: u64) -> Message {
+    let Message::Status(mut status) = status(image, &[manifest(1)]) else {
+        unreachable!("it is a status");
+    };
+    status.unverified.push(UnverifiedContent {
+        manifest_id: manifest(1).as_bytes().to_vec(),
+        chunks_verified: verified,
+        chunks_total: 9,
+        reason: "the chunks come from a backup".to_owned(),
+    });
+    Message::Status(status)
+}
+
+fn damaged(image: u32) -> Message {
+    let Message::Status(mut status) = status(image, &[manifest(1)]) else {
+        unreachable!("it is a status");
+    };
+    status.damaged.push(DamagedContent {
+        manifest_id: manifest(1).as_bytes().to_vec(),
+        chunks: 1,
+        found_unix_ms: 1,
+        problem: "bad".to_owned(),
+        ..DamagedContent::default()
+    });
+    Message::Status(status)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_returning_node_holds_counts_when_it_has_verified_it_again() {
+    for kind in BOTH {
+        let mut lab = Lab::new(kind, 0).await;
+        lab.capture(1).await;
+        let image = lab.image;
+        lab.agent.send(unverified(image, 4)).await;
+        let is_so = |one: &Value| one["state"] == "verifying" && one["progress"]["verified"] == 4;
+        let shown = lab.until_replica("north", is_so).await;
+        assert_eq!(shown["progress"]["total"], 9, "{shown}");
+        assert_eq!(shown["reason"], "the chunks come from a backup");
+        let node = lab.fleet.good("GET", "/foghorn/v1/nodes/1", None).await;
+        assert_eq!(node["unverified_count"], 1, "{node}");
+        // It is the only copy, so it gives what it has: whoever takes it verifies it.
+        let (keys, enrolled) = lab.fleet.joined("south").await;
+        let mut south = Agent::connect(&lab.fleet, &keys, &enrolled).await;
+        assert_eq!(
+            orders(&mut south, true).await.fetch[0].sources[0].node,
+            "north"
+        );
+        lab.agent.send(status(image, &[manifest(1)])).await;
+        lab.until_replica("north", |one| one["state"] == "ready")
+            .await;
+        assert_eq!(lab.holders().await, ["north"], "{kind:?}");
+        lab.fleet.controller.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_hears_at_once_who_mends_its_damage_and_when_nobody_can() {
+    for kind in BOTH {
+        let mut lab = Lab::new(kind, 0).await;
+        lab.capture(1).await;
+        let image = lab.image;
+        lab.agent.send(damaged(image)).await;
+        let vain = |order: Order| replicas(order).filter(|orders| !orders.no_source.is_empty());
+        let told = lab.agent.order(vain).await;
+        assert_eq!(told.no_source, [manifest(1).as_bytes().to_vec()]);
+        assert!(told.fetch.is_empty());
+
+        // Another node gets a copy, as far as it goes, and is then a source.
+        let (keys, enrolled) = lab.fleet.joined("south").await;
+        let mut south = Agent::connect(&lab.fleet, &keys, &enrolled).await;
+        let copy = orders(&mut south, true).await.fetch[0].copy_id;
+        south.send(report(copy, ReplicaPhase::Done, 9, "")).await;
+        south.send(status(image, &[manifest(1)])).await;
+        let mends = orders(&mut lab.agent, true).await;
+        assert_eq!(mends.fetch[0].sources[0].node, "south");
+        assert!(mends.no_source.is_empty());
+        let copy = mends.fetch[0].copy_id;
+        let done = report(copy, ReplicaPhase::Done, 9, "");
+        let Message::Replica(mut done) = done else {
+            unreachable!("it is a report");
+        };
+        done.chunks_fetched = 1;
+        lab.agent.send(Message::Replica(done)).await;
+        lab.until_replica("north", |one| one["state"] == "ready")
+            .await;
+        let (_, metrics) = lab.fleet.anonymous("GET", "/metrics", None).await;
+        let metrics = metrics.to_string();
+        assert!(metrics.contains("foghorn_chunks_healed_total"), "{metrics}");
+        let history = lab.fleet.good("GET", "/fog/history", None).await;
+        let said = history.to_string();
+        assert!(
+            said.contains("Storage node north: 1 damaged chunks of image win"),
+            "{said}"
+        );
         lab.fleet.controller.shutdown().await;
     }
 }

@@ -4,6 +4,8 @@
 
 mod crash;
 mod damage;
+mod elsewhere;
 mod parts;
+mod parts_check;
 mod store;
 mod world;

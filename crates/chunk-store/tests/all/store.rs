@@ -688,7 +688,7 @@ fn too_little_free_space_is_a_clear_refusal() {
 }
 
 /// Flips one bit, `at` bytes behind where `bytes` begin in one of the packs.
-fn flip(dir: &std::path::Path, bytes: &[u8], at: usize) {
+pub(crate) fn flip(dir: &std::path::Path, bytes: &[u8], at: usize) {
     for entry in fs::read_dir(dir.join("packs")).unwrap() {
         let path = entry.unwrap().path();
         let contents = fs::read(&path).unwrap();

@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
 mod boot;
+mod cold;
 mod groups;
 mod hosts;
 mod images;
@@ -24,6 +25,7 @@ pub use self::boot::{
     BootTokensRequest, BootTokensResponse, HostBootToken, HostWoken, NamedHost, WakeRequest,
     WakeResponse,
 };
+pub use self::cold::{ColdCopy, ColdImage, ColdStatus};
 pub use self::groups::{GroupList, GroupStatus};
 pub use self::hosts::{HostList, HostStatus};
 pub use self::images::{
@@ -32,7 +34,9 @@ pub use self::images::{
     VersionState,
 };
 
-pub use self::nodes::{CordonRequest, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState};
+pub use self::nodes::{
+    CordonRequest, NodeCheck, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState,
+};
 pub use self::replication::{
     GroupLimit, LimitRequest, NodeLimit, Replica, ReplicaProgress, ReplicaRequest, ReplicaState,
     ReplicationLimits, ReplicationList, ReplicationQuery,
@@ -297,6 +301,10 @@ pub struct TaskServedFrom {
     pub own: bool,
     /// Why that one, in words.
     pub why: String,
+    /// Names of the storage nodes of the site that its machine may fetch from at the moment, beside the
+    /// one that has the task.
+    #[serde(default)]
+    pub further: Vec<String>,
 }
 
 /// What a task waits for.

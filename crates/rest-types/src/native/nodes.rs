@@ -4,7 +4,7 @@ use foghorn_types::{ByteCount, ImageId, StorageGroupId, StorageNodeId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DamagedContent, Named};
+use super::{ColdStatus, DamagedContent, Named};
 use crate::schema::Rfc3339;
 
 /// The current state of storage nodes.
@@ -56,6 +56,26 @@ pub struct CordonRequest {
     #[serde(default)]
     #[schemars(length(max = 200))]
     pub reason: String,
+}
+
+/// How the check of everything that a node stores is getting on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeCheck {
+    /// Whether one was begun and has not come to its end.
+    pub running: bool,
+    /// Parts of the store that it has checked.
+    pub done: u32,
+    /// Parts of the store.
+    pub total: u32,
+    /// When the last one came to its end; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Rfc3339>")]
+    pub last: Option<String>,
+    /// Damaged chunks that the last one found.
+    pub damaged: u64,
+    /// What it waits for, if it does not go on now.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waits_for: String,
 }
 
 /// A storage node as last reported by its agent.
@@ -138,12 +158,21 @@ pub struct NodeStatus {
     /// What it cannot give out whole.
     #[serde(default)]
     pub damaged: Vec<DamagedContent>,
+    /// How many images, in any version, it has to verify again before they count as copies there.
+    #[serde(default)]
+    pub unverified_count: u32,
+    /// The check that it makes of everything by and by; absent when nothing is known of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<NodeCheck>,
     /// Compressed bytes of all chunks that it holds.
     pub stored_bytes: ByteCount,
     /// Number of chunks that it holds.
     pub chunks: u64,
     /// Number of current transfers.
     pub active_transfers: u32,
+    /// Its images in a bucket of S3-compatible storage; absent for a node without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold: Option<ColdStatus>,
     /// How many images it holds completely, in their present version.
     #[serde(default)]
     pub image_count: u32,

@@ -4,7 +4,7 @@ use foghorn_types::{ByteCount, ImageId, ManifestId, StorageGroupId, StorageNodeI
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Named;
+use super::{ColdCopy, Named};
 use crate::schema::Rfc3339;
 
 /// Which image is asked about.
@@ -35,11 +35,16 @@ pub struct Replica {
     pub state: ReplicaState,
     /// Whether the node is to hold it: it is enabled, and in a storage group of the image.
     pub wanted: bool,
-    /// Why it is not there; empty when it is, or comes.
+    /// Why it is not there, or does not count; empty when it does, or comes.
     pub reason: String,
-    /// Progress of the copy; absent when none is being made, or nothing is known of it yet.
+    /// Progress of the copy, or of its verification; absent when neither is being made, or nothing is
+    /// known of it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ReplicaProgress>,
+    /// How it is in the bucket of the node; absent for a node without one, and before it holds the
+    /// content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold: Option<ColdCopy>,
     /// When it is tried again; absent unless the last attempt has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Rfc3339>")]
@@ -56,6 +61,9 @@ pub enum ReplicaState {
     Copying,
     /// There, and every chunk was verified there.
     Ready,
+    /// There, and does not count until the node has verified it again: something happened to its
+    /// store, or it has just come back.
+    Verifying,
     /// There, with chunks that are damaged.
     Damaged,
     /// The last copy has failed; another one follows.
@@ -72,6 +80,7 @@ impl ReplicaState {
             Self::Missing => "missing",
             Self::Copying => "copying",
             Self::Ready => "ready",
+            Self::Verifying => "verifying",
             Self::Damaged => "damaged",
             Self::Failed => "failed",
             Self::Stopped => "stopped",

@@ -31,6 +31,10 @@ pub struct SiteStatus {
     /// installation (`FOG_TZ_INFO`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// Nodes of it that one machine may fetch an image from at a time; absent: as the configuration of
+    /// the controller says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources_per_client: Option<u8>,
     /// Names of its storage nodes.
     pub nodes: Vec<String>,
     /// How many of them are connected.
@@ -54,4 +58,9 @@ pub struct SiteEdit {
     /// IANA name of its time zone, such as `Europe/Berlin`; empty: that of the installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// Nodes of it that one machine may fetch an image from at a time, at most 8; 1: only the one that has
+    /// its task; 0: as the configuration of the controller says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 8))]
+    pub sources_per_client: Option<u8>,
 }

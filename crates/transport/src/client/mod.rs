@@ -364,6 +364,14 @@ impl AgentConnection {
         let _ = self.link.connection.send_datagram(report.into());
     }
 
+    /// Says how many compressed bytes came from other agents so far. Never waits, and may be lost; the
+    /// greatest one counts.
+    pub fn report_elsewhere(&self, bytes: u64) {
+        let report = encode(&WireDatagram::Elsewhere(bytes));
+        // As above.
+        let _ = self.link.connection.send_datagram(report.into());
+    }
+
     /// Says how the client's part ended. Returns only after the agent said that the controller has
     /// recorded it, then closes the connection.
     ///

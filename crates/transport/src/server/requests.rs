@@ -30,6 +30,8 @@ pub enum Request {
     StorePart(ByteCount, Bytes, StorePartReply),
     /// How far the client is; needs no answer.
     Progress(ClientProgress),
+    /// Compressed bytes that the client has fetched from other agents, in all; needs no answer.
+    Elsewhere(u64),
     /// The client would hear the multicast session of its task.
     JoinMulticast(MulticastLane),
     /// How the multicast session arrives at the client.

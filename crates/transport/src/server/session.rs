@@ -218,6 +218,7 @@ async fn read_reports(connection: Connection, sender: mpsc::Sender<Request>) {
                 let _ = sender.try_send(Request::Progress(ClientProgress::from(report.progress)));
             }
             Ok(WireDatagram::Progress(_)) => {}
+            Ok(WireDatagram::Elsewhere(bytes)) => drop(sender.try_send(Request::Elsewhere(bytes))),
             Ok(WireDatagram::Multicast(bytes)) => match Report::decode(&bytes) {
                 // As above.
                 Ok(report) => drop(sender.try_send(Request::MulticastReport(report))),

@@ -46,6 +46,9 @@ pub enum WireDatagram {
     Progress(WireReport),
     /// A report as `foghorn-multicast` encodes it.
     Multicast(Vec<u8>),
+    /// Compressed bytes that the client has fetched from other agents, in all. Agents that do not know
+    /// this leave it out of their figures.
+    Elsewhere(u64),
 }
 
 /// # Errors

@@ -177,6 +177,7 @@ impl Agent {
             status: Some(self.status()),
             process: 1 + self.index as u64,
             dialled: self.dialled,
+            gives_further: false,
         }
     }
 

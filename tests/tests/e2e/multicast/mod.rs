@@ -50,6 +50,39 @@ fn damaged_on_the_node() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_chunk_that_is_damaged_on_the_node_comes_from_another_one() {
+    mended_from_another_node().unwrap();
+}
+
+/// As above, and another node has the image.
+fn mended_from_another_node() -> Result<()> {
+    let mut room = Room::new(
+        Stack::start_with(Engine::Embedded, &Options::default())?,
+        24,
+    )?;
+    let mut machines = [room.machine(1)?, room.machine(2)?];
+    room.stack.add_agent("south", "")?;
+    room.wait_ready("south")?;
+    // It serves nobody.
+    let cordon = json!({ "reason": "test" });
+    room.stack
+        .rest
+        .post("/foghorn/v1/nodes/2/cordon", &cordon)?
+        .ok()?;
+    room.stack.damage_a_pack()?;
+    room.session(&machines, json!({}))?;
+    for machine in &mut machines {
+        room.start(machine, None)?;
+    }
+    for machine in &mut machines {
+        room.finish(machine, PATIENCE)?;
+    }
+    let said = room.stack.agents[0].process.log();
+    ensure!(said.contains("the chunk is whole again"), "{said}");
+    Ok(())
+}
+
 fn two_machines_take_one_stream(engine: Engine) -> Result<()> {
     let stack = Stack::start_with(engine, &Options::default())?;
     let mut room = Room::new(stack, 24)?;

@@ -61,6 +61,17 @@ impl Room {
         })
     }
 
+    /// Waits until the node has a whole copy of the image.
+    pub(crate) fn wait_ready(&self, node: &str) -> Result<()> {
+        let path = format!("/foghorn/v1/replication?image={}", self.image);
+        until(&format!("a copy on {node}"), PATIENCE, || {
+            let list = self.stack.rest.get(&path)?.ok()?;
+            let mut replicas = list["replicas"].as_array().into_iter().flatten();
+            let is_so = |one: &Value| one["node"]["name"] == node && one["state"] == "ready";
+            Ok(replicas.any(is_so).then_some(()))
+        })
+    }
+
     pub(crate) fn machine(&self, number: usize) -> Result<Machine> {
         let (name, mac) = (
             format!("pc-{number}"),

@@ -1,8 +1,8 @@
-//! How fast images may be copied, by the time of the day: `22:00-06:00 unlimited, else 50m`.
+//! How fast something may be done, by the time of the day: `22:00-06:00 unlimited, else 50m`.
 
 use std::str::FromStr;
 
-use foghorn_types::BitRate;
+use crate::BitRate;
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
@@ -12,14 +12,25 @@ const DAY: u16 = 24 * 60;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Timetable(Vec<Entry>);
 
+/// What may be done at some time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Allowed {
+    /// As fast as it goes.
+    Unlimited,
+    /// So much.
+    Rate(BitRate),
+    /// Nothing.
+    Nothing,
+}
+
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Entry {
     /// From a minute of the day up to another one, which may be of the next day; `None`: always.
     times: Option<(u16, u16)>,
-    /// `None`: as fast as it goes.
-    rate: Option<BitRate>,
+    allowed: Allowed,
 }
 
+/// A text that is not a timetable.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "{found:?} is not part of a timetable: write times and a rate, such as `22:00-06:00 unlimited, else 50m`"
@@ -32,19 +43,43 @@ impl Timetable {
     /// What may be moved in a second at this minute of the day; `None`: any amount.
     #[must_use]
     pub fn at(&self, minute: u16) -> Option<BitRate> {
+        match self.allowed(minute) {
+            Allowed::Rate(rate) => Some(rate),
+            Allowed::Unlimited | Allowed::Nothing => None,
+        }
+    }
+
+    /// What holds at this minute of the day.
+    #[must_use]
+    pub fn allowed(&self, minute: u16) -> Allowed {
         let holds = |entry: &&Entry| match entry.times {
             None => true,
             Some((from, to)) if from < to => (from..to).contains(&minute),
             Some((from, to)) => minute >= from || minute < to,
         };
-        self.0.iter().find(holds)?.rate
+        let found = self.0.iter().find(holds);
+        found.map_or(Allowed::Unlimited, |entry| entry.allowed)
     }
-}
 
-impl FromStr for Timetable {
-    type Err = ParseTimetableError;
+    /// Always as fast as it goes.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        let (times, allowed) = (None, Allowed::Unlimited);
+        Self(vec![Entry { times, allowed }])
+    }
 
-    fn from_str(text: &str) -> Result<Self, ParseTimetableError> {
+    /// Always the same rate.
+    #[must_use]
+    pub fn always(rate: BitRate) -> Self {
+        let (times, allowed) = (None, Allowed::Rate(rate));
+        Self(vec![Entry { times, allowed }])
+    }
+
+    /// Reads a timetable in which times may also be `off`.
+    ///
+    /// # Errors
+    /// When the text is not one.
+    pub fn with_pauses(text: &str) -> Result<Self, ParseTimetableError> {
         let entries = text.split(',').map(|part| {
             let part = part.trim();
             entry(part).ok_or_else(|| ParseTimetableError {
@@ -52,6 +87,21 @@ impl FromStr for Timetable {
             })
         });
         Ok(Self(entries.collect::<Result<_, _>>()?))
+    }
+}
+
+impl FromStr for Timetable {
+    type Err = ParseTimetableError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimetableError> {
+        let table = Self::with_pauses(text)?;
+        let mut entries = table.0.iter();
+        match entries.position(|entry| entry.allowed == Allowed::Nothing) {
+            None => Ok(table),
+            Some(nth) => Err(ParseTimetableError {
+                found: text.split(',').nth(nth).unwrap_or(text).trim().to_owned(),
+            }),
+        }
     }
 }
 
@@ -63,16 +113,15 @@ fn entry(part: &str) -> Option<Entry> {
         // A rate may have a space before its unit.
         Some(_) => (None, part),
     };
-    let rate = match rate.trim() {
-        "unlimited" => None,
+    let allowed = match rate.trim() {
+        "unlimited" => Allowed::Unlimited,
+        "off" => Allowed::Nothing,
         text => {
             let rate: BitRate = text.parse().ok()?;
-            Some(rate)
-                .filter(|rate| rate.bytes_per_second() > 0)?
-                .into()
+            Allowed::Rate(Some(rate).filter(|rate| rate.bytes_per_second() > 0)?)
         }
     };
-    Some(Entry { times, rate })
+    Some(Entry { times, allowed })
 }
 
 fn span(text: &str) -> Option<(u16, u16)> {
@@ -119,6 +168,17 @@ mod tests {
             "no limit where none is said"
         );
         assert_eq!(at("18:00-24:00 8m", "23:59"), Some(1_000_000));
+    }
+
+    #[test]
+    fn times_may_be_off_where_that_is_meant() {
+        let table = Timetable::with_pauses("22:00-06:00 400m, else off").unwrap();
+        let at = |time| table.allowed(minute(time).unwrap());
+        assert_eq!(at("23:00"), Allowed::Rate(BitRate::from_mbit(400)));
+        assert_eq!(at("06:00"), Allowed::Nothing);
+        let text = "22:00-06:00 400m, else off";
+        let error = text.parse::<Timetable>().unwrap_err();
+        assert_eq!(error.found, "else off");
     }
 
     #[test]
