@@ -9,7 +9,10 @@ use foghorn_types::chain;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential};
 use object_store::path::Path;
-use object_store::{BackoffConfig, CredentialProvider, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{
+    BackoffConfig, CredentialProvider, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+    UpdateVersion,
+};
 use tokio::time::timeout;
 
 use super::http::{Http, TlsError};
@@ -126,12 +129,46 @@ impl Bucket {
         }
     }
 
+    /// Writes an object in the place of what was `seen` there; whether that was still there. Storage
+    /// that cannot tell (not every one knows conditions) writes it.
+    pub(super) async fn put_if(
+        &self,
+        object: &str,
+        bytes: Bytes,
+        seen: Option<UpdateVersion>,
+    ) -> Result<bool, BucketError> {
+        use object_store::Error::{AlreadyExists, NotImplemented, NotSupported, Precondition};
+        let path = self.path(object);
+        let mode = seen.map_or(PutMode::Create, PutMode::Update);
+        let put = self
+            .store
+            .put_opts(&path, bytes.clone().into(), PutOptions::from(mode));
+        match timeout(UPLOAD_WITHIN, put).await {
+            Err(_) => Err(self.silent("it took too long to take an object")),
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(AlreadyExists { .. } | Precondition { .. })) => Ok(false),
+            Ok(Err(NotImplemented { .. } | NotSupported { .. })) => {
+                self.put(object, bytes).await.map(|()| true)
+            }
+            Ok(Err(error)) => Err(self.failed(object, error)),
+        }
+    }
+
     /// The whole object. Memory: its size.
     pub(super) async fn get(&self, object: &str) -> Result<Bytes, BucketError> {
+        Ok(self.get_version(object).await?.0)
+    }
+
+    /// The whole object, and which version of it that is. Memory: its size.
+    pub(super) async fn get_version(
+        &self,
+        object: &str,
+    ) -> Result<(Bytes, UpdateVersion), BucketError> {
         let mut bytes = Vec::new();
-        self.read(object, |part| bytes.extend_from_slice(part))
+        let version = self
+            .read(object, |part| bytes.extend_from_slice(part))
             .await?;
-        Ok(bytes.into())
+        Ok((bytes.into(), version))
     }
 
     /// The hash of an object as it lies there, read in full.
@@ -144,22 +181,26 @@ impl Bucket {
         Ok(hasher.finalize())
     }
 
-    /// Gives the object to `each`, part by part.
+    /// Gives the object to `each`, part by part; says which version of it that is.
     pub(super) async fn read(
         &self,
         object: &str,
         mut each: impl FnMut(&[u8]),
-    ) -> Result<(), BucketError> {
+    ) -> Result<UpdateVersion, BucketError> {
         let path = self.path(object);
         let answer = timeout(SILENCE * 2, self.store.get(&path)).await;
         let answer = answer.map_err(|_| self.silent("it sends nothing"))?;
         let answer = answer.map_err(|error| self.failed(object, error))?;
+        let version = UpdateVersion {
+            e_tag: answer.meta.e_tag.clone(),
+            version: answer.meta.version.clone(),
+        };
         let mut parts = answer.into_stream();
         loop {
             let part = timeout(SILENCE, parts.next()).await;
             match part.map_err(|_| self.silent("it stopped in the middle of an object"))? {
                 Some(part) => each(&part.map_err(|error| self.failed(object, error))?),
-                None => return Ok(()),
+                None => return Ok(version),
             }
         }
     }

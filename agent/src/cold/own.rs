@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -33,6 +34,8 @@ pub(super) enum ClaimError {
         bucket: String,
         owner: String,
     },
+    #[error("another storage node wants the prefix {prefix} in {bucket} in this moment")]
+    Contended { prefix: String, bucket: String },
     #[error("the prefix {prefix} in {bucket} was written by a later version; update this node")]
     Later { prefix: String, bucket: String },
     #[error(
@@ -56,8 +59,9 @@ impl Cold {
         let known = self.index.home()?;
         let node = self.node.to_string();
         let mut place = format!("{:016x}", getrandom::u64().unwrap_or_default());
+        let mut seen = None;
         match self.owner().await? {
-            Some(owner) => {
+            Some((owner, version)) => {
                 if known.is_some_and(|known| known != owner.place) {
                     return Err(ClaimError::OtherPlace { prefix, bucket }.into());
                 }
@@ -74,6 +78,7 @@ impl Cold {
                     }
                     .into());
                 }
+                seen = Some(version);
                 info!(
                     prefix,
                     from = owner.node,
@@ -91,24 +96,23 @@ impl Cold {
             place: place.clone(),
         };
         let bytes = serde_json::to_vec(&owner).unwrap_or_default();
-        match self.bucket.put(OWNER, bytes.into()).await {
-            Err(error) if error.is_not_found() => {
-                return Err(ClaimError::NoBucket { bucket }.into());
-            }
-            put => put?,
+        match self.bucket.put_if(OWNER, bytes.into(), seen).await {
+            Ok(true) => Ok(self.index.set_home(&place)?),
+            Ok(false) => Err(ClaimError::Contended { prefix, bucket }.into()),
+            Err(error) if error.is_not_found() => Err(ClaimError::NoBucket { bucket }.into()),
+            Err(error) => Err(error.into()),
         }
-        Ok(self.index.set_home(&place)?)
     }
 
     /// `None`: nobody has written there.
-    async fn owner(&self) -> Result<Option<Owner>, ColdError> {
-        let bytes = match self.bucket.get(OWNER).await {
-            Ok(bytes) => bytes,
+    async fn owner(&self) -> Result<Option<(Owner, UpdateVersion)>, ColdError> {
+        let (bytes, version) = match self.bucket.get_version(OWNER).await {
+            Ok(found) => found,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         match serde_json::from_slice::<Owner>(&bytes) {
-            Ok(owner) if owner.format == FORMAT => Ok(Some(owner)),
+            Ok(owner) if owner.format == FORMAT => Ok(Some((owner, version))),
             _ => {
                 let (prefix, bucket) = self.place_and_bucket();
                 Err(ClaimError::Later { prefix, bucket }.into())
@@ -126,7 +130,7 @@ impl Cold {
         let known = self.index.home()?;
         let (prefix, bucket) = self.place_and_bucket();
         match owner {
-            Some(owner) if Some(&owner.place) == known.as_ref() => {
+            Some((owner, _)) if Some(&owner.place) == known.as_ref() => {
                 if owner.node == self.node.to_string() {
                     self.state().probed = Some(Instant::now());
                     return Ok(());

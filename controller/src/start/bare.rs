@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use super::{StartError, context, router, settings, spawn_drivers};
+use super::StartError;
+use super::parts::{context, router, settings, spawn_drivers};
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::link::service::LinkService;

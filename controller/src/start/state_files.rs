@@ -9,7 +9,8 @@ use std::sync::Arc;
 use foghorn_types::Timestamp;
 use futures_util::StreamExt;
 
-use super::{StartError, create_data_dir, engine};
+use super::StartError;
+use super::ground::{create_data_dir, engine};
 use crate::backups::{AUTHORITY_FOLDER, give_to_owner_of};
 use crate::config::Config;
 use crate::state_file::{self, ExportError, FileError, Header, ImportError, ImportTerms, Imported};

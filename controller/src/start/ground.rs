@@ -1,0 +1,51 @@
+//! What a controller stands on: its data directory, and the engine of its store.
+
+use std::path::Path;
+
+use super::error::StartError;
+use crate::backups::{AUTHORITY_FOLDER, STORE_FILE};
+use crate::config::{Config, StoreConfig};
+use crate::store::open;
+
+pub(super) fn engine(config: &Config) -> open::StoreConfig {
+    match &config.store {
+        StoreConfig::Embedded => open::StoreConfig::Embedded {
+            path: config.data_dir.join(STORE_FILE),
+        },
+        StoreConfig::Etcd(options) => open::StoreConfig::Etcd(options.clone()),
+    }
+}
+
+/// An authority is made after its store. Without the store it would be the authority of an empty site
+/// that nobody has ordered, with storage nodes that are not known there.
+pub(super) fn refuse_lost_store(
+    engine: &open::StoreConfig,
+    data_dir: &Path,
+) -> Result<(), StartError> {
+    let open::StoreConfig::Embedded { path } = engine else {
+        return Ok(());
+    };
+    let authority = data_dir.join(AUTHORITY_FOLDER);
+    let is_set_up = std::fs::read_dir(&authority).is_ok_and(|mut files| files.next().is_some());
+    let is_empty = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
+    if is_set_up && is_empty {
+        return Err(StartError::LostStore {
+            path: path.clone(),
+            authority,
+        });
+    }
+    Ok(())
+}
+
+/// Readable by its owner only: it contains the authority's key and all password hashes.
+pub(super) fn create_data_dir(path: &std::path::Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|source| StartError::DataDir {
+        path: path.to_owned(),
+        source,
+    })
+}
