@@ -43,7 +43,7 @@ impl Site {
             controller: "limits = { node_grace_seconds = 4 }".to_owned(),
             ..Options::default()
         };
-        let mut stack = Stack::start_with(Engine::Embedded, &options)?;
+        let stack = Stack::start_with(Engine::Embedded, &options)?;
         let golden = stack.folder().join("golden");
         let mut bytes = vec![0; usize::try_from(IMAGE)?];
         disks::fill_random(&mut bytes, 23);

@@ -6,7 +6,7 @@ use foghorn_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Named;
+use super::{ImageDisk, ImageNote, Named};
 use crate::multicast::MulticastPath;
 use crate::schema::Rfc3339;
 
