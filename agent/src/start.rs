@@ -198,7 +198,7 @@ impl Agent {
             advertised: advertised.clone(),
             identity: identity.subscribe(),
             store,
-            cold,
+            cold: cold.clone(),
             sessions: sessions.clone(),
             outbox: outbox.clone(),
             wake: store_changed.clone(),
@@ -226,7 +226,13 @@ impl Agent {
             process: getrandom::u64().unwrap_or(0),
             cancel: reporting.cancel.child_token(),
         };
-        reporting.spawn(link.run());
+        let cancel = reporting.cancel.child_token();
+        reporting.spawn(async move {
+            if let Some(cold) = cold {
+                cancel.run_until_cancelled(cold.looked()).await;
+            }
+            link.run().await;
+        });
         Self {
             node,
             listening,

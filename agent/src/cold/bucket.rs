@@ -346,14 +346,14 @@ fn from_file(path: &FilePath) -> Result<AwsCredential, String> {
 /// Lines of `name = value`, in quotes or not, with or without the `aws_` of Amazon's own files.
 fn parse_key(text: &str) -> Result<AwsCredential, String> {
     let find = |wanted: &str| {
-        let values = text.lines().filter_map(|line| {
+        let mut values = text.lines().filter_map(|line| {
             let (name, value) = line.split_once('=')?;
             let name = name.trim();
             let name = name.strip_prefix("aws_").unwrap_or(name);
             let value = value.trim().trim_matches(['"', '\'']);
             (name == wanted).then(|| value.to_owned())
         });
-        let value = values.last().filter(|value| !value.is_empty());
+        let value = values.next_back().filter(|value| !value.is_empty());
         value.ok_or_else(|| format!("it has no line `{wanted} = …`"))
     };
     Ok(AwsCredential {

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use foghorn_chunk_store::Store;
 use foghorn_types::{ImageId, ManifestId, NodeName, Timestamp, chain};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -54,6 +54,11 @@ use crate::config::ColdConfig;
 /// Between two attempts at a bucket that does not answer, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// How long a node that starts looks into its bucket before it says that it is there: usually
+/// moments; an empty one has many lists of chunks to fetch.
+const LOOK: Duration = Duration::from_secs(10);
+const LOOK_EMPTY: Duration = Duration::from_secs(600);
+
 /// The cold copies of this node.
 pub(crate) struct Cold {
     config: ColdConfig,
@@ -68,6 +73,8 @@ pub(crate) struct Cold {
     grace: Duration,
     runtime: Handle,
     wake: Notify,
+    /// What the bucket has is an image of this node, or the bucket could not be used.
+    looked: watch::Sender<bool>,
     cancel: CancellationToken,
 }
 
@@ -188,6 +195,7 @@ impl Cold {
             grace: parts.grace,
             runtime,
             wake: Notify::new(),
+            looked: watch::Sender::new(false),
             cancel: parts.cancel,
         });
         let hook = read::Hook(Arc::downgrade(&cold));
@@ -223,6 +231,7 @@ impl Cold {
                 }
                 Some(Err(error)) => {
                     self.fails(&error);
+                    self.looked.send_replace(true);
                     let pause = wait;
                     wait = (wait * 2).min(AGAIN.1);
                     pause
@@ -241,11 +250,23 @@ impl Cold {
             self.claim().await?;
             self.restore().await?;
             *is_ours = true;
+            self.looked.send_replace(true);
         }
         self.probe_now_and_then().await?;
         self.remove().await?;
         self.upload_all().await?;
         self.keep_to_limit().await
+    }
+
+    /// Waits until what the bucket has is an image of this node, or cannot be for now. Whoever orders
+    /// something of this node before that finds images missing.
+    pub(crate) async fn looked(self: &Arc<Self>) {
+        let is_empty = self.blocking(|cold| Ok(cold.store.manifests()?.is_empty()));
+        let is_empty = is_empty.await.unwrap_or(false);
+        let within = if is_empty { LOOK_EMPTY } else { LOOK };
+        let mut looked = self.looked.subscribe();
+        // The sender lives as long as this.
+        let _ = tokio::time::timeout(within, looked.wait_for(|looked| *looked)).await;
     }
 
     fn works(&self) {

@@ -78,7 +78,7 @@ fn show(listener: &Listener, identity: &NodeIdentity) {
 /// Whom a client is to this node.
 enum Welcome {
     /// One of its own.
-    Own(Admission),
+    Own(Box<Admission>),
     /// It has its task from another node.
     Further(Allowed),
 }
@@ -98,7 +98,7 @@ async fn meet(sessions: Arc<Sessions>, incoming: Incoming, cancel: CancellationT
                 .as_deref()
                 .unwrap_or(&incoming.hello.traceparent);
             foghorn_telemetry::set_parent(&span, parent);
-            super::serve::serve(sessions, admission, incoming, cancel)
+            super::serve::serve(sessions, *admission, incoming, cancel)
                 .instrument(span)
                 .await;
         }
@@ -146,10 +146,12 @@ impl Sessions {
                     Timestamp::now(),
                 )
             };
-            let answer = answer.map(Welcome::Own).or_else(|refusal| {
-                let allowed = self.further.allows(&incoming.peer, &incoming.fingerprint);
-                allowed.map(Welcome::Further).ok_or(refusal)
-            });
+            let answer = answer
+                .map(|own| Welcome::Own(Box::new(own)))
+                .or_else(|refusal| {
+                    let allowed = self.further.allows(&incoming.peer, &incoming.fingerprint);
+                    allowed.map(Welcome::Further).ok_or(refusal)
+                });
             match answer {
                 Err(refusal) if refusal.may_be_early() && incoming.is_connected() => {
                     let waited = tokio::select! {

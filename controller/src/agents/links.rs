@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::peer_order::Order;
 use foghorn_proto::link::{ControllerMessage, Hello, NodeOrder, PeerOrder};
-use foghorn_types::{StorageNodeId, Timestamp};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::mirror::Mirror;
+use super::opened::Opened;
 use crate::store::Revision;
 
 /// Maximum number of queued orders per agent, enough for a room of hosts. The link of an agent with
@@ -37,6 +38,7 @@ enum Link {
         dialled: Dialled,
         /// What its first order shows.
         reconciled: Revision,
+        opened: Opened,
         outgoing: Outgoing,
         cancel: CancellationToken,
     },
@@ -128,6 +130,8 @@ impl Links {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut links = self.lock();
         let (first, reconciled) = first();
+        let mut opened = Opened::default();
+        opened.note(&first);
         outgoing
             .try_send(Ok(ControllerMessage {
                 message: Some(first),
@@ -137,6 +141,7 @@ impl Links {
             number,
             dialled,
             reconciled,
+            opened,
             outgoing,
             cancel,
         };
@@ -263,8 +268,8 @@ impl Links {
     /// # Errors
     /// When the node has no link, or its queue is full.
     pub fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
-        let links = self.lock();
-        let link = current(&links, node).ok_or(SendError::Offline)?;
+        let mut links = self.lock();
+        let link = current_mut(&mut links, node).ok_or(SendError::Offline)?;
         if let Message::Job(job) = &message {
             // Before the agent can say anything of it.
             self.mirror.ordered(node, job, Timestamp::now());
@@ -286,11 +291,31 @@ impl Links {
         node: StorageNodeId,
         build: impl FnOnce() -> Option<Message>,
     ) -> Result<(), SendError> {
-        let links = self.lock();
-        match current(&links, node) {
+        let mut links = self.lock();
+        match current_mut(&mut links, node) {
             None => Err(SendError::Offline),
             Some(Link::Away { .. }) => Ok(()),
             Some(link) => build().map_or(Ok(()), |message| link.send(node, message)),
+        }
+    }
+
+    /// The sessions that the agents which are linked here were told to serve, and not to end.
+    pub(crate) fn opened(&self) -> Vec<(StorageNodeId, TaskId)> {
+        let links = self.lock();
+        let here = links
+            .iter()
+            .filter_map(|(node, known)| match known.last()? {
+                Link::Here { opened, .. } => Some((*node, opened)),
+                Link::Away { .. } => None,
+            });
+        here.flat_map(|(node, opened)| opened.tasks().map(move |task| (node, task)))
+            .collect()
+    }
+
+    /// Nobody has to tell the agent that this session ends: it knows, or hears it anyway.
+    pub(crate) fn forget_opened(&self, node: StorageNodeId, task: TaskId) {
+        if let Some(Link::Here { opened, .. }) = current_mut(&mut self.lock(), node) {
+            opened.forget(task);
         }
     }
 
@@ -323,6 +348,13 @@ fn current(links: &HashMap<StorageNodeId, Vec<Link>>, node: StorageNodeId) -> Op
     links.get(&node)?.last()
 }
 
+fn current_mut(
+    links: &mut HashMap<StorageNodeId, Vec<Link>>,
+    node: StorageNodeId,
+) -> Option<&mut Link> {
+    links.get_mut(&node)?.last_mut()
+}
+
 impl Link {
     const fn dialled(&self) -> Dialled {
         match self {
@@ -344,7 +376,10 @@ impl Link {
         matches!(self, Self::Away { controller: own, .. } if own != controller)
     }
 
-    fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
+    fn send(&mut self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
+        if let Self::Here { opened, .. } = self {
+            opened.note(&message);
+        }
         let message = ControllerMessage {
             message: Some(message),
         };

@@ -9,6 +9,7 @@ pub mod links;
 pub mod live;
 mod machines;
 pub mod mirror;
+mod opened;
 pub mod peers;
 pub mod replicas;
 pub mod room;

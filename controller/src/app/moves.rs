@@ -113,13 +113,10 @@ pub(crate) fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
                 };
                 (*node, ctx.links.send(*node, Message::Cancel(cancel)))
             }
+            // The controller that has the link would do it too, when it sees the move.
             Effect::WithdrawSession { node } => {
-                let cancel = CancelSession {
-                    task_id: task.get(),
-                    reason: "the storage node does not serve the task now".to_owned(),
-                    withdrawn: true,
-                };
-                (*node, ctx.links.send(*node, Message::Cancel(cancel)))
+                let cancel = Message::Cancel(orders::withdrawal(task));
+                (*node, ctx.links.send(*node, cancel))
             }
             Effect::RecordNodeFailure { .. } => continue, // part of the transaction
         };

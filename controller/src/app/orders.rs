@@ -170,6 +170,33 @@ pub(crate) fn tell_admit(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result
     })
 }
 
+/// Tells the node to serve a task no longer that another one serves, or none for now.
+pub(crate) fn tell_withdrawn(
+    ctx: &Ctx,
+    task: TaskId,
+    node: StorageNodeId,
+) -> Result<(), SendError> {
+    ctx.links.send_with(node, || {
+        let is_elsewhere = ctx.state.read(|tables| is_elsewhere(tables, task, node));
+        (is_elsewhere == Some(true)).then(|| Message::Cancel(withdrawal(task)))
+    })
+}
+
+/// Whether an active task is not, or no longer, with this node; `None` once it has ended.
+pub(crate) fn is_elsewhere(tables: &Tables, task: TaskId, node: StorageNodeId) -> Option<bool> {
+    let run = tables.runs().get(&task).filter(|run| !run.is_finished())?;
+    Some(run.node() != Some(node))
+}
+
+/// The session ends, and the task does not.
+pub(crate) fn withdrawal(task: TaskId) -> CancelSession {
+    CancelSession {
+        task_id: task.get(),
+        reason: "the storage node does not serve the task now".to_owned(),
+        withdrawn: true,
+    }
+}
+
 fn admit(run: &Run) -> AdmitClient {
     let client_fingerprint = run
         .client_fingerprint

@@ -64,6 +64,35 @@ impl Follow {
     }
 }
 
+impl Follow {
+    /// Ends sessions of tasks that have left their nodes. Whoever moved such a task says so as well,
+    /// but it may be a controller that does not reach this one.
+    fn withdraw(&self, report: &mut Report) {
+        let opened = self.ctx.links.opened();
+        let left: Vec<_> = self.ctx.state.read(|tables| {
+            let left = opened.into_iter();
+            left.map(|(node, task)| (node, task, orders::is_elsewhere(tables, task, node)))
+                .filter(|(_, _, is_elsewhere)| *is_elsewhere != Some(false))
+                .collect()
+        });
+        for (node, task, is_elsewhere) in left {
+            if is_elsewhere.is_none() {
+                self.ctx.links.forget_opened(node, task);
+                continue;
+            }
+            match orders::tell_withdrawn(&self.ctx, task, node) {
+                Ok(()) => report.did("sessions withdrawn", 1),
+                Err(refused) => debug!(
+                    %node,
+                    %task,
+                    error = %chain(&refused),
+                    "a session ends when the node connects again"
+                ),
+            }
+        }
+    }
+}
+
 impl Work for Follow {
     async fn round(&mut self, _: Why, report: &mut Report) {
         self.tell_controllers();
@@ -114,6 +143,7 @@ impl Work for Follow {
                 ),
             }
         }
+        self.withdraw(report);
         let told = here.into_iter();
         self.told = told
             .map(|(node, (number, _))| (node, (number, now)))

@@ -92,7 +92,6 @@ impl Bare {
     }
 
     /// REST.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

@@ -332,7 +332,8 @@ async fn what_a_returning_node_holds_counts_when_it_has_verified_it_again() {
         let shown = lab.until_replica("north", is_so).await;
         assert_eq!(shown["progress"]["total"], 9, "{shown}");
         assert_eq!(shown["reason"], "the chunks come from a backup");
-        let node = lab.fleet.good("GET", "/foghorn/v1/nodes/1", None).await;
+        let path = format!("/foghorn/v1/nodes/{}", shown["node"]["id"]);
+        let node = lab.fleet.good("GET", &path, None).await;
         assert_eq!(node["unverified_count"], 1, "{node}");
         // It is the only copy, so it gives what it has: whoever takes it verifies it.
         let (keys, enrolled) = lab.fleet.joined("south").await;

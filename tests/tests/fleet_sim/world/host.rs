@@ -102,7 +102,7 @@ pub(crate) struct Said {
 
 pub(crate) enum Message {
     Order(ControllerMessage),
-    Event(PeerEvent),
+    Event(Box<PeerEvent>),
     PeerOrder(PeerOrder),
 }
 
@@ -300,7 +300,10 @@ fn drain(outgoing: &mut Outgoing, mut found: impl FnMut(Message)) -> bool {
     loop {
         let next = match outgoing {
             Outgoing::Link(orders) => orders.try_recv().map(|order| order.map(Message::Order)),
-            Outgoing::Told(events) => events.try_recv().map(|event| event.map(Message::Event)),
+            Outgoing::Told(events) => {
+                let event = events.try_recv();
+                event.map(|event| event.map(|event| Message::Event(Box::new(event))))
+            }
             Outgoing::Orders(orders) => {
                 orders.try_recv().map(|order| Ok(Message::PeerOrder(order)))
             }

@@ -262,7 +262,7 @@ impl World {
                     self.send(id, End::Called, move |world| world.ordered(id, order));
                 }
                 Message::Event(event) => {
-                    let event = Ok(event);
+                    let event = Ok(*event);
                     self.send(id, End::Called, move |world| {
                         world.give(id, End::Caller, |to| {
                             if let Incoming::Events(to) = to {

@@ -1,0 +1,68 @@
+//! The sessions that an agent was told to serve over its present link. Pure.
+
+use std::collections::BTreeSet;
+
+use foghorn_proto::link::controller_message::Message;
+use foghorn_types::TaskId;
+
+/// Follows every order that is sent.
+#[derive(Debug, Default)]
+pub(super) struct Opened(BTreeSet<TaskId>);
+
+impl Opened {
+    /// An order is sent.
+    pub(super) fn note(&mut self, order: &Message) {
+        match order {
+            Message::Reconcile(all) => {
+                let tasks = all.sessions.iter().map(|session| session.task_id);
+                self.0 = tasks.filter_map(TaskId::new).collect();
+            }
+            Message::Open(session) => self.0.extend(TaskId::new(session.task_id)),
+            Message::Cancel(session) => {
+                if let Some(task) = TaskId::new(session.task_id) {
+                    self.0.remove(&task);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn forget(&mut self, task: TaskId) {
+        self.0.remove(&task);
+    }
+
+    pub(super) fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_proto::link::{CancelSession, OpenSession, Reconcile};
+
+    use super::*;
+
+    fn open(task_id: u32) -> OpenSession {
+        OpenSession {
+            task_id,
+            ..OpenSession::default()
+        }
+    }
+
+    #[test]
+    fn what_is_open_follows_from_the_orders() {
+        let mut opened = Opened::default();
+        opened.note(&Message::Open(open(9)));
+        opened.note(&Message::Reconcile(Reconcile {
+            sessions: vec![open(1), open(2)],
+            ..Reconcile::default()
+        }));
+        opened.note(&Message::Open(open(3)));
+        opened.note(&Message::Cancel(CancelSession {
+            task_id: 2,
+            ..CancelSession::default()
+        }));
+        let tasks: Vec<u32> = opened.tasks().map(TaskId::get).collect();
+        assert_eq!(tasks, [1, 3]);
+    }
+}
