@@ -1,6 +1,7 @@
 //! Cold copies: into the bucket, off the disk, deployed from there, back to a node that has lost
 //! everything, and deleted.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
@@ -39,6 +40,10 @@ pub(crate) fn group(faults: &[Fault]) -> Result<Reached> {
     Ok(rig.reached())
 }
 
+fn manifest(one: &Value) -> String {
+    one["manifest"].as_str().unwrap_or_default().to_owned()
+}
+
 impl Cold {
     fn live(&self, rig: &mut Rig) -> Result<()> {
         self.golden.capture(rig)?;
@@ -49,16 +54,24 @@ impl Cold {
         self.golden.deploy(rig)
     }
 
-    /// Both versions are in the bucket and nothing else is, and no chunk is on the disk.
+    /// What is a version of the image is in the bucket, nothing else is, and no chunk is on the disk.
+    /// Two versions may have the same content: a capture whose end was lost is made again.
     fn is_away(&self, rig: &mut Rig) -> Result<()> {
-        rig.until("two cold copies that are complete", |rig| {
+        let path = format!("/foghorn/v1/images/{}/versions", self.golden.image);
+        rig.until("cold copies that are complete", |rig| {
+            let versions = rig.stack.rest.get(&path)?.ok()?;
+            let kept = versions["versions"].as_array().context("versions")?;
+            let is_lost = |one: &Value| one["state"] == "lost";
+            ensure!(!kept.is_empty() && !kept.iter().any(is_lost), "{versions}");
+            let expected: BTreeSet<String> = kept.iter().map(manifest).collect();
             let node = rig.stack.rest.get("/foghorn/v1/nodes/1")?.ok()?;
             let images = node["cold"]["images"].as_array().context("cold copies")?;
             let is_away = |image: &Value| image["complete"] == true && image["away"] == true;
             let objects = self.s3.objects("defaultmember/images/")?;
+            let here: BTreeSet<String> = images.iter().map(manifest).collect();
             ensure!(
-                images.len() == 2 && images.iter().all(is_away) && objects.len() == 2,
-                "{node}\n{objects:?}"
+                here == expected && images.iter().all(is_away) && objects.len() == expected.len(),
+                "{versions}\n{node}\n{objects:?}"
             );
             Ok(Some(()))
         })
