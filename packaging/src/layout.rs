@@ -52,6 +52,7 @@ const PAGES: [(&str, &str); 30] = [
     page!("operations/losing-quorum.md"),
     page!("operations/upgrading.md"),
     page!("operations/capacity.md"),
+    page!("operations/cold-copy.md"),
     page!("operations/alerts.yml"),
     page!("operations/replication.md"),
     page!("operations/several-controllers.md"),
