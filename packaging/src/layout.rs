@@ -30,7 +30,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 30] = [
+const PAGES: [(&str, &str); 31] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
