@@ -217,7 +217,7 @@ fn scenario() -> Result<()> {
     hold("uncordon", json!({}))?.ok()?;
     let report = site.complete(&mut deploy)?;
     let said = site.stack.agents[0].process.log();
-    ensure!(said.contains("the chunk is whole again"), "{said}");
+    ensure!(said.contains("a stored chunk is damaged"), "{said}");
     ensure!(bytes_from(&report, NAMES[1]) > 0, "{report}");
     Ok(())
 }

@@ -79,7 +79,11 @@ fn mended_from_another_node() -> Result<()> {
         room.finish(machine, PATIENCE)?;
     }
     let said = room.stack.agents[0].process.log();
-    ensure!(said.contains("the chunk is whole again"), "{said}");
+    ensure!(said.contains("a stored chunk is damaged"), "{said}");
+    ensure!(
+        said.contains("every chunk of the image was verified here"),
+        "{said}"
+    );
     Ok(())
 }
 
