@@ -175,21 +175,7 @@ impl Agent {
             identity.subscribe(),
             serving.cancel.child_token(),
         ));
-        serving.spawn(upkeep::run(
-            store.clone(),
-            config.upkeep.clone(),
-            store_changed.clone(),
-            serving.cancel.child_token(),
-        ));
-
-        let patrol = Patrol {
-            store: store.clone(),
-            marks: marks.clone(),
-            upkeep: config.upkeep.clone(),
-            store_changed: store_changed.clone(),
-            cancel: serving.cancel.child_token(),
-        };
-        serving.spawn(patrol.run());
+        look_after_store(&mut serving, &config, (&store, &marks), &store_changed);
         reporting.spawn(sessions::run_ticker(
             sessions.clone(),
             reporting.cancel.child_token(),
@@ -226,13 +212,11 @@ impl Agent {
             process: getrandom::u64().unwrap_or(0),
             cancel: reporting.cancel.child_token(),
         };
-        let cancel = reporting.cancel.child_token();
-        reporting.spawn(async move {
-            if let Some(cold) = cold {
-                cancel.run_until_cancelled(cold.looked()).await;
-            }
-            link.run().await;
-        });
+        reporting.spawn(link_after_a_look(
+            link,
+            cold,
+            reporting.cancel.child_token(),
+        ));
         Self {
             node,
             listening,
@@ -359,6 +343,41 @@ async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
             .map_err(|source| StartError::Store { path, source })
     });
     opened.await.expect("opening the store does not panic")
+}
+
+/// Sweeps what nothing needs, and checks what is there.
+fn look_after_store(
+    serving: &mut TaskGroup,
+    config: &Config,
+    (store, marks): (&Arc<Store>, &Arc<Marks>),
+    store_changed: &Arc<Notify>,
+) {
+    serving.spawn(upkeep::run(
+        store.clone(),
+        config.upkeep.clone(),
+        store_changed.clone(),
+        serving.cancel.child_token(),
+    ));
+    let patrol = Patrol {
+        store: store.clone(),
+        marks: marks.clone(),
+        upkeep: config.upkeep.clone(),
+        store_changed: store_changed.clone(),
+        cancel: serving.cancel.child_token(),
+    };
+    serving.spawn(patrol.run());
+}
+
+/// A node with a bucket says that it is there once it has looked into it.
+async fn link_after_a_look(
+    link: ControllerLink,
+    cold: Option<Arc<Cold>>,
+    cancel: CancellationToken,
+) {
+    if let Some(cold) = cold {
+        cancel.run_until_cancelled(cold.looked()).await;
+    }
+    link.run().await;
 }
 
 async fn open_cold(

@@ -113,11 +113,7 @@ pub(crate) fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
                 };
                 (*node, ctx.links.send(*node, Message::Cancel(cancel)))
             }
-            // The controller that has the link would do it too, when it sees the move.
-            Effect::WithdrawSession { node } => {
-                let cancel = Message::Cancel(orders::withdrawal(task));
-                (*node, ctx.links.send(*node, cancel))
-            }
+            Effect::WithdrawSession { node } => (*node, orders::tell_withdrawn(ctx, task, *node)),
             Effect::RecordNodeFailure { .. } => continue, // part of the transaction
         };
         if let Err(refused) = sent {

@@ -189,7 +189,7 @@ pub(crate) fn is_elsewhere(tables: &Tables, task: TaskId, node: StorageNodeId) -
 }
 
 /// The session ends, and the task does not.
-pub(crate) fn withdrawal(task: TaskId) -> CancelSession {
+fn withdrawal(task: TaskId) -> CancelSession {
     CancelSession {
         task_id: task.get(),
         reason: "the storage node does not serve the task now".to_owned(),

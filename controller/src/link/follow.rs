@@ -65,8 +65,7 @@ impl Follow {
 }
 
 impl Follow {
-    /// Ends sessions of tasks that have left their nodes. Whoever moved such a task says so as well,
-    /// but it may be a controller that does not reach this one.
+    /// Ends sessions of tasks that have left their nodes, whoever moved them.
     fn withdraw(&self, report: &mut Report) {
         let opened = self.ctx.links.opened();
         let left: Vec<_> = self.ctx.state.read(|tables| {

@@ -7,14 +7,14 @@
 //! of RUNS.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use foghorn_tests::copied_chunks::copy_chunks;
 use foghorn_tests::disks::{self, MIB};
 use foghorn_tests::lab::{Lab, SERVER};
 use foghorn_tests::process::Process;
-use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
+use foghorn_tests::stack::{Engine, Options, Stack};
 use serde_json::{Value, json};
 
 /// Name of the lab, different from the labs of tests.
@@ -106,29 +106,6 @@ impl<'l> Bench<'l> {
         ensure!(used <= sources, "{report}");
         Ok(seconds)
     }
-}
-
-/// Gives all nodes what the first one holds, as copies of its chunks while they are stopped.
-fn copy_chunks(stack: &mut Stack) -> Result<()> {
-    for agent in &mut stack.agents {
-        agent.process.stop(PATIENCE)?;
-    }
-    let from = stack.agents[0].state.join("chunks");
-    for agent in &stack.agents[1..] {
-        let to = agent.state.join("chunks");
-        std::fs::remove_dir_all(&to)?;
-        let copied = Command::new("cp").arg("-a").args([&from, &to]).status()?;
-        ensure!(copied.success(), "the chunks were not copied");
-    }
-    for index in 0..stack.agents.len() {
-        stack.restart_agent(index)?;
-    }
-    let names: Vec<_> = stack
-        .agents
-        .iter()
-        .map(|agent| agent.name.clone())
-        .collect();
-    names.iter().try_for_each(|name| stack.wait_online(name))
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

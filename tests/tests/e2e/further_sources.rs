@@ -4,14 +4,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use foghorn_tests::copied_chunks::copy_chunks;
 use foghorn_tests::disks::{self, MIB};
 use foghorn_tests::lab::{Lab, SERVER};
 use foghorn_tests::process::{Process, until, until_answer};
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-use crate::node_loss::copy_chunks;
 
 /// From each storage node: slow enough that no busy machine is slower.
 const RATE: &str = "60mbit";

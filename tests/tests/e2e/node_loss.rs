@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use foghorn_tests::copied_chunks::copy_chunks;
 use foghorn_tests::disks::{self, Kind, MIB};
 use foghorn_tests::process::{Process, until};
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
@@ -30,29 +31,6 @@ fn signal(process: &Process, signal: &str) -> Result<()> {
     let status = Command::new("kill").args([signal, &id]).status()?;
     ensure!(status.success(), "kill {signal} {id} failed");
     Ok(())
-}
-
-/// Gives the second node what the first holds, as a copy of its chunks while both are stopped.
-pub(crate) fn copy_chunks(stack: &mut Stack) -> Result<()> {
-    for agent in &mut stack.agents {
-        agent.process.stop(PATIENCE)?;
-    }
-    let (from, to) = (
-        stack.agents[0].state.join("chunks"),
-        stack.agents[1].state.join("chunks"),
-    );
-    std::fs::remove_dir_all(&to)?;
-    let copied = Command::new("cp").arg("-a").args([&from, &to]).status()?;
-    ensure!(copied.success(), "the chunks were not copied");
-    for index in 0..stack.agents.len() {
-        stack.restart_agent(index)?;
-    }
-    let names: Vec<_> = stack
-        .agents
-        .iter()
-        .map(|agent| agent.name.clone())
-        .collect();
-    names.iter().try_for_each(|name| stack.wait_online(name))
 }
 
 fn two_nodes() -> Result<(Stack, disks::Disk, u32)> {

@@ -4,13 +4,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use foghorn_tests::copied_chunks::copy_chunks;
 use foghorn_tests::disks::{self, MIB};
 use foghorn_tests::process::until;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
 use serde_json::json;
 
 use super::room::{Machine, Room};
-use crate::node_loss::{copy_chunks, wait_written};
+use crate::node_loss::wait_written;
 
 const GRACE: u64 = 3;
 const SIZE: u64 = 100;
