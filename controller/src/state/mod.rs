@@ -82,11 +82,11 @@ use crate::store::{Compare, MAX_OPS, Revision, Store, StoreError, Txn, TxnOutcom
 /// Time in which the cache has to show a change that was committed. It usually takes under a
 /// millisecond.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
-/// Times that a change is made again after it was overtaken. Each round of a race has a winner, and
-/// of each controller only one writer races that has lost a few times already.
-const ATTEMPTS: u32 = 64;
-/// Of these, those before a writer queues up with the others of this controller.
+/// Times that a change is made before its writer queues up with the others of this controller.
 const ALONE: u32 = 4;
+/// How long the first of that queue makes its change again after it was overtaken. Counting would be
+/// unfair: a controller that sees its own changes first may win hundreds of rounds in a row.
+const FIRST_WITHIN: Duration = Duration::from_secs(20);
 /// How long a writer stands in that queue.
 const QUEUED_WITHIN: Duration = Duration::from_secs(20);
 /// Steps of a large change beyond what it needed at its beginning, for what others add meanwhile.
@@ -266,14 +266,17 @@ impl State {
         let mut changed = self.changed();
         let actor = actor::current();
         let (mut turn, mut reserving) = (None, None);
-        for attempt in 0..ATTEMPTS {
-            // Of hundreds that want the same at once one wins each round, so the last would run out
-            // of attempts. From here on they come one after the other.
-            if attempt >= ALONE && turn.is_none() {
+        let (mut attempts, mut first_since) = (0, None::<Instant>);
+        while first_since.is_none_or(|since| since.elapsed() < FIRST_WITHIN) {
+            // Of hundreds that want the same at once one wins each round. From here on those of this
+            // controller come one after the other.
+            if attempts >= ALONE && turn.is_none() {
                 reserving = None;
                 let queued = tokio::time::timeout(QUEUED_WITHIN, self.queue.lock()).await;
                 turn = Some(queued.map_err(|_| Refusal::Contended)?);
+                first_since = Some(Instant::now());
             }
+            attempts += 1;
             changed.mark_unchanged();
             let (result, postponed, txn, ids) =
                 self.read(|tables| self.draft(tables, step, actor.as_deref(), &mut change))?;

@@ -324,7 +324,7 @@ async fn of_hundreds_of_changes_of_one_thing_each_comes_through() {
             .collect();
         assert!(
             refused.is_empty(),
-            "{kind:?}: {} of {CHANGES}",
+            "{kind:?}: {} of {CHANGES}: {refused:?}",
             refused.len()
         );
     }
