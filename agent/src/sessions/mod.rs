@@ -176,14 +176,18 @@ impl Sessions {
     }
 
     fn open_checked(&self, order: SessionOrder, wire: &OpenSession) {
+        let (task, host, image, kind) = (order.task, order.host, order.image, order.kind);
+        // A session ends under this lock, too: it must not between the question and the answer.
+        let mut table = self.table();
         // It has ended here and the controller has yet to hear so: it will, and then it will not
         // want this any more.
-        if self.outbox.has_unrecorded(order.task, order.incarnation.0) {
+        if self.outbox.has_unrecorded(task, order.incarnation.0) {
             return;
         }
-        let (task, host, image, kind) = (order.task, order.host, order.image, order.kind);
         self.journal.opened(task, wire);
-        if self.table().open(order) {
+        let is_new = table.open(order);
+        drop(table);
+        if is_new {
             info!(%task, %host, %image, ?kind, "session opened");
         }
         self.changed.send_replace(());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use foghorn_tests::lab::{Lab, OnServer, SERVER};
+use foghorn_tests::process::until;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
 use serde_json::json;
 
@@ -254,8 +255,13 @@ fn two_sessions_run_side_by_side() {
             lan.room.session(one, more())?,
             lan.room.session(two, more())?,
         );
-        let groups = [lan.room.status(first)?, lan.room.status(second)?]
-            .map(|status| status["senders"][0]["group"].clone());
+        let group_of = |session| {
+            until("a node to have the session", PATIENCE, || {
+                let group = lan.room.status(session)?["senders"][0]["group"].clone();
+                Ok((!group.is_null()).then_some(group))
+            })
+        };
+        let groups = [group_of(first)?, group_of(second)?];
         ensure!(groups[0] != groups[1], "both are sent to {}", groups[0]);
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
