@@ -312,13 +312,6 @@ impl Links {
             .collect()
     }
 
-    /// Nobody has to tell the agent that this session ends: it knows, or hears it anyway.
-    pub(crate) fn forget_opened(&self, node: StorageNodeId, task: TaskId) {
-        if let Some(Link::Here { opened, .. }) = current_mut(&mut self.lock(), node) {
-            opened.forget(task);
-        }
-    }
-
     /// Closes the node's link, for example because it was revoked.
     pub fn cut(&self, node: StorageNodeId) {
         match current(&self.lock(), node) {

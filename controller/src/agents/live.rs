@@ -58,6 +58,19 @@ pub struct NodeLive {
     pub cold: Option<ColdCopies>,
     /// When the link was lost; `None` while it is up.
     pub down_since: Option<Instant>,
+    /// It is not linked as far as this controller hears, and another one that lives, and is not
+    /// heard, says in the store that it is linked there.
+    pub elsewhere: bool,
+    /// It is linked to a controller that is not heard at present: what it says is not known.
+    pub unheard: bool,
+}
+
+impl NodeLive {
+    /// Linked to this controller or to any other that lives.
+    #[must_use]
+    pub const fn is_linked(&self) -> bool {
+        self.online || self.elsewhere
+    }
 }
 
 /// One transfer as its agent last reported it, about once a second.
@@ -233,8 +246,24 @@ impl Live {
         self.update_node(node, |live| {
             live.online = false;
             live.active_transfers = 0;
+            live.elsewhere = false;
+            live.unheard = false;
             live.down_since = Some(now);
         });
+        self.touch();
+    }
+
+    /// A controller that is not heard says of a node whose link is lost or was never heard of that it
+    /// is linked there; or says so no longer.
+    pub(crate) fn set_elsewhere(&self, node: StorageNodeId, elsewhere: bool, now: Instant) {
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        let live = nodes.entry(node).or_default();
+        if live.online || live.elsewhere == elsewhere {
+            return;
+        }
+        live.elsewhere = elsewhere;
+        live.down_since = Some(now);
+        drop(nodes);
         self.touch();
     }
 

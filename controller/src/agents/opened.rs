@@ -27,10 +27,6 @@ impl Opened {
         }
     }
 
-    pub(super) fn forget(&mut self, task: TaskId) {
-        self.0.remove(&task);
-    }
-
     pub(super) fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.0.iter().copied()
     }

@@ -208,38 +208,31 @@ fn admit(run: &Run) -> AdmitClient {
     }
 }
 
-/// Ends the session of a task that was not ended by its node but over REST or by its deadline.
-pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
-    let reason =
-        ctx.state.read(
-            |tables| match tables.runs().get(&task).map(|run| run.life.state()) {
-                Some(TaskState::Finished {
-                    outcome: Outcome::Complete,
-                    ..
-                }) => None,
-                Some(TaskState::Finished {
-                    outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason },
-                    ..
-                }) => Some(reason.clone()),
-                _ => Some("the task was deleted".to_owned()),
-            },
-        );
-    let Some(reason) = reason else { return };
-    if let Err(refused) = ctx.links.send(
-        node,
-        Message::Cancel(CancelSession {
+/// Tells the node to end the session of a task that has ended, or was deleted. A node that has ended it
+/// itself does nothing.
+pub(crate) fn tell_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
+    ctx.links.send_with(node, || {
+        let reason = ctx.state.read(|tables| why_ended(tables, task))?;
+        Some(Message::Cancel(CancelSession {
             task_id: task.get(),
             reason,
             withdrawn: false,
-        }),
-    ) {
-        debug!(
-            %node,
-            %task,
-            error = %chain(&refused),
-            "the node is informed of the end when it connects again"
-        );
-    }
+        }))
+    })
+}
+
+/// `None` for an active task.
+fn why_ended(tables: &Tables, task: TaskId) -> Option<String> {
+    let Some(run) = tables.runs().get(&task) else {
+        return Some("the task was deleted".to_owned());
+    };
+    let TaskState::Finished { outcome, .. } = run.life.state() else {
+        return None;
+    };
+    Some(match outcome {
+        Outcome::Complete => "the task is complete".to_owned(),
+        Outcome::Failed { reason, .. } | Outcome::Cancelled { reason } => reason.clone(),
+    })
 }
 
 /// Sends every connected node its sessions again.

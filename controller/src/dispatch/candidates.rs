@@ -130,7 +130,7 @@ fn serving_tier<'a>(
     grace: Duration,
 ) -> Option<StorageGroupId> {
     let answers = |view: &NodeView| match view.link {
-        LinkState::Up => view.max_clients > 0,
+        LinkState::Up | LinkState::Elsewhere => view.max_clients > 0,
         LinkState::Down { since } => since < grace,
     };
     let mut tiers = run.tiers.iter().copied();

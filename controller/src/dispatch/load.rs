@@ -80,6 +80,7 @@ impl Load {
         for (id, view) in candidates.iter().filter(|(id, _)| sends(id)) {
             match view.link {
                 LinkState::Up => return self.is_open(*id, view, session, forced).then_some(*id),
+                LinkState::Elsewhere => away = true,
                 LinkState::Down { since } => away |= since < grace,
             }
         }

@@ -57,7 +57,7 @@ impl Losses {
     ) {
         let lost = |node| match snapshot.nodes.get(&node).map(|view| view.link) {
             Some(LinkState::Down { since }) => since >= grace,
-            Some(LinkState::Up) | None => false,
+            Some(LinkState::Up | LinkState::Elsewhere) | None => false,
         };
         self.tell(ctx, snapshot, lost, report).await;
         self.recorded.retain(|(node, _)| lost(*node));

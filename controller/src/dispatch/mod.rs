@@ -95,9 +95,6 @@ impl Work for Dispatcher {
             &self.ctx.settings.multicast,
             instant,
         );
-        for (task, node) in self.movement.take_left() {
-            orders::cancel_ended(&self.ctx, task, node);
-        }
         self.losses
             .record(&self.ctx, &snapshot, self.limits.node_grace, report)
             .await;

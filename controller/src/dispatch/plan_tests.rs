@@ -40,7 +40,9 @@ fn node(words: &[&str]) -> NodeView {
         revoked: has("revoked"),
         max_clients: after(words, "max").map_or(10, |max| max.parse().unwrap()),
         ipv6: has("ipv6"),
-        link: if has("down") {
+        link: if has("away") {
+            LinkState::Elsewhere
+        } else if has("down") {
             LinkState::Down {
                 since: seconds(after(words, "down")),
             }
@@ -479,6 +481,33 @@ fn a_deploy_leaves_a_lost_node_after_the_grace_period_if_another_can_serve() {
     );
     check("node 1 up revoked holds; deploy 1 running on 1", "1 lost 1");
     check("node 1 up revoked; capture 1 running on 1", "1 failed on 1");
+}
+
+/// Two controllers that do not reach each other each have the link of some nodes.
+#[test]
+fn a_node_whose_link_another_controller_has_is_left_to_that_one() {
+    // It gets nothing from here, and what could only be there waits.
+    check("node 1 away holds; deploy 1 queued", "");
+    check("node 1 away master; node 2 up; capture 1 queued", "");
+    check(
+        "node 1 away holds; node 2 up holds elsewhere; deploy 1 queued",
+        "",
+    );
+    check(
+        "node 1 away holds; node 2 up holds; deploy 1 queued",
+        "1 to 2",
+    );
+    // Nothing is taken away from it, and nothing of it is judged.
+    for life in ["on 1", "checked-in on 1", "running on 1 quiet 700s"] {
+        check(
+            &format!("node 1 away holds; node 2 up holds; deploy 1 {life}"),
+            "",
+        );
+    }
+    check(
+        "node 1 away holds; node 2 up holds; session 7 on 1; deploy 1 queued session 7",
+        "",
+    );
 }
 
 #[test]

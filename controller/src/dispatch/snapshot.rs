@@ -11,7 +11,7 @@ use super::room::{Room, Rooms};
 use crate::agents::live::{Live, NodeLive};
 use crate::app::{holds, multicast, orphans, sites, versions};
 use crate::config::MulticastConfig;
-use crate::state::classes::{StorageNode, Task as TaskRow};
+use crate::state::classes::StorageNode;
 use crate::state::multicast::Fixed;
 use crate::state::removal::Stored;
 use crate::state::run::{Run, RunKind};
@@ -91,15 +91,18 @@ pub struct NodeView {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkState {
     Up,
-    Down { since: Duration },
+    /// Up to a controller that this one does not hear: that one decides about the node, and this one
+    /// neither gives it tasks nor takes them away.
+    Elsewhere,
+    Down {
+        since: Duration,
+    },
 }
 
 /// Stores, across rounds, when each task last made progress.
 #[derive(Default)]
 pub(super) struct Movement {
     seen: HashMap<TaskId, (Task, Instant)>,
-    /// Tasks that have ended since they were last asked for, with the node that had them.
-    left: Vec<(TaskId, StorageNodeId)>,
     /// Nodes that have not connected since this controller started count as lost from this time
     /// on.
     started: Option<Instant>,
@@ -151,15 +154,7 @@ impl Movement {
             )
         });
         let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
-        let ended = self.seen.extract_if(|task, _| !active.contains(task));
-        let ended: Vec<_> = ended.map(|(task, (life, _))| (task, life)).collect();
-        state.read(|tables| {
-            let left = ended.iter().filter_map(|(task, life)| {
-                let row = tables.tasks().get(task.get());
-                Some((*task, last_node(life, row.map(|row| &***row))?))
-            });
-            self.left.extend(left);
-        });
+        self.seen.retain(|task, _| active.contains(task));
         // No progress is expected while a session waits for its start.
         let waits = |run: &Run, session: Option<SessionId>| {
             session
@@ -169,6 +164,11 @@ impl Movement {
         let runs = runs.iter().map(|(run, facts)| {
             let session_waits = waits(run, facts.session);
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
+            let node = run.node().and_then(|node| known.get(&node));
+            // Nothing is heard of it here, and whoever hears it judges it.
+            if node.is_some_and(|node| node.unheard || node.elsewhere) {
+                self.seen.insert(run.task, (run.life.clone(), now));
+            }
             let quiet = self.quiet(run, if session_waits { Some(now) } else { moved }, now);
             RunView {
                 task: run.task,
@@ -192,11 +192,6 @@ impl Movement {
         }
     }
 
-    /// Tasks that have ended since the last call, with the node that had them until then.
-    pub(super) fn take_left(&mut self) -> Vec<(TaskId, StorageNodeId)> {
-        std::mem::take(&mut self.left)
-    }
-
     /// How long nothing has happened to a run.
     fn quiet(&mut self, run: &Run, moved: Option<Instant>, now: Instant) -> Duration {
         let seen = self
@@ -209,13 +204,6 @@ impl Movement {
         let last = moved.map_or(seen.1, |moved| moved.max(seen.1));
         now.saturating_duration_since(last)
     }
-}
-
-/// The node that had a task which has ended. It may have been given to it since the last look: then
-/// only its row says so.
-fn last_node(life: &Task, row: Option<&TaskRow>) -> Option<StorageNodeId> {
-    let row = || StorageNodeId::new(row?.storagenode);
-    life.state().node().or_else(row)
 }
 
 /// What the tables say about a run.
@@ -340,6 +328,7 @@ fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
 fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> LinkState {
     match node {
         Some(node) if node.online => LinkState::Up,
+        Some(node) if node.elsewhere => LinkState::Elsewhere,
         Some(NodeLive {
             down_since: Some(since),
             ..
@@ -349,28 +338,5 @@ fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> LinkState {
         _ => LinkState::Down {
             since: now.saturating_duration_since(started),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use foghorn_lifecycle::{TaskEvent, TaskKind};
-    use foghorn_types::Timestamp;
-
-    use super::*;
-
-    #[test]
-    fn a_task_that_ended_before_it_was_looked_at_again_is_taken_from_its_node() {
-        let node = StorageNodeId::new(7).unwrap();
-        let mut life = Task::new(TaskKind::Deploy, Timestamp::from_millis(10));
-        let mut row = TaskRow::default();
-        assert_eq!(last_node(&life, Some(&row)), None);
-        // Ordered, assigned and cancelled between two rounds: the first has seen it queued.
-        row.storagenode = node.get();
-        assert_eq!(last_node(&life, Some(&row)), Some(node));
-        assert_eq!(last_node(&life, None), None);
-        life.apply(Timestamp::from_millis(1), TaskEvent::Assigned { node })
-            .unwrap();
-        assert_eq!(last_node(&life, None), Some(node));
     }
 }

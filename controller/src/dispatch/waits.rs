@@ -150,6 +150,10 @@ fn full(choice: &Choice<'_>) -> String {
 fn offline(view: &NodeView) -> String {
     match view.link {
         LinkState::Up => format!("storage node {} is about to take it", view.name),
+        LinkState::Elsewhere => format!(
+            "storage node {} is linked to another controller, which this one does not reach",
+            view.name
+        ),
         LinkState::Down { since } => format!(
             "storage node {} has been offline for {} s, and no other may serve it",
             view.name,

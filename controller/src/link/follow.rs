@@ -1,8 +1,7 @@
 //! Orders that follow from the state, for the agents that are linked here.
 //!
 //! Whichever controller moves a task, the one that has the link of its node sends the order: it sees
-//! the change in its tables. So an order needs no other controller, and none is lost with one. (The
-//! ends of tasks are told by the dispatcher, which notices them everywhere.)
+//! the change in its tables. So an order needs no other controller, and none is lost with one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,8 +64,8 @@ impl Follow {
 }
 
 impl Follow {
-    /// Ends sessions of tasks that have left their nodes, whoever moved them.
-    fn withdraw(&self, report: &mut Report) {
+    /// Ends sessions of tasks that have ended or left their nodes, whoever moved them.
+    fn end(&self, report: &mut Report) {
         let opened = self.ctx.links.opened();
         let left: Vec<_> = self.ctx.state.read(|tables| {
             let left = opened.into_iter();
@@ -75,12 +74,12 @@ impl Follow {
                 .collect()
         });
         for (node, task, is_elsewhere) in left {
-            if is_elsewhere.is_none() {
-                self.ctx.links.forget_opened(node, task);
-                continue;
-            }
-            match orders::tell_withdrawn(&self.ctx, task, node) {
-                Ok(()) => report.did("sessions withdrawn", 1),
+            let told = match is_elsewhere {
+                None => orders::tell_ended(&self.ctx, task, node),
+                Some(_) => orders::tell_withdrawn(&self.ctx, task, node),
+            };
+            match told {
+                Ok(()) => report.did("sessions ended", 1),
                 Err(refused) => debug!(
                     %node,
                     %task,
@@ -142,7 +141,7 @@ impl Work for Follow {
                 ),
             }
         }
-        self.withdraw(report);
+        self.end(report);
         let told = here.into_iter();
         self.told = told
             .map(|(node, (number, _))| (node, (number, now)))

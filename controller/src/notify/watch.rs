@@ -277,7 +277,7 @@ impl Watch {
 fn link(live: Option<&NodeLive>, started: Timestamp, now: Timestamp) -> states::Link {
     match live {
         None => states::Link::UnknownSince(started),
-        Some(live) if live.online => states::Link::Up,
+        Some(live) if live.is_linked() => states::Link::Up,
         Some(live) => states::Link::DownSince(
             live.down_since
                 .map_or(started, |since| now - awake::since(since)),

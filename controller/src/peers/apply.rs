@@ -148,6 +148,15 @@ fn ordered(ctx: &Ctx, job: NodeJob) -> Result<(), BadMessage> {
     Ok(())
 }
 
+/// A controller is not heard any longer: how far the transfers of its nodes are is not known.
+pub(super) fn unheard(ctx: &Ctx, controller: &str) {
+    for node in ctx.links.at(controller) {
+        if ctx.links.is_at(node, controller) {
+            ctx.live.update_node(node, |live| live.unheard = true);
+        }
+    }
+}
+
 /// A controller has ended: its agents are linked nowhere, until they call another one.
 pub(super) fn lost(ctx: &Arc<Ctx>, controller: &str) {
     for node in ctx.links.at(controller) {

@@ -3,21 +3,23 @@
 //! Each calls every other one. Who is called tells what its agents say ([`Mirror`]); the caller takes
 //! that into its own memory (`apply`), so that every controller shows the same, and passes on
 //! orders for agents that are linked there. What follows from the state needs none of this: every
-//! controller reads the same store.
+//! controller reads the same store. Of the nodes of one that lives and is not heard, its record in
+//! the store says which they are (`named`).
 //!
 //! [`Mirror`]: crate::agents::mirror::Mirror
 
 mod apply;
 mod call;
 mod dial;
+mod named;
 pub mod service;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foghorn_types::chain;
+use foghorn_types::{StorageNodeId, chain};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +27,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 pub(crate) use self::dial::OverTls;
 pub use self::dial::{Call, Dial, DialError};
+use self::named::{Named, forget_unnamed};
 use crate::awake;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
@@ -57,13 +60,14 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    fn record(&self, beat: u64, leaving: bool) -> ControllerRecord {
+    fn record(&self, beat: u64, leaving: bool, nodes: Vec<StorageNodeId>) -> ControllerRecord {
         ControllerRecord {
             id: self.id.clone(),
             peers: self.peers.clone(),
             link: self.link.clone(),
             software: SOFTWARE.to_owned(),
             leaving,
+            nodes: Some(nodes),
             beat,
             modified: 0,
         }
@@ -83,6 +87,7 @@ pub(crate) async fn run(
         wakes: vec![
             (LEAVING, ctx.leaving.news()),
             ("tables", ctx.state.changed()),
+            ("links", ctx.live.changed()),
         ],
     };
     let (background, state) = (ctx.background.clone(), ctx.state.clone());
@@ -94,6 +99,8 @@ pub(crate) async fn run(
         dial,
         beat: 0,
         known: HashMap::new(),
+        named: Named::default(),
+        told: BTreeSet::new(),
         tasks,
         cancel: cancel.clone(),
     };
@@ -114,6 +121,9 @@ struct Others {
     dial: Arc<dyn Dial>,
     beat: u64,
     known: HashMap<String, Other>,
+    named: Named,
+    /// The nodes in the record of this controller.
+    told: BTreeSet<StorageNodeId>,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -129,16 +139,23 @@ struct Other {
     replaced: Arc<AtomicBool>,
     /// Its nodes were taken for lost.
     dead: bool,
+    /// Beats that were seen since it is not heard.
+    unheard: u32,
 }
 
 impl Work for Others {
     async fn round(&mut self, why: Why, report: &mut Report) {
-        // That it leaves is told at once.
-        if why != Why::Period && why != Why::Change(LEAVING) {
-            return self.look();
+        // That it leaves is told at once, and what nobody would hear otherwise.
+        let is_due = why == Why::Period || why == Why::Change(LEAVING);
+        if !is_due && !self.has_untold_links() {
+            self.look();
+            return self.follow_named();
         }
         self.beat += 1;
-        let record = self.own.record(self.beat, self.ctx.leaving.has_begun());
+        self.told = self.nodes_here();
+        let leaving = self.ctx.leaving.has_begun();
+        let nodes = self.told.iter().copied().collect();
+        let record = self.own.record(self.beat, leaving, nodes);
         let written = self.ctx.state.write::<_, Refusal>(|draft| {
             draft.store(&record);
             Ok(())
@@ -148,6 +165,7 @@ impl Work for Others {
         }
         self.look();
         self.bury(report).await;
+        self.follow_named();
     }
 }
 
@@ -176,6 +194,11 @@ impl Others {
                     other.beat = record.beat;
                     other.seen = awake::now();
                     other.dead = false;
+                    other.unheard = match self.ctx.peers.is_heard(&record.id) {
+                        true => 0,
+                        false => other.unheard + 1,
+                    };
+                    forget_unnamed(&self.ctx, other, &record);
                 }
                 Some(_) => {}
                 None => {
@@ -202,11 +225,35 @@ impl Others {
                         call,
                         replaced,
                         dead: false,
+                        unheard: 0,
                     };
                     self.known.insert(id, other);
                 }
             }
         }
+    }
+
+    fn nodes_here(&self) -> BTreeSet<StorageNodeId> {
+        let here = self.ctx.links.here();
+        here.iter().map(|link| link.node).collect()
+    }
+
+    /// Whether the links here have changed and a controller that lives does not hear of it.
+    fn has_untold_links(&self) -> bool {
+        let is_deaf = |(id, other): (&String, &Other)| !other.dead && !self.ctx.peers.is_heard(id);
+        self.known.iter().any(is_deaf) && self.nodes_here() != self.told
+    }
+
+    fn follow_named(&mut self) {
+        let lives = |id: &str| self.known.get(id).is_some_and(|other| !other.dead);
+        let named: HashSet<StorageNodeId> = self.ctx.state.read(|tables| {
+            let others = tables.controllers().iter();
+            let unheard = others.filter(|one| lives(&one.id) && !self.ctx.peers.is_heard(&one.id));
+            unheard
+                .flat_map(|one| one.nodes.iter().flatten().copied())
+                .collect()
+        });
+        self.named.follow(&self.ctx, named);
     }
 
     /// Takes the nodes of dead controllers for lost, and removes the records of the long dead.

@@ -1,6 +1,7 @@
 //! The controllers that share the store: each has a record of its own and writes it again every
 //! few seconds, so that the others see that it lives. No clock but the reader's own counts.
 
+use foghorn_types::StorageNodeId;
 use serde::{Deserialize, Serialize};
 
 use super::shelf::Record;
@@ -23,6 +24,10 @@ pub struct ControllerRecord {
     /// It is about to end: agents shall not call it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
+    /// Storage nodes that were linked to it when the record was written, for controllers that do not
+    /// hear it. `None` from an earlier version, which does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Vec<StorageNodeId>>,
     /// Counts how often the record was written.
     pub beat: u64,
     /// The store's revision of this record; 0 for one that was never stored.

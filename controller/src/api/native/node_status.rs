@@ -122,7 +122,7 @@ fn images_held(tables: &Tables) -> HashMap<StorageNodeId, u32> {
 /// When the link of a node was last up.
 fn last_seen(live: &NodeLive) -> Option<Timestamp> {
     let now = Timestamp::now();
-    if live.online {
+    if live.is_linked() {
         return Some(now);
     }
     let down = live.down_since?;
@@ -147,7 +147,7 @@ fn silence(
     standing: Standing,
     live: Option<&NodeLive>,
 ) -> Option<NodeSilence> {
-    let is_there = live.is_some_and(|live| live.online);
+    let is_there = live.is_some_and(NodeLive::is_linked);
     let Standing::Enrolled { at } = standing else {
         return None;
     };
@@ -204,7 +204,7 @@ fn view(
         cloned: hold.and_then(|hold| hold.cloned).map(|at| at.to_string()),
         master: row.is_master.is_yes(),
         max_clients: u32::try_from(row.max_clients).unwrap_or_default(),
-        online: figures.online,
+        online: figures.is_linked(),
         silent: standing.and_then(|standing| silence(&ctx.settings, standing, live)),
         last_seen: live.and_then(last_seen).map(|at| at.to_string()),
         address: figures.quic_address.clone(),

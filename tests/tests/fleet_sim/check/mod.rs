@@ -21,11 +21,17 @@ const TASK_LOGS: &str = "/foghorn/v1/obj/tasklog/";
 /// FOG's numbers of the states that a task ends in.
 const ENDS: [u64; 2] = [4, 5];
 
+/// A task that is given to nodes more often is taken away for nothing: in no seed there is so much
+/// trouble.
+const MOST_PLACES: u32 = 12;
+
 /// What the checker has seen.
 #[derive(Default)]
 pub(crate) struct Judge {
     pub(crate) problems: Vec<String>,
     pub(crate) runs: BTreeMap<u32, Run>,
+    /// How often each task was given to a node.
+    placed: BTreeMap<u32, u32>,
     /// Orders for each host, by their keys.
     pub(crate) orders: BTreeMap<u32, Vec<String>>,
     /// Groups whose creation was acknowledged.
@@ -112,6 +118,14 @@ impl World {
             }
         }
         self.judge_places(&run);
+        let was_at = before.as_ref().and_then(Run::node);
+        if run.node().is_some() && run.node() != was_at {
+            let placed = self.judge.placed.entry(task).or_default();
+            *placed += 1;
+            if *placed == MOST_PLACES {
+                self.problem(format!("task {task} is given to nodes again and again"));
+            }
+        }
         if is_complete(&run) && before.is_none_or(|before| !before.is_finished()) {
             self.judge_complete(&run);
         }
