@@ -118,11 +118,12 @@ impl Links {
     /// there is one.
     ///
     /// `first` is built under the registry's lock: an order sent for a change that it does not show
-    /// yet follows it in the queue, so no order can be undone by an older snapshot.
+    /// yet follows it in the queue, so no order can be undone by an older snapshot. `has` are the tasks
+    /// of which the agent has sessions.
     pub(crate) fn add(
         &self,
         node: StorageNodeId,
-        dialled: Dialled,
+        (dialled, has): (Dialled, &[u32]),
         outgoing: Outgoing,
         cancel: CancellationToken,
         first: impl FnOnce() -> (Message, Revision),
@@ -130,7 +131,7 @@ impl Links {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut links = self.lock();
         let (first, reconciled) = first();
-        let mut opened = Opened::default();
+        let mut opened = Opened::of(has);
         opened.note(&first);
         outgoing
             .try_send(Ok(ControllerMessage {
@@ -422,7 +423,9 @@ mod tests {
     fn add(links: &Links, outgoing: Outgoing, end: &CancellationToken) -> u64 {
         let node = StorageNodeId::new(1).unwrap();
         links
-            .add(node, dialled(1, 5), outgoing, end.clone(), || (order(), 1))
+            .add(node, (dialled(1, 5), &[]), outgoing, end.clone(), || {
+                (order(), 1)
+            })
             .unwrap()
     }
 

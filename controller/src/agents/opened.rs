@@ -10,12 +10,21 @@ use foghorn_types::TaskId;
 pub(super) struct Opened(BTreeSet<TaskId>);
 
 impl Opened {
+    /// The agent has these sessions from before, by its own word.
+    pub(super) fn of(tasks: &[u32]) -> Self {
+        Self(tasks.iter().copied().filter_map(TaskId::new).collect())
+    }
+
     /// An order is sent.
     pub(super) fn note(&mut self, order: &Message) {
         match order {
             Message::Reconcile(all) => {
+                // What a controller that is behind leaves out, the agent does not end.
+                if !all.behind {
+                    self.0.clear();
+                }
                 let tasks = all.sessions.iter().map(|session| session.task_id);
-                self.0 = tasks.filter_map(TaskId::new).collect();
+                self.0.extend(tasks.filter_map(TaskId::new));
             }
             Message::Open(session) => self.0.extend(TaskId::new(session.task_id)),
             Message::Cancel(session) => {
@@ -60,5 +69,19 @@ mod tests {
         }));
         let tasks: Vec<u32> = opened.tasks().map(TaskId::get).collect();
         assert_eq!(tasks, [1, 3]);
+    }
+
+    #[test]
+    fn what_the_agent_had_stays_open_until_a_controller_that_is_not_behind_leaves_it_out() {
+        for (behind, expected) in [(true, &[1, 7][..]), (false, &[1])] {
+            let mut opened = Opened::of(&[7]);
+            opened.note(&Message::Reconcile(Reconcile {
+                sessions: vec![open(1)],
+                behind,
+                ..Reconcile::default()
+            }));
+            let tasks: Vec<u32> = opened.tasks().map(TaskId::get).collect();
+            assert_eq!(tasks, expected);
+        }
     }
 }

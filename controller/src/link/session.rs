@@ -104,6 +104,7 @@ pub(super) async fn run(
         })
     };
     let dialled = Dialled::from(&hello);
+    let dialled = (dialled, &*hello.sessions);
     let Ok(number) = ctx.links.add(id, dialled, outgoing, cancel.clone(), first) else {
         return;
     };
