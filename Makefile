@@ -122,14 +122,14 @@ uninstall: ## Remove what `make install` copied, but not changed configuration a
 BUILD := $(STEP) build $(CARGO) build --locked --workspace --bins
 
 demo: setup-demo ## Capture a real disk, deploy it to three machines, check every file (DISK=path, KEEP=1)
-	@$(BUILD) $(if $(CI),--tests)
+	@$(BUILD) $(if $(CI),--tests --test fleet_sim)
 	@$(STEP) demo $(CARGO_TARGET_DIR)/debug/foghorn demo
 
 test: setup $(PYTHON_TOOLS) $(DEBIAN) client-static ## Run every test, with a real etcd
 	@mkdir -p $(CARGO_TARGET_DIR)/tools && ln -sfn $(VENV) $(CARGO_TARGET_DIR)/tools/venv
 	@$(if $(DEBIAN),ln -sfn $(DEBIAN) $(CARGO_TARGET_DIR)/tools/debian)
-	@$(BUILD) --tests
-	@$(STEP) test $(CARGO) test --locked --workspace
+	@$(BUILD) --tests --test fleet_sim
+	@CARGO='$(CARGO)' $(STEP) test .ci/test
 
 bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx (root)
 	$(CARGO) build --locked --release --workspace --bins
@@ -190,7 +190,7 @@ chaos-old-bugs: setup ## Put five old bugs back, one after the other, and let ch
 
 lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, arrows between crates and modules, licences and bans
 	@$(STEP) fmt $(CARGO) fmt --all --check
-	@$(STEP) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(STEP) clippy $(CARGO) clippy --locked --workspace --all-targets --test fleet_sim -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(STEP) doc $(CARGO) doc --locked --workspace --no-deps
 	@$(STEP) arrows $(CARGO) run --locked -q -p xtask -- deps
 	@$(STEP) faults $(CARGO) run --locked -q -p xtask -- faults

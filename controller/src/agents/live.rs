@@ -71,6 +71,12 @@ impl NodeLive {
     pub const fn is_linked(&self) -> bool {
         self.online || self.elsewhere
     }
+
+    /// The controller that has its link is not heard: what is known of it here may be old.
+    #[must_use]
+    pub const fn is_unheard(&self) -> bool {
+        self.unheard || self.elsewhere
+    }
 }
 
 /// One transfer as its agent last reported it, about once a second.

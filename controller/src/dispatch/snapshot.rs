@@ -166,7 +166,7 @@ impl Movement {
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
             let node = run.node().and_then(|node| known.get(&node));
             // Nothing is heard of it here, and whoever hears it judges it.
-            if node.is_some_and(|node| node.unheard || node.elsewhere) {
+            if node.is_some_and(|node| node.is_unheard()) {
                 self.seen.insert(run.task, (run.life.clone(), now));
             }
             let quiet = self.quiet(run, if session_waits { Some(now) } else { moved }, now);

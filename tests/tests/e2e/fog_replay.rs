@@ -26,10 +26,13 @@ fn a_fog_server_would_have_answered_the_same() -> Result<()> {
         return Ok(());
     }
     let logs = tempfile::tempdir()?;
-    for engine in ["embedded", "etcd"] {
+    let start = |engine| {
         let mut command = Command::new(foghorn("fog-replay")?);
         command.args(["--engine", engine]).arg(&folder);
-        let mut replay = Process::start(logs.path(), engine, &mut command)?;
+        let replay = Process::start(logs.path(), engine, &mut command)?;
+        Ok::<_, anyhow::Error>((engine, replay))
+    };
+    for (engine, mut replay) in [start("embedded")?, start("etcd")?] {
         let status = replay.wait(WITHIN)?;
         ensure!(status.success(), "{engine}: {status}\n{}", replay.log());
         let said = replay.log();

@@ -43,6 +43,8 @@ pub struct Node {
     pub name: NodeName,
     /// Its link is up.
     pub online: bool,
+    /// The controller that has its link is not heard, and sees to the copies from it and to it.
+    pub unheard: bool,
     /// It has joined, and was not shut out.
     pub trusted: bool,
     /// Tasks may be given to it.
@@ -334,6 +336,10 @@ fn review(snapshot: &Snapshot, image: ImageId, id: StorageNodeId, job: &Job) -> 
     // One that heals is let to its end: it looks at everything.
     if node.is_none() || (!job.heals && snapshot.need(content, id).is_none()) {
         return Some(end);
+    }
+    let is_unheard = |id| snapshot.nodes.get(&id).is_some_and(|node| node.unheard);
+    if is_unheard(id) || sources.iter().any(|source| is_unheard(source.node)) {
+        return None;
     }
     let known = |source: &Source| {
         let can_give = source.node != id && snapshot.can_give(content, source.node);

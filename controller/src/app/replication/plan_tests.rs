@@ -38,6 +38,7 @@ fn node(number: u32, contents: &[Content]) -> Node {
     Node {
         name: format!("n{number}").parse().unwrap(),
         online: true,
+        unheard: false,
         trusted: true,
         enabled: true,
         reported: true,
@@ -255,6 +256,9 @@ fn a_copy_goes_on_from_another_node_when_its_source_is_gone() {
     assert_eq!(plan(&now, LIMITS), []);
     now.nodes.get_mut(&id(2)).unwrap().addresses = vec!["10.9.9.9:1".to_owned()];
     assert_eq!(plan(&now, LIMITS).len(), 1, "it is reached elsewhere now");
+    // Whoever hears its controller knows where it is reached, and others would say otherwise.
+    now.nodes.get_mut(&id(2)).unwrap().unheard = true;
+    assert_eq!(plan(&now, LIMITS), []);
 }
 
 #[test]
