@@ -233,7 +233,10 @@ impl Sessions {
         let reason = cancel.reason;
         if cancel.withdrawn {
             let known = self.table().withdraw(task, &reason);
-            self.journal.forget(task);
+            // The journal of one that has ended stays until a controller has recorded the end.
+            if known {
+                self.journal.forget(task);
+            }
             debug!(%task, known, "the controller has withdrawn a session");
             self.changed.send_replace(());
             return;

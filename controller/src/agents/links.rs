@@ -1,7 +1,7 @@
 //! The current links: one per node, each with a bounded queue of outgoing orders. The link of a
 //! node may also be at another controller, which passes orders on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -49,6 +49,8 @@ enum Link {
         orders: mpsc::Sender<PeerOrder>,
         /// It has said that the node is linked to yet another controller, which we do not know yet.
         is_over: bool,
+        /// The controller is not heard since it said so.
+        is_old: bool,
     },
 }
 
@@ -157,13 +159,19 @@ impl Links {
         Ok(number)
     }
 
-    /// Removes a link of this controller.
-    pub(crate) fn remove(&self, node: StorageNodeId, number: u64) -> Left {
+    /// Removes a link of this controller. `gone` is called, before anything can be added, when the
+    /// node has no other.
+    pub(crate) fn remove(&self, node: StorageNodeId, number: u64, gone: impl FnOnce()) -> Left {
         let is_it = |link: &Link| matches!(link, Link::Here { number: own, .. } if *own == number);
-        self.drop_link(node, is_it)
+        self.drop_link(node, is_it, gone)
     }
 
-    fn drop_link(&self, node: StorageNodeId, is_it: impl Fn(&Link) -> bool) -> Left {
+    fn drop_link(
+        &self,
+        node: StorageNodeId,
+        is_it: impl Fn(&Link) -> bool,
+        gone: impl FnOnce(),
+    ) -> Left {
         let mut links = self.lock();
         let Some(known) = links.get_mut(&node) else {
             return Left::Unknown;
@@ -172,6 +180,7 @@ impl Links {
         known.retain(|link| !is_it(link));
         if known.is_empty() {
             links.remove(&node);
+            gone();
             return Left::Offline;
         }
         match known.len() == before {
@@ -206,6 +215,7 @@ impl Links {
             dialled,
             orders: orders.clone(),
             is_over: false,
+            is_old: false,
         });
         true
     }
@@ -231,9 +241,63 @@ impl Links {
     }
 
     /// The node is no longer linked to the other controller. Returns whether it is now linked
-    /// nowhere.
-    pub(crate) fn left(&self, node: StorageNodeId, controller: &str) -> bool {
-        self.drop_link(node, |link| link.is_at(controller)) == Left::Offline
+    /// nowhere; then `gone` is called, before anything can be added.
+    pub(crate) fn left(&self, node: StorageNodeId, controller: &str, gone: impl FnOnce()) -> bool {
+        self.drop_link(node, |link| link.is_at(controller), gone) == Left::Offline
+    }
+
+    /// As [`Links::left`], unless the controller has said since it is heard again that the node is there.
+    pub(crate) fn left_unheard(
+        &self,
+        node: StorageNodeId,
+        controller: &str,
+        gone: impl FnOnce(),
+    ) -> bool {
+        let is_it = |link: &Link| link.is_at(controller) && link.is_unheard();
+        self.drop_link(node, is_it, gone) == Left::Offline
+    }
+
+    /// The controller is not heard any longer: what it said may be old.
+    pub(crate) fn not_heard(&self, controller: &str) {
+        let mut links = self.lock();
+        for link in links.values_mut().flatten() {
+            if let Link::Away {
+                controller: own,
+                is_old,
+                ..
+            } = link
+                && own == controller
+            {
+                *is_old = true;
+            }
+        }
+    }
+
+    /// The nodes that have left a controller, by its word, for another one that is not known yet.
+    pub(crate) fn moved(&self) -> Vec<StorageNodeId> {
+        let links = self.lock();
+        let moved = links.iter().filter(|(_, known)| {
+            let last = known.last();
+            last.is_some_and(|link| matches!(link, Link::Away { is_over: true, .. }))
+        });
+        moved.map(|(node, _)| *node).collect()
+    }
+
+    /// Such a node is linked nowhere, as far as anybody says: then `gone` is called.
+    pub(crate) fn end_moved(&self, node: StorageNodeId, gone: impl FnOnce()) {
+        let is_it = |link: &Link| matches!(link, Link::Away { is_over: true, .. });
+        let _left = self.drop_link(node, is_it, gone);
+    }
+
+    /// The nodes of whose links nothing is heard at present: the controller that has them is not heard,
+    /// or not known yet.
+    #[must_use]
+    pub fn unheard(&self) -> HashSet<StorageNodeId> {
+        let links = self.lock();
+        let unheard = links
+            .iter()
+            .filter(|(_, known)| known.last().is_some_and(Link::is_unheard));
+        unheard.map(|(node, _)| *node).collect()
     }
 
     /// The nodes that the other controller claims to be linked to.
@@ -302,6 +366,15 @@ impl Links {
 
     /// The sessions that the agents which are linked here were told to serve, and not to end.
     pub(crate) fn opened(&self) -> Vec<(StorageNodeId, TaskId)> {
+        self.sessions(|opened| opened.ordered().collect())
+    }
+
+    /// The sessions that agents have from before they called this controller, when it was behind.
+    pub(crate) fn had(&self) -> Vec<(StorageNodeId, TaskId)> {
+        self.sessions(|opened| opened.had().collect())
+    }
+
+    fn sessions(&self, of: impl Fn(&Opened) -> Vec<TaskId>) -> Vec<(StorageNodeId, TaskId)> {
         let links = self.lock();
         let here = links
             .iter()
@@ -309,7 +382,7 @@ impl Links {
                 Link::Here { opened, .. } => Some((*node, opened)),
                 Link::Away { .. } => None,
             });
-        here.flat_map(|(node, opened)| opened.tasks().map(move |task| (node, task)))
+        here.flat_map(|(node, opened)| of(opened).into_iter().map(move |task| (node, task)))
             .collect()
     }
 
@@ -360,6 +433,17 @@ impl Link {
     fn is_over(&self, dialled: Dialled) -> bool {
         let is_known = matches!(self, Self::Away { is_over: true, .. });
         is_known || dialled.is_newer_than(self.dialled())
+    }
+
+    fn is_unheard(&self) -> bool {
+        matches!(
+            self,
+            Self::Away {
+                is_over,
+                is_old,
+                ..
+            } if *is_over || *is_old
+        )
     }
 
     fn is_at(&self, controller: &str) -> bool {
@@ -444,7 +528,7 @@ mod tests {
         assert!(!end.is_cancelled());
         assert!(links.moved_away(node, dialled(1, 6), "b", &orders));
         assert!(end.is_cancelled() && links.is_at(node, "b"));
-        let ended = links.remove(node, number);
+        let ended = links.remove(node, number, || {});
         assert_eq!(ended, Left::Unknown, "it does not count any longer");
         assert_eq!(links.send(node, order()), Ok(()));
         let Some(Order::Node(passed)) = passed_on.try_recv().unwrap().order else {
@@ -453,7 +537,7 @@ mod tests {
         assert_eq!((passed.node_id, links.online()), (1, vec![node]));
         // An order that follows from the state is sent by the other one.
         assert_eq!(links.send_with(node, || panic!("it is not built")), Ok(()));
-        assert!(!links.left(node, "c") && links.left(node, "b"));
+        assert!(!links.left(node, "c", || {}) && links.left(node, "b", || {}));
         assert_eq!(links.send(node, order()), Err(SendError::Offline));
     }
 
@@ -468,18 +552,18 @@ mod tests {
         // While "hung" hung, the agent has dialled "well".
         assert!(says("hung", dialled(1, 5)) && says("well", dialled(1, 6)));
         assert!(!says("hung", dialled(1, 5)), "an older call of the agent");
-        assert!(!links.left(node, "hung") && links.is_at(node, "well"));
+        assert!(!links.left(node, "hung", || {}) && links.is_at(node, "well"));
         // Or the agent was started again: which process is the later one nobody can tell.
         assert!(says("hung", dialled(2, 9)) && links.is_at(node, "hung"));
-        assert!(!links.left(node, "hung") && links.is_at(node, "well"));
+        assert!(!links.left(node, "hung", || {}) && links.is_at(node, "well"));
         assert_eq!((links.at("well"), links.at("hung")), (vec![node], vec![]));
-        assert!(links.left(node, "well") && links.online().is_empty());
+        assert!(links.left(node, "well", || {}) && links.online().is_empty());
         // Who says that it has no longer got the link may be heard before who has it, or after.
         assert!(says("a", dialled(3, 1)));
         links.overtaken(node, "a");
         assert!(links.is_at(node, "a") && says("b", dialled(4, 1)) && says("c", dialled(5, 1)));
         links.overtaken(node, "b");
-        assert!(links.left(node, "c") && links.online().is_empty());
+        assert!(links.left(node, "c", || {}) && links.online().is_empty());
     }
 
     #[test]
@@ -494,7 +578,7 @@ mod tests {
         let first = add(&links, old, &old_end);
         add(&links, new, &new_end);
         assert!(old_end.is_cancelled() && !new_end.is_cancelled());
-        assert_eq!(links.remove(node, first), Left::Unknown);
+        assert_eq!(links.remove(node, first, || {}), Left::Unknown);
         assert_eq!(links.send(node, order()), Ok(()));
     }
 

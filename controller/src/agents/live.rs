@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::cold::ColdCopies;
 use super::contents::{ContentDamage, Origin, StoreCheck, Unverified};
+use super::links::Links;
 use super::machines::Machines;
 use super::replicas::ReplicaReports;
 use super::session_reports::SessionReports;
@@ -61,7 +62,8 @@ pub struct NodeLive {
     /// It is not linked as far as this controller hears, and another one that lives, and is not
     /// heard, says in the store that it is linked there.
     pub elsewhere: bool,
-    /// It is linked to a controller that is not heard at present: what it says is not known.
+    /// The controller that has its link is not heard at present: what is known of it here may be old.
+    /// Filled in by [`Live::seen_through`].
     pub unheard: bool,
 }
 
@@ -70,12 +72,6 @@ impl NodeLive {
     #[must_use]
     pub const fn is_linked(&self) -> bool {
         self.online || self.elsewhere
-    }
-
-    /// The controller that has its link is not heard: what is known of it here may be old.
-    #[must_use]
-    pub const fn is_unheard(&self) -> bool {
-        self.unheard || self.elsewhere
     }
 }
 
@@ -168,6 +164,30 @@ impl Live {
             .clone()
     }
 
+    /// Where clients reach the node, best first.
+    #[must_use]
+    pub fn addresses(&self, node: StorageNodeId) -> Vec<String> {
+        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(live) = nodes.get(&node) else {
+            return Vec::new();
+        };
+        match live.quic_addresses.is_empty() {
+            true if live.quic_address.is_empty() => Vec::new(),
+            true => vec![live.quic_address.clone()],
+            false => live.quic_addresses.clone(),
+        }
+    }
+
+    /// As [`Live::nodes`], with which of them are not heard.
+    #[must_use]
+    pub fn seen_through(&self, links: &Links) -> HashMap<StorageNodeId, NodeLive> {
+        let (mut nodes, unheard) = (self.nodes(), links.unheard());
+        for (id, node) in &mut nodes {
+            node.unheard = node.elsewhere || (node.online && unheard.contains(id));
+        }
+        nodes
+    }
+
     #[must_use]
     pub fn progress(&self, task: TaskId) -> Option<TransferProgress> {
         self.transfers
@@ -253,7 +273,6 @@ impl Live {
             live.online = false;
             live.active_transfers = 0;
             live.elsewhere = false;
-            live.unheard = false;
             live.down_since = Some(now);
         });
         self.touch();
@@ -261,13 +280,18 @@ impl Live {
 
     /// A controller that is not heard says of a node whose link is lost or was never heard of that it
     /// is linked there; or says so no longer.
-    pub(crate) fn set_elsewhere(&self, node: StorageNodeId, elsewhere: bool, now: Instant) {
+    /// `at` are the addresses at which clients reach it; `None` when it is not linked there any longer.
+    pub(crate) fn set_elsewhere(&self, node: StorageNodeId, at: Option<&[String]>, now: Instant) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         let live = nodes.entry(node).or_default();
-        if live.online || live.elsewhere == elsewhere {
+        if live.online || (live.elsewhere == at.is_some()) {
             return;
         }
-        live.elsewhere = elsewhere;
+        live.elsewhere = at.is_some();
+        if let Some(addresses) = at {
+            live.quic_address = addresses.first().cloned().unwrap_or_default();
+            live.quic_addresses = addresses.to_vec();
+        }
         live.down_since = Some(now);
         drop(nodes);
         self.touch();

@@ -7,12 +7,19 @@ use foghorn_types::TaskId;
 
 /// Follows every order that is sent.
 #[derive(Debug, Default)]
-pub(super) struct Opened(BTreeSet<TaskId>);
+pub(super) struct Opened {
+    ordered: BTreeSet<TaskId>,
+    /// What the agent had before, and this controller was too far behind to judge.
+    had: BTreeSet<TaskId>,
+}
 
 impl Opened {
     /// The agent has these sessions from before, by its own word.
     pub(super) fn of(tasks: &[u32]) -> Self {
-        Self(tasks.iter().copied().filter_map(TaskId::new).collect())
+        Self {
+            ordered: BTreeSet::new(),
+            had: tasks.iter().copied().filter_map(TaskId::new).collect(),
+        }
     }
 
     /// An order is sent.
@@ -21,23 +28,30 @@ impl Opened {
             Message::Reconcile(all) => {
                 // What a controller that is behind leaves out, the agent does not end.
                 if !all.behind {
-                    self.0.clear();
+                    self.had.clear();
                 }
                 let tasks = all.sessions.iter().map(|session| session.task_id);
-                self.0.extend(tasks.filter_map(TaskId::new));
+                self.ordered = tasks.filter_map(TaskId::new).collect();
             }
-            Message::Open(session) => self.0.extend(TaskId::new(session.task_id)),
+            Message::Open(session) => self.ordered.extend(TaskId::new(session.task_id)),
             Message::Cancel(session) => {
                 if let Some(task) = TaskId::new(session.task_id) {
-                    self.0.remove(&task);
+                    self.ordered.remove(&task);
+                    self.had.remove(&task);
                 }
             }
             _ => {}
         }
     }
 
-    pub(super) fn tasks(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.0.iter().copied()
+    /// What it was told to serve: the tables of this controller have shown it.
+    pub(super) fn ordered(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.ordered.iter().copied()
+    }
+
+    /// What it had before, of which the tables of this controller may not know yet.
+    pub(super) fn had(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.had.difference(&self.ordered).copied()
     }
 }
 
@@ -67,21 +81,21 @@ mod tests {
             task_id: 2,
             ..CancelSession::default()
         }));
-        let tasks: Vec<u32> = opened.tasks().map(TaskId::get).collect();
+        let tasks: Vec<u32> = opened.ordered().map(TaskId::get).collect();
         assert_eq!(tasks, [1, 3]);
     }
 
     #[test]
     fn what_the_agent_had_stays_open_until_a_controller_that_is_not_behind_leaves_it_out() {
-        for (behind, expected) in [(true, &[1, 7][..]), (false, &[1])] {
+        for (behind, expected) in [(true, &[7][..]), (false, &[])] {
             let mut opened = Opened::of(&[7]);
             opened.note(&Message::Reconcile(Reconcile {
                 sessions: vec![open(1)],
                 behind,
                 ..Reconcile::default()
             }));
-            let tasks: Vec<u32> = opened.tasks().map(TaskId::get).collect();
-            assert_eq!(tasks, expected);
+            let had: Vec<u32> = opened.had().map(TaskId::get).collect();
+            assert_eq!(had, expected);
         }
     }
 }

@@ -412,7 +412,10 @@ pub(super) fn sources(live: NodeLive, name: &NodeName) -> Vec<Source> {
 #[must_use]
 pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
-    let live = ctx.live.node(node).filter(|live| live.online)?;
+    let live = ctx.live.node(node).filter(NodeLive::is_linked)?;
+    if live.quic_address.is_empty() && live.quic_addresses.is_empty() {
+        return None;
+    }
     let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
     Some(Order {
         task: run.task,

@@ -11,7 +11,7 @@ use crate::state::scene::{Glance, NodeGlance, ProgressGlance};
 impl Glance for Live {
     fn node(&self, node: StorageNodeId) -> NodeGlance {
         NodeGlance {
-            online: Live::node(self, node).is_some_and(|node| node.online),
+            online: Live::node(self, node).is_some_and(|node| node.is_linked()),
         }
     }
 

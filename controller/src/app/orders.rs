@@ -17,6 +17,8 @@ use crate::config::MulticastConfig;
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::run::{Run, RunKind};
+use crate::state::shelf::Record as _;
+use crate::store::StoreError;
 
 /// The order to serve a run.
 #[must_use]
@@ -186,6 +188,16 @@ pub(crate) fn tell_withdrawn(
 pub(crate) fn is_elsewhere(tables: &Tables, task: TaskId, node: StorageNodeId) -> Option<bool> {
     let run = tables.runs().get(&task).filter(|run| !run.is_finished())?;
     Some(run.node() != Some(node))
+}
+
+/// Whether the tables show the task as it is stored at this moment.
+///
+/// # Errors
+/// As the store.
+pub(crate) async fn is_shown(ctx: &Ctx, task: TaskId) -> Result<bool, StoreError> {
+    let stored = ctx.state.store().get(&Run::key_of(&task)).await?;
+    let shown = |tables: &Tables| tables.runs().get(&task).map(|run| run.modified);
+    Ok(stored.map(|entry| entry.modified) == ctx.state.read(shown))
 }
 
 /// The session ends, and the task does not.

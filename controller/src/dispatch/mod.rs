@@ -91,7 +91,7 @@ impl Work for Dispatcher {
         let (now, instant) = (Timestamp::now(), awake::now());
         let snapshot = self.movement.snapshot(
             &self.ctx.state,
-            &self.ctx.live,
+            (&self.ctx.live, &self.ctx.links),
             &self.ctx.settings.multicast,
             instant,
         );

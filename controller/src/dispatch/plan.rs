@@ -129,6 +129,10 @@ fn lacks(
     grace: Duration,
 ) -> Option<TaskEvent> {
     let view = snapshot.nodes.get(&node)?;
+    if view.link == LinkState::Elsewhere {
+        // What it holds is better known there.
+        return None;
+    }
     let other = || {
         candidates(snapshot, run, grace)
             .any(|(id, other)| id != node && other.link == LinkState::Up)

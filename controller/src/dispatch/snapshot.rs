@@ -8,6 +8,7 @@ use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId, TaskId};
 
 use super::room::{Room, Rooms};
+use crate::agents::links::Links;
 use crate::agents::live::{Live, NodeLive};
 use crate::app::{holds, multicast, orphans, sites, versions};
 use crate::config::MulticastConfig;
@@ -114,12 +115,12 @@ impl Movement {
     pub(super) fn snapshot(
         &mut self,
         state: &State,
-        live: &Live,
+        (live, links): (&Live, &Links),
         config: &MulticastConfig,
         now: Instant,
     ) -> Snapshot {
         let started = *self.started.get_or_insert(now);
-        let known = live.nodes();
+        let known = live.seen_through(links);
         let transfers = live.transfers();
         let waiting = live.session_reports().waiting();
         let (runs, nodes, multicast) = state.read(|tables| {
@@ -166,7 +167,7 @@ impl Movement {
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
             let node = run.node().and_then(|node| known.get(&node));
             // Nothing is heard of it here, and whoever hears it judges it.
-            if node.is_some_and(|node| node.is_unheard()) {
+            if node.is_some_and(|node| node.unheard) {
                 self.seen.insert(run.task, (run.life.clone(), now));
             }
             let quiet = self.quiet(run, if session_waits { Some(now) } else { moved }, now);
@@ -327,8 +328,8 @@ fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
 
 fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> LinkState {
     match node {
+        Some(node) if node.unheard => LinkState::Elsewhere,
         Some(node) if node.online => LinkState::Up,
-        Some(node) if node.elsewhere => LinkState::Elsewhere,
         Some(NodeLive {
             down_since: Some(since),
             ..

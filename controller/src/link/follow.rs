@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foghorn_proto::link::Controllers;
 use foghorn_proto::link::controller_message::Message;
-use foghorn_types::{StorageNodeId, chain};
+use foghorn_types::{StorageNodeId, TaskId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -64,15 +64,31 @@ impl Follow {
 }
 
 impl Follow {
-    /// Ends sessions of tasks that have ended or left their nodes, whoever moved them.
-    fn end(&self, report: &mut Report) {
-        let opened = self.ctx.links.opened();
-        let left: Vec<_> = self.ctx.state.read(|tables| {
-            let left = opened.into_iter();
-            left.map(|(node, task)| (node, task, orders::is_elsewhere(tables, task, node)))
+    /// Of these sessions, those whose task is elsewhere, or has ended (`None`), by the tables.
+    fn left(
+        &self,
+        sessions: Vec<(StorageNodeId, TaskId)>,
+    ) -> Vec<(StorageNodeId, TaskId, Option<bool>)> {
+        self.ctx.state.read(|tables| {
+            let judged = sessions.into_iter();
+            judged
+                .map(|(node, task)| (node, task, orders::is_elsewhere(tables, task, node)))
                 .filter(|(_, _, is_elsewhere)| *is_elsewhere != Some(false))
                 .collect()
-        });
+        })
+    }
+
+    /// Ends sessions of tasks that have ended or left their nodes, whoever moved them.
+    async fn end(&self, report: &mut Report) {
+        let mut left = self.left(self.ctx.links.opened());
+        for (node, task, is_elsewhere) in self.left(self.ctx.links.had()) {
+            // A task that is younger than the tables is not gone because they do not show it.
+            match orders::is_shown(&self.ctx, task).await {
+                Ok(true) => left.push((node, task, is_elsewhere)),
+                Ok(false) => {}
+                Err(error) => debug!(%task, error = %chain(&error), "could not look at a task"),
+            }
+        }
         for (node, task, is_elsewhere) in left {
             let told = match is_elsewhere {
                 None => orders::tell_ended(&self.ctx, task, node),
@@ -141,7 +157,7 @@ impl Work for Follow {
                 ),
             }
         }
-        self.end(report);
+        self.end(report).await;
         let told = here.into_iter();
         self.told = told
             .map(|(node, (number, _))| (node, (number, now)))

@@ -130,12 +130,9 @@ pub(super) async fn run(
         Some(Ok(())) => info!("agent disconnected"),
         Some(Err(error)) => warn!(error = %chain(&error), "link lost"),
     }
-    let left = ctx.links.remove(id, number);
-    if left != Left::Unknown {
+    let gone = || ctx.live.set_down(id, awake::now());
+    if ctx.links.remove(id, number, gone) != Left::Unknown {
         ctx.mirror.down(id);
-    }
-    if left == Left::Offline {
-        ctx.live.set_down(id, awake::now());
     }
 }
 

@@ -32,10 +32,9 @@ pub(super) fn take(ctx: &Ctx, teller: &mut Teller, event: Event) -> Result<(), B
         Event::Reached(_) => Ok(()),
         Event::Up(up) => came_up(ctx, teller, &up),
         Event::DownNodeId(node) => {
-            if let Some(node) = StorageNodeId::new(node)
-                && ctx.links.left(node, &teller.controller)
-            {
-                ctx.live.set_down(node, awake::now());
+            if let Some(node) = StorageNodeId::new(node) {
+                let gone = || ctx.live.set_down(node, awake::now());
+                ctx.links.left(node, &teller.controller, gone);
             }
             Ok(())
         }
@@ -57,8 +56,9 @@ pub(super) fn take(ctx: &Ctx, teller: &mut Teller, event: Event) -> Result<(), B
             // Those that it had before and has no longer.
             let named = teller.named.take().unwrap_or_default();
             for node in ctx.links.at(&teller.controller) {
-                if !named.contains(&node) && ctx.links.left(node, &teller.controller) {
-                    ctx.live.set_down(node, awake::now());
+                if !named.contains(&node) {
+                    let gone = || ctx.live.set_down(node, awake::now());
+                    ctx.links.left(node, &teller.controller, gone);
                 }
             }
             Ok(())
@@ -148,21 +148,12 @@ fn ordered(ctx: &Ctx, job: NodeJob) -> Result<(), BadMessage> {
     Ok(())
 }
 
-/// A controller is not heard any longer: how far the transfers of its nodes are is not known.
-pub(super) fn unheard(ctx: &Ctx, controller: &str) {
-    for node in ctx.links.at(controller) {
-        if ctx.links.is_at(node, controller) {
-            ctx.live.update_node(node, |live| live.unheard = true);
-        }
-    }
-}
-
 /// A controller has ended: its agents are linked nowhere, until they call another one.
 pub(super) fn lost(ctx: &Arc<Ctx>, controller: &str) {
     for node in ctx.links.at(controller) {
-        if ctx.links.left(node, controller) {
+        let gone = || ctx.live.set_down(node, awake::now());
+        if ctx.links.left(node, controller, gone) {
             info!(%node, "the storage node was linked to a controller that is gone");
-            ctx.live.set_down(node, awake::now());
         }
     }
 }

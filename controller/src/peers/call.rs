@@ -61,7 +61,7 @@ pub(super) async fn keep(
         replaced.store(by_another, Ordering::Relaxed);
         let was_heard = ctx.peers.is_heard(&controller.id);
         ctx.peers.lost(&controller.id);
-        apply::unheard(&ctx, &controller.id);
+        ctx.links.not_heard(&controller.id);
         // What was told of its agents stays: they are still linked there, as far as we know. If it
         // is dead, that shows in the store.
         if was_heard || !complained {

@@ -14,7 +14,7 @@ mod dial;
 mod named;
 pub mod service;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -32,12 +32,14 @@ use crate::awake;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
-use crate::state::controller_record::ControllerRecord;
+use crate::state::controller_record::{ControllerRecord, LinkedNode};
 use crate::state::shelf::Record as _;
 use crate::store::Txn;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(2);
+/// While all others are heard, changed links are written at most this often.
+const AT_REST: Duration = Duration::from_millis(250);
 /// A controller that is not heard, and has not written its record for so long, is dead: its agents
 /// will call others.
 const DEAD_AFTER: Duration = Duration::from_secs(6);
@@ -60,7 +62,7 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    fn record(&self, beat: u64, leaving: bool, nodes: Vec<StorageNodeId>) -> ControllerRecord {
+    fn record(&self, beat: u64, leaving: bool, nodes: Vec<LinkedNode>) -> ControllerRecord {
         ControllerRecord {
             id: self.id.clone(),
             peers: self.peers.clone(),
@@ -100,7 +102,8 @@ pub(crate) async fn run(
         beat: 0,
         known: HashMap::new(),
         named: Named::default(),
-        told: BTreeSet::new(),
+        told: BTreeMap::new(),
+        told_at: awake::now(),
         tasks,
         cancel: cancel.clone(),
     };
@@ -122,8 +125,9 @@ struct Others {
     beat: u64,
     known: HashMap<String, Other>,
     named: Named,
-    /// The nodes in the record of this controller.
-    told: BTreeSet<StorageNodeId>,
+    /// The nodes in the record of this controller, and when it was written.
+    told: BTreeMap<StorageNodeId, Vec<String>>,
+    told_at: Instant,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -154,7 +158,12 @@ impl Work for Others {
         self.beat += 1;
         self.told = self.nodes_here();
         let leaving = self.ctx.leaving.has_begun();
-        let nodes = self.told.iter().copied().collect();
+        let nodes = self.told.iter().map(|(id, addresses)| LinkedNode {
+            id: *id,
+            addresses: addresses.clone(),
+        });
+        let nodes = nodes.collect();
+        self.told_at = awake::now();
         let record = self.own.record(self.beat, leaving, nodes);
         let written = self.ctx.state.write::<_, Refusal>(|draft| {
             draft.store(&record);
@@ -233,24 +242,29 @@ impl Others {
         }
     }
 
-    fn nodes_here(&self) -> BTreeSet<StorageNodeId> {
+    fn nodes_here(&self) -> BTreeMap<StorageNodeId, Vec<String>> {
         let here = self.ctx.links.here();
-        here.iter().map(|link| link.node).collect()
+        here.iter()
+            .map(|link| (link.node, self.ctx.live.addresses(link.node)))
+            .collect()
     }
 
-    /// Whether the links here have changed and a controller that lives does not hear of it.
+    /// Whether the links here have changed, and there is somebody to tell. One that is not heard
+    /// probably does not hear either, and needs it at once; others may not hear all the same.
     fn has_untold_links(&self) -> bool {
         let is_deaf = |(id, other): (&String, &Other)| !other.dead && !self.ctx.peers.is_heard(id);
-        self.known.iter().any(is_deaf) && self.nodes_here() != self.told
+        let is_due = self.known.iter().any(is_deaf)
+            || (!self.known.is_empty() && awake::since(self.told_at) >= AT_REST);
+        is_due && self.nodes_here() != self.told
     }
 
     fn follow_named(&mut self) {
         let lives = |id: &str| self.known.get(id).is_some_and(|other| !other.dead);
-        let named: HashSet<StorageNodeId> = self.ctx.state.read(|tables| {
+        let named: Vec<LinkedNode> = self.ctx.state.read(|tables| {
             let others = tables.controllers().iter();
             let unheard = others.filter(|one| lives(&one.id) && !self.ctx.peers.is_heard(&one.id));
             unheard
-                .flat_map(|one| one.nodes.iter().flatten().copied())
+                .flat_map(|one| one.nodes.iter().flatten().cloned())
                 .collect()
         });
         self.named.follow(&self.ctx, named);

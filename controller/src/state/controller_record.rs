@@ -27,12 +27,21 @@ pub struct ControllerRecord {
     /// Storage nodes that were linked to it when the record was written, for controllers that do not
     /// hear it. `None` from an earlier version, which does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nodes: Option<Vec<StorageNodeId>>,
+    pub nodes: Option<Vec<LinkedNode>>,
     /// Counts how often the record was written.
     pub beat: u64,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
+}
+
+/// A storage node that is linked to a controller.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkedNode {
+    pub id: StorageNodeId,
+    /// `host:port` at which clients reach it, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }
 
 impl Record for ControllerRecord {

@@ -19,6 +19,7 @@ use super::input::Query;
 use super::node_status::silence_of;
 use super::replication;
 use super::task_view::phase;
+use crate::agents::live::NodeLive;
 use crate::api::routes::{Routes, get};
 use crate::awake;
 use crate::ctx::Ctx;
@@ -230,7 +231,12 @@ fn of_tasks(ctx: &Ctx) -> Vec<Gauge> {
     for (state, number) in counts {
         tasks = tasks.with([("state", state)], f64::from(number));
     }
-    let online = ctx.live.nodes().values().filter(|node| node.online).count();
+    let online = ctx
+        .live
+        .nodes()
+        .values()
+        .filter(|node| node.is_linked())
+        .count();
     vec![
         Gauge::new(
             "foghorn_build_info",
@@ -398,7 +404,7 @@ fn of_nodes(ctx: &Ctx) -> Vec<Gauge> {
         let label = [("node", name.as_str())];
         online = online.with(
             label,
-            f64::from(u8::from(seen.is_some_and(|node| node.online))),
+            f64::from(u8::from(seen.is_some_and(NodeLive::is_linked))),
         );
         let has_failed =
             silence_of(ctx, *id, seen).is_some_and(|silence| silence.state == SilenceState::Failed);

@@ -104,7 +104,7 @@ fn view(ctx: &Ctx, tables: &Tables, row: &Row<StorageGroup>) -> Option<SiteStatu
     let online = |node: &&&Row<_>| {
         let node: &Row<crate::state::classes::StorageNode> = node;
         let live = node.key().and_then(|node| ctx.live.node(node));
-        live.is_some_and(|live| live.online)
+        live.is_some_and(|live| live.is_linked())
     };
     Some(SiteStatus {
         id,

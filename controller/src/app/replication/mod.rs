@@ -76,7 +76,7 @@ impl Work for Replication {
             return;
         }
         self.looked = Some(Instant::now());
-        let live = self.ctx.live.nodes();
+        let live = self.ctx.live.seen_through(&self.ctx.links);
         match steps::take(&self.ctx.state, &live, LIMITS, Timestamp::now()).await {
             Ok(0) => {}
             Ok(taken) => {

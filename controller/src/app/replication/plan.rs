@@ -390,7 +390,7 @@ fn due(snapshot: &Snapshot) -> Vec<(&Content, StorageNodeId, Need)> {
 /// Whether a copy to the node may begin now.
 fn is_ready(snapshot: &Snapshot, content: &Content, id: StorageNodeId) -> bool {
     let node = snapshot.nodes.get(&id);
-    if !node.is_some_and(|node| node.online && node.trusted && node.reported) {
+    if !node.is_some_and(|node| node.online && !node.unheard && node.trusted && node.reported) {
         return false;
     }
     match snapshot.jobs.get(&(content.image, id)) {

@@ -84,7 +84,7 @@ fn node(tables: &Tables, row: &StorageNode, live: Option<&NodeLive>) -> Option<N
     Some(Node {
         name: enrolled.name.clone(),
         online: live.is_some_and(|live| live.online),
-        unheard: live.is_some_and(NodeLive::is_unheard),
+        unheard: live.is_some_and(|live| live.unheard),
         trusted: !enrolled.is_revoked(),
         enabled: row.is_enabled.is_yes(),
         reported: live.is_some_and(|live| live.reported),

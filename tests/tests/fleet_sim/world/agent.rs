@@ -468,8 +468,8 @@ impl World {
             if let Some(client) = client {
                 self.hang_up(client, "this node does not serve the task any more");
             }
+            self.forget(index, task);
         }
-        self.forget(index, task);
     }
 
     /// Ends an open session.
