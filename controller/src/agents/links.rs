@@ -121,7 +121,7 @@ impl Links {
     ///
     /// `first` is built under the registry's lock: an order sent for a change that it does not show
     /// yet follows it in the queue, so no order can be undone by an older snapshot. `has` are the tasks
-    /// of which the agent has sessions.
+    /// of which the agent has sessions. `up` is called before the link can be replaced or lost.
     pub(crate) fn add(
         &self,
         node: StorageNodeId,
@@ -129,6 +129,7 @@ impl Links {
         outgoing: Outgoing,
         cancel: CancellationToken,
         first: impl FnOnce() -> (Message, Revision),
+        up: impl FnOnce(),
     ) -> Result<u64, SendError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut links = self.lock();
@@ -156,23 +157,28 @@ impl Links {
         }
         known.retain(|older| matches!(older, Link::Away { .. }) && !older.is_over(dialled));
         known.push(link);
+        up();
         Ok(number)
     }
 
-    /// Removes a link of this controller. `gone` is called, before anything can be added, when the
-    /// node has no other.
+    /// Removes a link of this controller, and tells the others. `gone` is called, before anything can
+    /// be added, when the node has no other.
     pub(crate) fn remove(&self, node: StorageNodeId, number: u64, gone: impl FnOnce()) -> Left {
         let is_it = |link: &Link| matches!(link, Link::Here { number: own, .. } if *own == number);
-        self.drop_link(node, is_it, gone)
+        let mut links = self.lock();
+        let left = Self::drop_link(&mut links, node, is_it, gone);
+        if left != Left::Unknown {
+            self.mirror.down(node);
+        }
+        left
     }
 
     fn drop_link(
-        &self,
+        links: &mut HashMap<StorageNodeId, Vec<Link>>,
         node: StorageNodeId,
         is_it: impl Fn(&Link) -> bool,
         gone: impl FnOnce(),
     ) -> Left {
-        let mut links = self.lock();
         let Some(known) = links.get_mut(&node) else {
             return Left::Unknown;
         };
@@ -190,13 +196,14 @@ impl Links {
     }
 
     /// The node is linked to another controller, which takes `orders` for it. A link here that is
-    /// not newer is closed. Returns whether that is the link that counts.
+    /// not newer is closed. If that is the link that counts, `up` is called before it can be replaced
+    /// or lost.
     pub(crate) fn moved_away(
         &self,
         node: StorageNodeId,
         dialled: Dialled,
-        controller: &str,
-        orders: &mpsc::Sender<PeerOrder>,
+        (controller, orders): (&str, &mpsc::Sender<PeerOrder>),
+        up: impl FnOnce(),
     ) -> bool {
         let mut links = self.lock();
         let known = links.entry(node).or_default();
@@ -217,6 +224,7 @@ impl Links {
             is_over: false,
             is_old: false,
         });
+        up();
         true
     }
 
@@ -243,7 +251,8 @@ impl Links {
     /// The node is no longer linked to the other controller. Returns whether it is now linked
     /// nowhere; then `gone` is called, before anything can be added.
     pub(crate) fn left(&self, node: StorageNodeId, controller: &str, gone: impl FnOnce()) -> bool {
-        self.drop_link(node, |link| link.is_at(controller), gone) == Left::Offline
+        let is_it = |link: &Link| link.is_at(controller);
+        Self::drop_link(&mut self.lock(), node, is_it, gone) == Left::Offline
     }
 
     /// As [`Links::left`], unless the controller has said since it is heard again that the node is there.
@@ -254,7 +263,7 @@ impl Links {
         gone: impl FnOnce(),
     ) -> bool {
         let is_it = |link: &Link| link.is_at(controller) && link.is_unheard();
-        self.drop_link(node, is_it, gone) == Left::Offline
+        Self::drop_link(&mut self.lock(), node, is_it, gone) == Left::Offline
     }
 
     /// The controller is not heard any longer: what it said may be old.
@@ -286,7 +295,7 @@ impl Links {
     /// Such a node is linked nowhere, as far as anybody says: then `gone` is called.
     pub(crate) fn end_moved(&self, node: StorageNodeId, gone: impl FnOnce()) {
         let is_it = |link: &Link| matches!(link, Link::Away { is_over: true, .. });
-        let _left = self.drop_link(node, is_it, gone);
+        let _left = Self::drop_link(&mut self.lock(), node, is_it, gone);
     }
 
     /// The nodes of whose links nothing is heard at present: the controller that has them is not heard,
@@ -307,6 +316,20 @@ impl Links {
             .iter()
             .filter(|(_, known)| known.iter().any(|link| link.is_at(controller)));
         at.map(|(node, _)| *node).collect()
+    }
+
+    /// How many nodes are linked to each controller; this one is "".
+    pub(crate) fn counts(&self) -> HashMap<String, usize> {
+        let links = self.lock();
+        let mut counts = HashMap::new();
+        for link in links.values().filter_map(|known| known.last()) {
+            let at = match link {
+                Link::Here { .. } => "",
+                Link::Away { controller, .. } => controller,
+            };
+            *counts.entry(at.to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     /// The links of this controller.
@@ -364,7 +387,8 @@ impl Links {
         }
     }
 
-    /// The sessions that the agents which are linked here were told to serve, and not to end.
+    /// The sessions that the agents which are linked here were told to serve, and not to end, without
+    /// those that they had before.
     pub(crate) fn opened(&self) -> Vec<(StorageNodeId, TaskId)> {
         self.sessions(|opened| opened.ordered().collect())
     }
@@ -507,9 +531,14 @@ mod tests {
     fn add(links: &Links, outgoing: Outgoing, end: &CancellationToken) -> u64 {
         let node = StorageNodeId::new(1).unwrap();
         links
-            .add(node, (dialled(1, 5), &[]), outgoing, end.clone(), || {
-                (order(), 1)
-            })
+            .add(
+                node,
+                (dialled(1, 5), &[]),
+                outgoing,
+                end.clone(),
+                || (order(), 1),
+                || {},
+            )
             .unwrap()
     }
 
@@ -524,9 +553,9 @@ mod tests {
         let number = add(&links, outgoing, &end);
         let (orders, mut passed_on) = mpsc::channel(2);
         // What the other one has is older: the agent has dialled here since.
-        assert!(!links.moved_away(node, dialled(1, 4), "b", &orders));
+        assert!(!links.moved_away(node, dialled(1, 4), ("b", &orders), || {}));
         assert!(!end.is_cancelled());
-        assert!(links.moved_away(node, dialled(1, 6), "b", &orders));
+        assert!(links.moved_away(node, dialled(1, 6), ("b", &orders), || {}));
         assert!(end.is_cancelled() && links.is_at(node, "b"));
         let ended = links.remove(node, number, || {});
         assert_eq!(ended, Left::Unknown, "it does not count any longer");
@@ -548,7 +577,9 @@ mod tests {
             StorageNodeId::new(1).unwrap(),
         );
         let (orders, _passed_on) = mpsc::channel(2);
-        let says = |controller: &str, dialled| links.moved_away(node, dialled, controller, &orders);
+        let says = |controller: &str, dialled| {
+            links.moved_away(node, dialled, (controller, &orders), || {})
+        };
         // While "hung" hung, the agent has dialled "well".
         assert!(says("hung", dialled(1, 5)) && says("well", dialled(1, 6)));
         assert!(!says("hung", dialled(1, 5)), "an older call of the agent");

@@ -214,6 +214,11 @@ impl Live {
         self.machines.alternates(node, machine)
     }
 
+    /// Another controller tells of a machine that has opened a link for a node.
+    pub(crate) fn learn_machine(&self, node: StorageNodeId, machine: u64) {
+        self.machines.learn(node, machine);
+    }
+
     /// Forgets which machines were there for a node.
     pub(crate) fn forget_machines(&self, node: StorageNodeId) {
         self.machines.forget(node);
@@ -284,14 +289,17 @@ impl Live {
     pub(crate) fn set_elsewhere(&self, node: StorageNodeId, at: Option<&[String]>, now: Instant) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         let live = nodes.entry(node).or_default();
-        if live.online || (live.elsewhere == at.is_some()) {
+        if live.online {
+            return;
+        }
+        if let Some([first, ..]) = at {
+            live.quic_address = first.clone();
+            live.quic_addresses = at.unwrap_or_default().to_vec();
+        }
+        if live.elsewhere == at.is_some() {
             return;
         }
         live.elsewhere = at.is_some();
-        if let Some(addresses) = at {
-            live.quic_address = addresses.first().cloned().unwrap_or_default();
-            live.quic_addresses = addresses.to_vec();
-        }
         live.down_since = Some(now);
         drop(nodes);
         self.touch();

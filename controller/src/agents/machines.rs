@@ -34,6 +34,17 @@ impl Machines {
         came_back
     }
 
+    /// Remembers a process of which another controller tells, perhaps late.
+    pub(super) fn learn(&self, node: StorageNodeId, machine: u64) {
+        let is_new = {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(&node).is_none_or(|seen| !seen.contains(&machine))
+        };
+        if is_new {
+            self.alternates(node, machine);
+        }
+    }
+
     pub(super) fn forget(&self, node: StorageNodeId) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&node);
@@ -53,6 +64,12 @@ mod tests {
         }
         assert!(machines.alternates(node, 8));
         assert!(!machines.alternates(StorageNodeId::new(2).unwrap(), 8));
+        // What is told late is nobody's return.
+        machines.learn(node, 9);
+        machines.learn(node, 8);
+        assert!(!machines.alternates(node, 8));
+        machines.learn(node, 6);
+        assert!(machines.alternates(node, 8));
         machines.forget(node);
         assert!(!machines.alternates(node, 9));
         assert!(!machines.alternates(node, 0) && !machines.alternates(node, 0));

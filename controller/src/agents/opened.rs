@@ -44,14 +44,14 @@ impl Opened {
         }
     }
 
-    /// What it was told to serve: the tables of this controller have shown it.
+    /// What it was told to serve and did not have before: the tables of this controller have shown it.
     pub(super) fn ordered(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.ordered.iter().copied()
+        self.ordered.difference(&self.had).copied()
     }
 
     /// What it had before, of which the tables of this controller may not know yet.
     pub(super) fn had(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.had.difference(&self.ordered).copied()
+        self.had.iter().copied()
     }
 }
 

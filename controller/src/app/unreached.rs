@@ -49,7 +49,7 @@ pub async fn report(
     if live.quic_address != request.address && !live.quic_addresses.contains(&request.address) {
         return Err(UnreachedError::OtherAddress(request.address.clone()));
     }
-    let reason = reason(&name, &request.address, live.online);
+    let reason = reason(&name, &request.address, live.is_linked());
     warn!(%task, %node, reason, "a client does not reach its storage node");
     ctx.mirror.unreached(task, &reason);
     ctx.live.set_unreached(task, reason.clone());
@@ -58,7 +58,7 @@ pub async fn report(
     }
     Ok(UnreachedResponse {
         node: name,
-        online: live.online,
+        online: live.is_linked(),
     })
 }
 

@@ -150,7 +150,10 @@ fn lost(
     let grace = limits.node_grace;
     match snapshot.nodes.get(&node) {
         Some(view) if !view.revoked => {
-            let gone = matches!(view.link, LinkState::Down { since } if since >= grace);
+            // One that was given to it a moment ago was given by a controller that has its link, and
+            // whose record will say so.
+            let gone = matches!(view.link, LinkState::Down { since } if since >= grace)
+                && run.with_node >= grace;
             // When no other node can take over, waiting is best: the transfer may still be running
             // despite the broken link.
             let replaced = || {

@@ -139,6 +139,11 @@ fn run(words: &[&str]) -> RunView {
         },
         life,
         quiet,
+        with_node: if has("just") {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(3600)
+        },
         trouble: has("trouble").then(|| "the machine cannot reach the node".to_owned()),
     }
 }
@@ -474,6 +479,10 @@ fn a_deploy_leaves_a_lost_node_after_the_grace_period_if_another_can_serve() {
     check(
         "node 1 down 15s holds; node 2 up holds; deploy 1 running on 1",
         "1 lost 1",
+    );
+    check(
+        "node 1 down 15s holds; node 2 up holds; deploy 1 running on 1 just",
+        "",
     );
     check(
         "node 1 down 15s holds; node 2 up; deploy 1 running on 1",

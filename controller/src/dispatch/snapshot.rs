@@ -58,6 +58,8 @@ pub struct RunView {
     pub life: Task,
     /// Time since the last progress.
     pub quiet: Duration,
+    /// Time since it was seen that its present node has it.
+    pub with_node: Duration,
     /// What hinders its client, as it says itself.
     pub trouble: Option<String>,
 }
@@ -104,6 +106,8 @@ pub enum LinkState {
 #[derive(Default)]
 pub(super) struct Movement {
     seen: HashMap<TaskId, (Task, Instant)>,
+    /// Since when each task is seen with the node that it has.
+    with_node: HashMap<TaskId, (StorageNodeId, Instant)>,
     /// Nodes that have not connected since this controller started count as lost from this time
     /// on.
     started: Option<Instant>,
@@ -156,6 +160,7 @@ impl Movement {
         });
         let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
         self.seen.retain(|task, _| active.contains(task));
+        self.with_node.retain(|task, _| active.contains(task));
         // No progress is expected while a session waits for its start.
         let waits = |run: &Run, session: Option<SessionId>| {
             session
@@ -182,6 +187,7 @@ impl Movement {
                 room: facts.room,
                 life: run.life.clone(),
                 quiet,
+                with_node: self.with_node(run, now),
                 trouble: live.unreached(run.task),
             }
         });
@@ -191,6 +197,18 @@ impl Movement {
             nodes,
             multicast,
         }
+    }
+
+    fn with_node(&mut self, run: &Run, now: Instant) -> Duration {
+        let Some(node) = run.node() else {
+            self.with_node.remove(&run.task);
+            return Duration::ZERO;
+        };
+        let seen = self.with_node.entry(run.task).or_insert((node, now));
+        if seen.0 != node {
+            *seen = (node, now);
+        }
+        now.saturating_duration_since(seen.1)
     }
 
     /// How long nothing has happened to a run.

@@ -86,7 +86,10 @@ impl Follow {
             match orders::is_shown(&self.ctx, task).await {
                 Ok(true) => left.push((node, task, is_elsewhere)),
                 Ok(false) => {}
-                Err(error) => debug!(%task, error = %chain(&error), "could not look at a task"),
+                Err(error) => {
+                    debug!(%task, error = %chain(&error), "could not look at a task");
+                    break;
+                }
             }
         }
         for (node, task, is_elsewhere) in left {

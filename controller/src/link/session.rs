@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::convert::{self, BadMessage, Captured, Ended};
 use super::reports::{self, JobNews, describe, note_held, take_status};
 use crate::agents::jobs::{Damage, JobWork};
-use crate::agents::links::{Dialled, Left};
+use crate::agents::links::Dialled;
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
 use crate::app::notices::states;
@@ -105,18 +105,21 @@ pub(super) async fn run(
     };
     let dialled = Dialled::from(&hello);
     let dialled = (dialled, &*hello.sessions);
-    let Ok(number) = ctx.links.add(id, dialled, outgoing, cancel.clone(), first) else {
-        return;
+    let up = || {
+        note_held(&ctx, &live);
+        ctx.live.set_node(id, live);
+        ctx.mirror.up(id, hello.clone(), certificate_ends);
     };
+    let added = ctx
+        .links
+        .add(id, dialled, outgoing, cancel.clone(), first, up);
+    let Ok(number) = added else { return };
     info!(
         software = hello.software,
         quic = hello.quic_address,
         sessions = hello.sessions.len(),
         "agent connected"
     );
-    note_held(&ctx, &live);
-    ctx.live.set_node(id, live);
-    ctx.mirror.up(id, hello, certificate_ends);
     if ctx.leaving.has_begun() {
         // It came in the moment in which all others were told.
         tell_to_leave(&ctx, id);
@@ -131,9 +134,7 @@ pub(super) async fn run(
         Some(Err(error)) => warn!(error = %chain(&error), "link lost"),
     }
     let gone = || ctx.live.set_down(id, awake::now());
-    if ctx.links.remove(id, number, gone) != Left::Unknown {
-        ctx.mirror.down(id);
-    }
+    let _left = ctx.links.remove(id, number, gone);
 }
 
 /// Whether the tables show what is stored, at least soon.

@@ -1,7 +1,6 @@
 //! What another controller tells of its agents, taken into the memory of this one.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::peer_event::Event;
@@ -79,15 +78,13 @@ fn came_up(ctx: &Ctx, teller: &mut Teller, up: &NodeUp) -> Result<(), BadMessage
         named.insert(node);
     }
     // Remembered, so that two machines with one certificate are noticed wherever they call next.
-    let _is_for_its_own_links = ctx.live.alternates(node, hello.process);
-    let dialled = Dialled::from(hello);
-    if ctx
-        .links
-        .moved_away(node, dialled, &teller.controller, &teller.orders)
-    {
+    ctx.live.learn_machine(node, hello.process);
+    let up = || {
         reports::note_held(ctx, &live);
         ctx.live.set_node(node, live);
-    }
+    };
+    let at = (&*teller.controller, &teller.orders);
+    ctx.links.moved_away(node, Dialled::from(hello), at, up);
     Ok(())
 }
 
@@ -149,10 +146,16 @@ fn ordered(ctx: &Ctx, job: NodeJob) -> Result<(), BadMessage> {
 }
 
 /// A controller has ended: its agents are linked nowhere, until they call another one.
-pub(super) fn lost(ctx: &Arc<Ctx>, controller: &str) {
+pub(super) fn ended(ctx: &Ctx, controller: &str) {
+    ctx.links.not_heard(controller);
+    lost(ctx, controller);
+}
+
+/// A controller is taken for dead: so are the links of which it has not spoken since.
+pub(super) fn lost(ctx: &Ctx, controller: &str) {
     for node in ctx.links.at(controller) {
         let gone = || ctx.live.set_down(node, awake::now());
-        if ctx.links.left(node, controller, gone) {
+        if ctx.links.left_unheard(node, controller, gone) {
             info!(%node, "the storage node was linked to a controller that is gone");
         }
     }

@@ -38,7 +38,11 @@ use crate::store::Txn;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(2);
-/// While all others are heard, changed links are written at most this often.
+/// Addresses of a node in the record: the best, and some more.
+const MOST_ADDRESSES: usize = 4;
+/// While another is not heard, changed links are written at most this often …
+const IN_TROUBLE: Duration = Duration::from_millis(50);
+/// … and otherwise. What comes in between goes with the next change, or with the next beat.
 const AT_REST: Duration = Duration::from_millis(250);
 /// A controller that is not heard, and has not written its record for so long, is dead: its agents
 /// will call others.
@@ -192,7 +196,7 @@ impl Others {
             if !is_there {
                 info!(controller = id, "a controller has left");
                 other.call.abort();
-                apply::lost(&self.ctx, id);
+                apply::ended(&self.ctx, id);
             }
             is_there
         });
@@ -245,7 +249,11 @@ impl Others {
     fn nodes_here(&self) -> BTreeMap<StorageNodeId, Vec<String>> {
         let here = self.ctx.links.here();
         here.iter()
-            .map(|link| (link.node, self.ctx.live.addresses(link.node)))
+            .map(|link| {
+                let mut addresses = self.ctx.live.addresses(link.node);
+                addresses.truncate(MOST_ADDRESSES);
+                (link.node, addresses)
+            })
             .collect()
     }
 
@@ -253,8 +261,11 @@ impl Others {
     /// probably does not hear either, and needs it at once; others may not hear all the same.
     fn has_untold_links(&self) -> bool {
         let is_deaf = |(id, other): (&String, &Other)| !other.dead && !self.ctx.peers.is_heard(id);
-        let is_due = self.known.iter().any(is_deaf)
-            || (!self.known.is_empty() && awake::since(self.told_at) >= AT_REST);
+        let pause = match self.known.iter().any(is_deaf) {
+            true => IN_TROUBLE,
+            false => AT_REST,
+        };
+        let is_due = !self.known.is_empty() && awake::since(self.told_at) >= pause;
         is_due && self.nodes_here() != self.told
     }
 
@@ -275,6 +286,9 @@ impl Others {
         for (id, other) in &mut self.known {
             let silent = awake::since(other.seen);
             let heard = self.ctx.peers.is_heard(id);
+            if heard {
+                (other.dead, other.unheard) = (false, 0);
+            }
             // One that writes lives, whoever answers at its address.
             if heard || silent < DEAD_AFTER {
                 continue;

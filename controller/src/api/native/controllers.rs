@@ -28,6 +28,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
 async fn list(State(ctx): State<Arc<Ctx>>) -> Json<ControllerList> {
     let own = ctx.peers.own();
     let heard: HashMap<_, _> = ctx.peers.heard_by_id().into_iter().collect();
+    // Before the tables are locked: whoever holds the links reads the tables.
+    let counts = ctx.links.counts();
     let controllers = ctx.state.read_at(|tables, revision| {
         let controllers = tables.controllers().iter();
         controllers
@@ -37,10 +39,8 @@ async fn list(State(ctx): State<Arc<Ctx>>) -> Json<ControllerList> {
                     true => Some(revision),
                     false => heard.get(&controller.id).copied(),
                 };
-                let nodes = match answers {
-                    true => ctx.links.here().len(),
-                    false => ctx.links.at(&controller.id).len(),
-                };
+                let at = if answers { "" } else { &*controller.id };
+                let nodes = counts.get(at).copied().unwrap_or_default();
                 ControllerStatus {
                     id: controller.id.clone(),
                     answers,

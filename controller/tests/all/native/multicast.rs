@@ -207,6 +207,21 @@ async fn sessions_side_by_side_have_groups_of_their_own_and_give_them_back() {
     };
     assert_eq!(used(&room), 2);
 
+    let placed = |room: &Room| {
+        let state = &room.fleet.controller.ctx().state;
+        state.read(|tables| {
+            let active = tables.runs().active();
+            active.filter(|run| run.node().is_some()).count()
+        })
+    };
+    let all = async {
+        while placed(&room) < 4 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, all).await;
+    waited.expect("every task has a place");
+
     // A controller that starts again tells its agents the same.
     let Room {
         fleet,
