@@ -111,6 +111,8 @@ pub(super) struct Movement {
     /// Nodes that have not connected since this controller started count as lost from this time
     /// on.
     started: Option<Instant>,
+    /// When the state was last read.
+    looked: Option<Instant>,
 }
 
 impl Movement {
@@ -124,6 +126,7 @@ impl Movement {
         now: Instant,
     ) -> Snapshot {
         let started = *self.started.get_or_insert(now);
+        let passed = now.saturating_duration_since(self.looked.replace(now).unwrap_or(now));
         let known = live.seen_through(links);
         let transfers = live.transfers();
         let waiting = live.session_reports().waiting();
@@ -171,9 +174,11 @@ impl Movement {
             let session_waits = waits(run, facts.session);
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
             let node = run.node().and_then(|node| known.get(&node));
-            // Nothing is heard of it here, and whoever hears it judges it.
-            if node.is_some_and(|node| node.unheard) {
-                self.seen.insert(run.task, (run.life.clone(), now));
+            // Nothing is heard of it here, and whoever hears it judges it: the time does not count.
+            if node.is_some_and(|node| node.unheard)
+                && let Some((_, since)) = self.seen.get_mut(&run.task)
+            {
+                *since = (moved.map_or(*since, |moved| moved.max(*since)) + passed).min(now);
             }
             let quiet = self.quiet(run, if session_waits { Some(now) } else { moved }, now);
             RunView {
