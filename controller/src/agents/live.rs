@@ -73,6 +73,16 @@ impl NodeLive {
     pub const fn is_linked(&self) -> bool {
         self.online || self.elsewhere
     }
+
+    /// Where clients and other nodes reach it, best first. An agent of an earlier version reports one
+    /// address only.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        if self.quic_addresses.is_empty() && !self.quic_address.is_empty() {
+            return vec![self.quic_address.clone()];
+        }
+        self.quic_addresses.clone()
+    }
 }
 
 /// One transfer as its agent last reported it, about once a second.
@@ -164,18 +174,14 @@ impl Live {
             .clone()
     }
 
-    /// Where clients reach the node, best first.
+    /// As [`NodeLive::addresses`]; none for a node that is not known.
     #[must_use]
     pub fn addresses(&self, node: StorageNodeId) -> Vec<String> {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(live) = nodes.get(&node) else {
-            return Vec::new();
-        };
-        match live.quic_addresses.is_empty() {
-            true if live.quic_address.is_empty() => Vec::new(),
-            true => vec![live.quic_address.clone()],
-            false => live.quic_addresses.clone(),
-        }
+        nodes
+            .get(&node)
+            .map(NodeLive::addresses)
+            .unwrap_or_default()
     }
 
     /// As [`Live::nodes`], with which of them are not heard.
@@ -284,8 +290,7 @@ impl Live {
     }
 
     /// A controller that is not heard says of a node whose link is lost or was never heard of that it
-    /// is linked there; or says so no longer.
-    /// `at` are the addresses at which clients reach it; `None` when it is not linked there any longer.
+    /// is linked there; or says so no longer. `at` are the addresses at which clients reach it; `None` when it is not linked there any longer.
     pub(crate) fn set_elsewhere(&self, node: StorageNodeId, at: Option<&[String]>, now: Instant) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         let live = nodes.entry(node).or_default();

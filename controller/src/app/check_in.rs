@@ -395,17 +395,12 @@ pub fn ended_because(run: &Run) -> Option<String> {
 }
 
 /// A source for every address of the node, best first.
-pub(super) fn sources(live: NodeLive, name: &NodeName) -> Vec<Source> {
-    let addresses = if live.quic_addresses.is_empty() {
-        vec![live.quic_address]
-    } else {
-        live.quic_addresses
-    };
+pub(super) fn sources(live: &NodeLive, name: &NodeName) -> Vec<Source> {
     let source = |address| Source {
         address,
         server_name: name.tls_name(),
     };
-    addresses.into_iter().map(source).collect()
+    live.addresses().into_iter().map(source).collect()
 }
 
 /// The order of a client that has checked in; `None` while no storage node is assigned.
@@ -413,10 +408,11 @@ pub(super) fn sources(live: NodeLive, name: &NodeName) -> Vec<Source> {
 pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
     let live = ctx.live.node(node).filter(NodeLive::is_linked)?;
-    if live.quic_address.is_empty() && live.quic_addresses.is_empty() {
+    let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
+    let sources = sources(&live, name);
+    if sources.is_empty() {
         return None;
     }
-    let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
     Some(Order {
         task: run.task,
         kind: match run.kind {
@@ -426,7 +422,7 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
         },
         image: run.image,
         image_name: image_name(tables, run.image),
-        sources: sources(live, name),
+        sources,
         disk_rule: disk_rule(tables, run.host),
         traceparent: run.traceparent.clone(),
     })

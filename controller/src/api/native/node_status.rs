@@ -208,7 +208,7 @@ fn view(
         silent: standing.and_then(|standing| silence(&ctx.settings, standing, live)),
         last_seen: live.and_then(last_seen).map(|at| at.to_string()),
         address: figures.quic_address.clone(),
-        addresses: addresses(figures),
+        addresses: figures.addresses(),
         ip: row.ip.clone(),
         software: figures.software.clone(),
         enrolled: standing.map(|standing| since(standing).to_string()),
@@ -245,14 +245,6 @@ fn check(check: &StoreCheck) -> NodeCheck {
         damaged: check.damaged,
         waits_for: check.waits_for.clone(),
     }
-}
-
-/// A node of an earlier version reports one address only.
-fn addresses(node: &NodeLive) -> Vec<String> {
-    if node.quic_addresses.is_empty() && !node.quic_address.is_empty() {
-        return vec![node.quic_address.clone()];
-    }
-    node.quic_addresses.clone()
 }
 
 fn since(standing: Standing) -> Timestamp {

@@ -70,7 +70,7 @@ fn located(ctx: &Ctx, tables: &Tables, node: StorageNodeId) -> Option<FurtherNod
     let live = ctx.live.node(node).filter(|live| live.online)?;
     let name = tables.enrolled_nodes().get(&node)?.name.clone();
     Some(FurtherNode {
-        sources: check_in::sources(live, &name),
+        sources: check_in::sources(&live, &name),
         node: name,
     })
 }

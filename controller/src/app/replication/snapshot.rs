@@ -80,7 +80,7 @@ fn versions<'t>(
 /// `None` for a node that has never joined.
 fn node(tables: &Tables, row: &StorageNode, live: Option<&NodeLive>) -> Option<Node> {
     let enrolled = tables.enrolled_nodes().get(&row.key()?)?;
-    let addresses = live.map(addresses).unwrap_or_default();
+    let addresses = live.map(NodeLive::addresses).unwrap_or_default();
     Some(Node {
         name: enrolled.name.clone(),
         online: live.is_some_and(|live| live.online),
@@ -99,17 +99,6 @@ fn node(tables: &Tables, row: &StorageNode, live: Option<&NodeLive>) -> Option<N
             .unwrap_or_default(),
         addresses,
     })
-}
-
-/// Where other nodes reach it, best first.
-fn addresses(live: &NodeLive) -> Vec<String> {
-    match live.quic_addresses.is_empty() {
-        false => live.quic_addresses.clone(),
-        true => [live.quic_address.clone()]
-            .into_iter()
-            .filter(|address| !address.is_empty())
-            .collect(),
-    }
 }
 
 fn job(record: &ReplicaJob) -> Job {
