@@ -185,9 +185,16 @@ impl Task {
                 state @ (S::Assigned { node: own } | S::CheckedIn { node: own }),
                 E::NodeLacks { node },
             ) if own == node && self.kind() == TaskKind::Deploy => {
-                let client = state.client().unwrap_or(Client::Awaited);
+                match state.client() {
+                    // It may end there in this moment, and then has ended.
+                    Some(Client::CheckedIn) => self.leave_node(node),
+                    client => {
+                        let client = client.unwrap_or(Client::Awaited);
+                        self.parts.state = S::Queued { client };
+                    }
+                }
                 // Without a report: the task may be back at this node by then, and would end with it.
-                Ok(self.enter(S::Queued { client }, vec![Effect::WithdrawSession { node }]))
+                Ok(vec![Effect::WithdrawSession { node }])
             }
             (S::Assigned { node: own }, E::Withdrawn { node }) if own == node => Ok(self.enter(
                 S::Queued {

@@ -198,6 +198,21 @@ fn a_client_that_finished_with_its_former_node_has_finished() {
     );
 }
 
+/// A machine that checks in again can lose its node, while its first client ends there.
+#[test]
+fn a_client_that_finished_while_its_task_left_the_node_has_finished() {
+    let (one, two) = (node(1), node(2));
+    let mut task = Task::new(TaskKind::Deploy, DEADLINE);
+    task.apply(at(1), E::Assigned { node: one }).unwrap();
+    task.apply(at(1), E::ClientCheckedIn).unwrap();
+    task.apply(at(2), E::NodeLacks { node: one }).unwrap();
+    task.apply(at(3), E::Assigned { node: two }).unwrap();
+    let outcome = Outcome::Complete;
+    let ended = E::Ended { node: one, outcome };
+    task.apply(at(4), ended).unwrap();
+    assert!(matches!(task.state(), S::Finished { .. }));
+}
+
 #[test]
 fn a_node_at_fault_is_not_tried_again() {
     let mut task = running(TaskKind::Deploy);
