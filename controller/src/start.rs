@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use self::addresses::{advertised_link, certificate_names, listen, own, reachable};
-use self::ground::{create_data_dir, engine, refuse_lost_store};
+use self::ground::{create_data_dir, engine, load, refuse_lost_store};
 use self::parts::{context, router, settings, spawn_drivers};
 use crate::app::accounts::{FirstRun, first_run};
 use crate::app::authority;
@@ -30,7 +30,7 @@ use crate::ctx::Ctx;
 use crate::link::service::LinkService;
 use crate::peers::service::PeerService;
 use crate::plugins::Plugins;
-use crate::state::{Refusal, State};
+use crate::state::Refusal;
 use crate::store::measured::MeasuredStore;
 use crate::store::open;
 use crate::{descriptors, peers, recorder, serve};
@@ -76,9 +76,7 @@ impl Controller {
         let engine = engine(&config);
         refuse_lost_store(&engine, &config.data_dir)?;
         let store = Arc::new(MeasuredStore::new(open::open(&engine).await?));
-        let (state, follower) = State::start(store, cancel.child_token())
-            .await
-            .map_err(StartError::State)?;
+        let (state, follower) = load(store, &cancel).await.map_err(StartError::State)?;
         tasks.spawn(async move {
             if let Err(error) = follower.await {
                 warn!(error = %chain(&error), "the watch cache ended");

@@ -1,11 +1,20 @@
 //! What a controller stands on: its data directory, and the engine of its store.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_types::chain;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use super::error::StartError;
 use crate::backups::{AUTHORITY_FOLDER, STORE_FILE};
 use crate::config::{Config, StoreConfig};
-use crate::store::open;
+use crate::state::{Refusal, State};
+use crate::store::{Store, StoreError, open};
 
 pub(super) fn engine(config: &Config) -> open::StoreConfig {
     match &config.store {
@@ -48,4 +57,34 @@ pub(super) fn create_data_dir(path: &std::path::Path) -> Result<(), StartError> 
         path: path.to_owned(),
         source,
     })
+}
+
+/// An etcd that is started beside its controllers, as after a power failure, answers by then.
+const STORE_WITHIN: Duration = Duration::from_secs(10);
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// Loads the state. A store that does not answer yet is waited for, for a moment.
+pub(super) async fn load(
+    store: Arc<dyn Store>,
+    cancel: &CancellationToken,
+) -> Result<(Arc<State>, JoinHandle<()>), Refusal> {
+    let until = Instant::now() + STORE_WITHIN;
+    let mut is_told = false;
+    loop {
+        let attempt = cancel.child_token();
+        match State::start(store.clone(), attempt.clone()).await {
+            Err(error @ Refusal::Store(StoreError::Unavailable { .. }))
+                if Instant::now() < until =>
+            {
+                if !is_told {
+                    let seconds = STORE_WITHIN.as_secs();
+                    info!(error = %chain(&error), seconds, "the store does not answer yet; it is asked again for some seconds");
+                    is_told = true;
+                }
+                attempt.cancel();
+                sleep(ASK_EVERY).await;
+            }
+            result => return result,
+        }
+    }
 }
