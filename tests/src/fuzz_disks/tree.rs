@@ -22,6 +22,9 @@ pub fn describe(root: &Path, exact: bool) -> Result<Tree> {
         let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
         for entry in entries {
             let path = entry?.path();
+            if is_going(&path) {
+                continue;
+            }
             let data = fs::symlink_metadata(&path)?;
             let mut text = if data.is_dir() {
                 open.push(path.clone());
@@ -44,6 +47,12 @@ pub fn describe(root: &Path, exact: bool) -> Result<Tree> {
         }
     }
     Ok(tree)
+}
+
+/// FUSE keeps a file that was deleted while its end was not told yet under such a name for a moment.
+fn is_going(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with(".fuse_hidden")
 }
 
 fn hash(path: &Path) -> Result<String> {
