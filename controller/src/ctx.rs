@@ -20,7 +20,7 @@ use crate::leaving::Leaving;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::State;
-use crate::trust::Trust;
+use crate::trust::{Keeping, Trust};
 use crate::uploads::Uploads;
 
 /// The parts of the controller, shared. Cheap to clone behind an [`Arc`].
@@ -56,6 +56,8 @@ pub struct Ctx {
 /// The part of the configuration that handlers need.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where the certificate authority is.
+    pub keeping: Keeping,
     /// Time from its creation in which a task must end.
     pub task_deadline: Duration,
     /// How long a node may be silent before it has failed.

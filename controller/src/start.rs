@@ -24,7 +24,6 @@ use self::parts::{context, router, settings, spawn_drivers};
 use crate::app::accounts::{FirstRun, first_run};
 use crate::app::authority;
 use crate::app::enrolment;
-use crate::backups::AUTHORITY_FOLDER;
 use crate::config::{Config, StoreConfig};
 use crate::ctx::Ctx;
 use crate::link::service::LinkService;
@@ -84,14 +83,11 @@ impl Controller {
                 warn!(error = %chain(&error), "the watch cache ended");
             }
         });
+        let keeping = config.authority.keeping(&config.data_dir).await?;
         let trust = Arc::new(
-            authority::open(
-                &state,
-                &config.data_dir.join(AUTHORITY_FOLDER),
-                config.new_authority,
-            )
-            .await?
-            .with_lifetimes(config.lifetimes),
+            authority::open(&state, &keeping, config.new_authority)
+                .await?
+                .with_lifetimes(config.lifetimes),
         );
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
@@ -104,7 +100,7 @@ impl Controller {
         // After everything that can fail because of a wrong setting: the credentials are shown
         // once, and only if all this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
-        let settings = settings(&config, link_address, link_everywhere, rest.1);
+        let settings = settings(&config, keeping, (link_address, link_everywhere), rest.1);
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
         let ctx = context(&config, state, (trust, plugins), settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);

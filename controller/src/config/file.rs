@@ -13,13 +13,13 @@ use super::limits::RawLimits;
 use super::login::RawLogin;
 use super::multicast::RawMulticast;
 use super::notifications::RawNotifications;
+use super::trust::RawTrust;
 use super::{
     AUDIT_DAYS, Config, ConfigError, DAY, DRAIN, LinkConfig, MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS, Patience, RestConfig, SnapinConfig, StoreConfig, TokenConfig,
     seconds,
 };
 use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
-use crate::trust::Lifetimes;
 
 /// The settings as a file has them: all of it, or a section of the file of `foghorn serve`.
 #[derive(Deserialize, Default)]
@@ -160,13 +160,6 @@ impl RawSnapins {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct RawTrust {
-    node_certificate_seconds: Option<u64>,
-    server_certificate_seconds: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
 struct RawAudit {
     keep_days: Option<u32>,
 }
@@ -211,11 +204,14 @@ impl ConfigFile {
 
     pub(super) fn check(self, data_dir: PathBuf) -> Result<Config, ConfigError> {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-        let (tokens, lifetimes) = (TokenConfig::default(), Lifetimes::default());
+        let tokens = TokenConfig::default();
         let patience = Patience::default();
+        let store = self.store.check()?;
+        let lifetimes = self.trust.lifetimes()?;
+        let authority = self.trust.authority(&store)?;
         Ok(Config {
             data_dir,
-            store: self.store.check()?,
+            store,
             rest: RestConfig {
                 listen: self.rest.listen.unwrap_or(any(REST_PORT)),
                 names: self.rest.names,
@@ -258,18 +254,8 @@ impl ConfigFile {
                     tokens.join_ttl,
                 )?,
             },
-            lifetimes: Lifetimes {
-                node: seconds(
-                    "trust.node_certificate_seconds",
-                    self.trust.node_certificate_seconds,
-                    lifetimes.node,
-                )?,
-                server: seconds(
-                    "trust.server_certificate_seconds",
-                    self.trust.server_certificate_seconds,
-                    lifetimes.server,
-                )?,
-            },
+            lifetimes,
+            authority,
             login: self.login.check()?,
             audit_keep: self.audit.check()?,
             snapins: self.snapins.check()?,

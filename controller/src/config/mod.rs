@@ -10,6 +10,7 @@ mod login;
 mod machines;
 mod multicast;
 mod notifications;
+mod trust;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use self::login::{Allowance, LoginConfig};
 pub(crate) use self::machines::machines_url;
 pub use self::multicast::MulticastConfig;
 pub use self::notifications::NotificationConfig;
+pub use self::trust::AuthorityConfig;
 
 pub use self::images::VersionConfig;
 
@@ -34,7 +36,8 @@ use crate::trust::Lifetimes;
 /// Everything the controller needs to know before it opens a port.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Contains the certificate authority (`ca/`) and the embedded store (`store.redb`).
+    /// Contains the embedded store (`store.redb`) and, unless `authority` says otherwise, the
+    /// certificate authority (`ca/`).
     pub data_dir: PathBuf,
     pub store: StoreConfig,
     pub rest: RestConfig,
@@ -44,6 +47,7 @@ pub struct Config {
     pub limits: Limits,
     pub tokens: TokenConfig,
     pub lifetimes: Lifetimes,
+    pub authority: AuthorityConfig,
     pub login: LoginConfig,
     /// How long an entry of the audit log is kept. Default 400 days.
     pub audit_keep: Duration,
@@ -200,6 +204,7 @@ impl Config {
             limits: Limits::default(),
             tokens: TokenConfig::default(),
             lifetimes: Lifetimes::default(),
+            authority: AuthorityConfig::default(),
             login: LoginConfig::default(),
             audit_keep: DAY * AUDIT_DAYS,
             snapins: SnapinConfig::default(),
@@ -371,6 +376,18 @@ mod tests {
             (
                 "data_dir = '/x'\n[multicast]\nmax_rate = 'fast'",
                 "multicast.max_rate",
+            ),
+            (
+                "data_dir = '/x'\n[trust]\nstore_key_file = '/k'",
+                "trust.store_key_file",
+            ),
+            (
+                "data_dir = '/x'\n[trust]\nstore_key_file = '/k'\nstore_key_command = ['k']",
+                "trust.store_key_command",
+            ),
+            (
+                "data_dir = '/x'\n[store]\nengine = 'etcd'\nendpoints = ['a:1']\n[trust]\nauthority_dir = '/ca'\nstore_key_command = ['k']",
+                "trust.store_key_command",
             ),
             ("", "data_dir"),
         ] {

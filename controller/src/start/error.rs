@@ -9,7 +9,7 @@ use crate::backups::RestoreError;
 use crate::state::Refusal;
 use crate::store::embedded::OpenEmbeddedError;
 use crate::store::open::OpenStoreError;
-use crate::trust::ServerConfigError;
+use crate::trust::{ServerConfigError, StoreKeyError};
 
 /// Why the controller did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,8 @@ pub enum StartError {
     FirstRun(#[source] AccountError),
     #[error("could not load the certificate authority")]
     Trust(#[from] AuthorityError),
+    #[error("could not load the certificate authority")]
+    TrustKey(#[from] StoreKeyError),
     #[error("could not set up TLS")]
     Tls(#[from] ServerConfigError),
     #[error("could not listen on {address} ({purpose})")]

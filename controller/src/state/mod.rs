@@ -25,6 +25,7 @@ pub mod first_run;
 mod ids;
 pub mod imports;
 pub mod json;
+pub mod kept_authority;
 pub mod key;
 pub mod keyed;
 pub mod multicast;
