@@ -136,7 +136,6 @@ impl Place<'_> {
     ) -> Result<bool, AuthorityError> {
         let kept = KeptAuthority::of(trust.to_pem(), self.key).map_err(AuthorityError::Seal)?;
         let outcome = kept.store(self.store, before).await?;
-        foghorn_faults::wait!("controller.authority.kept");
         let is_ours = matches!(outcome, TxnOutcome::Committed(_));
         if is_ours {
             let fingerprint = trust.ca_fingerprint();
