@@ -46,6 +46,7 @@ mod parts;
 mod refusals;
 mod replication;
 mod round_trip;
+mod selftest;
 mod several_disks;
 mod slow_clients;
 mod snapins;

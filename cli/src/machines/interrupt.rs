@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM end the demo cleanly: waiting code checks this flag and gives up, and child
+//! Ctrl-C and SIGTERM end what has children cleanly: waiting code checks this flag and gives up, and child
 //! processes are stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts to listen for the signals, on a thread that ends with the process.
-pub(super) fn watch() -> std::io::Result<()> {
+pub(crate) fn watch() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -35,6 +35,6 @@ pub(super) fn watch() -> std::io::Result<()> {
 }
 
 /// Whether one of the signals was received.
-pub(super) fn asked() -> bool {
+pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
