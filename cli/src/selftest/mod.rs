@@ -109,12 +109,14 @@ impl Test<'_> {
         step(&format!("capturing a disk of {bytes} of random bytes"));
         let host = objects.host()?;
         let task = order_one(self.api, &host, &image, TaskKind::Capture)?.task;
+        objects.ordered(&[task]);
         let captured = self.machine(host, task, &golden)?;
         step("waiting for the copies on the other storage nodes");
         let nodes = self.copied(&format!("/foghorn/v1/replication?image={}", image.view.id))?;
         step("deploying it");
         let host = objects.host()?;
         let task = order_one(self.api, &host, &image, TaskKind::Deploy)?.task;
+        objects.ordered(&[task]);
         let deployed = self.machine(host, task, &self.empty("deployed.img", bytes)?)?;
         disk::compare(&golden, &deployed.disk).map_err(broken)?;
         let multicast = if args.multicast {
@@ -126,7 +128,8 @@ impl Test<'_> {
                 ..request(TaskKind::Deploy, &image)
             };
             let ordered = order(self.api, &request)?;
-            let tasks = ordered.tasks.iter().map(|created| created.task).collect();
+            let tasks: Vec<TaskId> = ordered.tasks.iter().map(|created| created.task).collect();
+            objects.ordered(&tasks);
             Some(self.session(hosts, tasks, &golden, bytes)?)
         } else {
             None

@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use foghorn_rest_types::fog::{FogObject, Host, HostBody, Image, ImageBody, Row};
-use foghorn_types::MacAddress;
+use foghorn_types::{MacAddress, TaskId};
+use serde_json::Value;
 
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
@@ -16,6 +17,7 @@ pub(super) struct Objects<'a> {
     mark: [u8; 4],
     image: Option<Row<Image>>,
     hosts: Vec<Row<Host>>,
+    tasks: Vec<TaskId>,
 }
 
 impl<'a> Objects<'a> {
@@ -27,6 +29,7 @@ impl<'a> Objects<'a> {
             mark,
             image: None,
             hosts: Vec::new(),
+            tasks: Vec::new(),
         })
     }
 
@@ -60,8 +63,18 @@ impl<'a> Objects<'a> {
         Ok(host)
     }
 
+    /// Remembers what was ordered.
+    pub(super) fn ordered(&mut self, tasks: &[TaskId]) {
+        self.tasks.extend(tasks);
+    }
+
     /// Removes all of it; what cannot be removed is named.
     pub(super) fn remove(self, deadline: Instant) -> Result<(), Failure> {
+        for task in &self.tasks {
+            let path = format!("/fog/task/{task}/cancel");
+            // One that has ended has nothing to cancel, and one that stays keeps its host, which is told.
+            let _ = self.api.text("DELETE", &path, None::<&Value>);
+        }
         let mut left = Vec::new();
         for host in &self.hosts {
             left.extend(self.delete(host, deadline));
