@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use foghorn_rest_types::fog::{Host, Image, Row};
 use foghorn_rest_types::native::ImageStatus;
 use foghorn_rest_types::tasks::TaskKind;
+use foghorn_telemetry::interrupt;
 
 use self::check::{Survey, survey};
 use self::disk::path_text;
@@ -25,7 +26,7 @@ use self::figures::Transfer;
 use self::site::{Site, broken};
 use self::transport::Transport;
 use crate::exit::{Exit, Failure};
-use crate::machines::{Machine, interrupt, watch};
+use crate::machines::{Machine, watch};
 use crate::number::within;
 use crate::output::print;
 use crate::verbs::order::order_one;

@@ -113,7 +113,7 @@ impl Running {
                     said: self.last_output(),
                 });
             }
-            if started.elapsed() > within || super::interrupt::asked() {
+            if started.elapsed() > within || foghorn_telemetry::interrupt::asked() {
                 return Err(ChildError::NotReady {
                     name: self.name.clone(),
                     within,

@@ -2,7 +2,6 @@
 //! `foghorn selftest` have in common.
 
 pub(crate) mod children;
-pub(crate) mod interrupt;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_rest_types::fog::{Host, Row};
 use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse, TaskPhase};
+use foghorn_telemetry::interrupt;
 use foghorn_types::TaskId;
 
 use self::children::{ChildError, Running};

@@ -12,13 +12,14 @@ use foghorn_rest_types::fog::{Host, Row};
 use foghorn_rest_types::multicast::MulticastPath;
 use foghorn_rest_types::native::{ReplicaState, ReplicationList, TaskStatus};
 use foghorn_rest_types::tasks::{TaskKind, TaskRequest};
+use foghorn_telemetry::interrupt;
 use foghorn_types::{ByteCount, TaskId};
 use serde::Serialize;
 
 use self::objects::Objects;
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
-use crate::machines::{Machine, MachineError, interrupt, watch};
+use crate::machines::{Machine, MachineError, watch};
 use crate::number::within;
 use crate::verbs::Session;
 use crate::verbs::order::{order, order_one, request};

@@ -13,6 +13,7 @@
 mod context;
 mod export;
 mod format;
+pub mod interrupt;
 mod stop;
 
 use std::io;
