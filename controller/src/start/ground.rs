@@ -1,11 +1,45 @@
-//! What a controller stands on: its data directory, and the engine of its store.
+//! What a controller stands on: its data directory, its store and its certificate authority.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use foghorn_types::chain;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use super::error::StartError;
+use crate::app::authority;
 use crate::backups::{AUTHORITY_FOLDER, STORE_FILE};
 use crate::config::{Config, StoreConfig};
+use crate::state::State;
+use crate::store::measured::MeasuredStore;
 use crate::store::open;
+use crate::trust::{Keeping, Trust};
+
+/// Opens the store, and takes or makes the authority of this installation.
+pub(super) async fn load(
+    config: &Config,
+    tasks: &TaskTracker,
+    cancel: &CancellationToken,
+) -> Result<(Arc<State>, Keeping, Arc<Trust>), StartError> {
+    create_data_dir(&config.data_dir)?;
+    let engine = engine(config);
+    refuse_lost_store(&engine, &config.data_dir)?;
+    let store = Arc::new(MeasuredStore::new(open::open(&engine).await?));
+    let (state, follower) = State::start(store, cancel.child_token())
+        .await
+        .map_err(StartError::State)?;
+    tasks.spawn(async move {
+        if let Err(error) = follower.await {
+            warn!(error = %chain(&error), "the watch cache ended");
+        }
+    });
+    let keeping = config.authority.keeping(&config.data_dir).await?;
+    let trust = authority::open(&state, &keeping, config.new_authority).await?;
+    let trust = Arc::new(trust.with_lifetimes(config.lifetimes));
+    Ok((state, keeping, trust))
+}
 
 pub(super) fn engine(config: &Config) -> open::StoreConfig {
     match &config.store {
