@@ -22,8 +22,8 @@ use crate::{descriptors, serve};
 pub(super) struct Ports {
     pub(super) rest: (TcpListener, SocketAddr),
     pub(super) link: (TcpListener, SocketAddr),
-    rest_tls: Arc<ServerConfig>,
-    link_tls: Arc<ServerConfig>,
+    rest_tls: ServerConfig,
+    link_tls: ServerConfig,
 }
 
 impl Ports {
