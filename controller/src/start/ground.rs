@@ -2,19 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foghorn_types::chain;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::error::StartError;
 use crate::app::authority;
 use crate::backups::{AUTHORITY_FOLDER, STORE_FILE};
 use crate::config::{Config, StoreConfig};
-use crate::state::State;
+use crate::state::{Refusal, State};
 use crate::store::measured::MeasuredStore;
-use crate::store::open;
+use crate::store::{Store, StoreError, open};
 use crate::trust::{Keeping, Trust};
 
 /// Opens the store, and takes or makes the authority of this installation.
@@ -27,9 +30,7 @@ pub(super) async fn load(
     let engine = engine(config);
     refuse_lost_store(&engine, &config.data_dir)?;
     let store = Arc::new(MeasuredStore::new(open::open(&engine).await?));
-    let (state, follower) = State::start(store, cancel.child_token())
-        .await
-        .map_err(StartError::State)?;
+    let (state, follower) = loaded(store, cancel).await.map_err(StartError::State)?;
     tasks.spawn(async move {
         if let Err(error) = follower.await {
             warn!(error = %chain(&error), "the watch cache ended");
@@ -82,4 +83,34 @@ pub(super) fn create_data_dir(path: &std::path::Path) -> Result<(), StartError> 
         path: path.to_owned(),
         source,
     })
+}
+
+/// An etcd that is started beside its controllers, as after a power failure, answers by then.
+const STORE_WITHIN: Duration = Duration::from_secs(10);
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// Loads the state. A store that does not answer yet is waited for, for a moment.
+async fn loaded(
+    store: Arc<dyn Store>,
+    cancel: &CancellationToken,
+) -> Result<(Arc<State>, JoinHandle<()>), Refusal> {
+    let until = Instant::now() + STORE_WITHIN;
+    let mut is_told = false;
+    loop {
+        let attempt = cancel.child_token();
+        match State::start(store.clone(), attempt.clone()).await {
+            Err(error @ Refusal::Store(StoreError::Unavailable { .. }))
+                if Instant::now() < until =>
+            {
+                if !is_told {
+                    let seconds = STORE_WITHIN.as_secs();
+                    info!(error = %chain(&error), seconds, "the store does not answer yet; it is asked again for some seconds");
+                    is_told = true;
+                }
+                attempt.cancel();
+                sleep(ASK_EVERY).await;
+            }
+            result => return result,
+        }
+    }
 }

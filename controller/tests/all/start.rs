@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use foghorn_controller::app::authority::{self, AuthorityError};
+use foghorn_controller::config::StoreConfig;
 use foghorn_controller::state::State;
+use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::trust::{KeySource, Keeping, Trust};
 use foghorn_controller::{Config, Controller};
 use foghorn_types::StorageNodeId;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{BOTH, Engine};
+use crate::engine::{BOTH, Engine, Kind};
 use crate::native::fleet::Fleet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,6 +250,23 @@ async fn lost_credentials_are_made_again_on_the_machine_itself() {
         "{log}"
     );
     fleet.stop().await;
+}
+
+/// As after a power failure, when all machines of a site start at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_waits_for_an_etcd_that_is_being_started() {
+    let mut engine = Engine::start(Kind::Etcd).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::local(folder.path());
+    config.store = StoreConfig::Etcd(EtcdOptions {
+        endpoints: vec![engine.endpoint()],
+        tls: None,
+        login: None,
+    });
+    engine.stop_etcd();
+    let starting = tokio::spawn(Controller::start(config));
+    engine.start_etcd().await;
+    starting.await.unwrap().unwrap().shutdown().await;
 }
 
 /// Without its store a controller would be an empty site that nobody has ordered.
