@@ -21,7 +21,7 @@ mod terms;
 mod tests;
 
 pub use authority::{LoadTrustError, Trust};
-pub use issue::{IssueError, Issued, IssuedServer, key_of_request};
+pub use issue::{IssueError, Issued, IssuedServer, key_of_certificate, key_of_request};
 pub use peer::{PeerNameError, peer_name};
 pub use seal::SealError;
 pub use server::{ServerConfigError, ServerNames};
