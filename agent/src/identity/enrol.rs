@@ -133,11 +133,16 @@ pub fn enrol(state_dir: &Path, offer: &Offer) -> Result<NodeIdentity, EnrolError
     };
     save(state_dir, &identity).map_err(EnrolError::Save)?;
     foghorn_faults::point!("agent.enrol.saved");
-    if let Err(error) = file::forget_next_key(state_dir) {
-        // It is that of the identity now, and no other enrolment uses it.
+    end_key(state_dir, &identity);
+    Ok(identity)
+}
+
+/// The key of the identity does not wait for a certificate any more. If that cannot be written down
+/// now, it is at the next start.
+pub(super) fn end_key(state_dir: &Path, identity: &NodeIdentity) {
+    if let Err(error) = file::end_next_key(state_dir, identity) {
         warn!(error = %chain(&error), "could not remove the copy of this node's new key");
     }
-    Ok(identity)
 }
 
 /// What is asked with this ticket.

@@ -59,14 +59,9 @@ fn next_key_place(state_dir: &Path) -> PathBuf {
     state_dir.join("identity").join("next-key.pem")
 }
 
-/// The key with which an enrolment was begun of which it is not known whether it was granted. Not that
-/// of the present identity: another enrolment is to have another key.
+/// The key with which an enrolment was begun of which it is not known whether it was granted.
 pub(super) fn next_key(state_dir: &Path) -> Option<KeyPair> {
     let pem = fs::read_to_string(next_key_place(state_dir)).ok()?;
-    let present = load(state_dir).ok().flatten();
-    if present.is_some_and(|present| present.key_pem.trim() == pem.trim()) {
-        return None;
-    }
     KeyPair::from_pem(&pem).ok()
 }
 
@@ -78,16 +73,21 @@ pub(super) fn save_next_key(state_dir: &Path, key: &KeyPair) -> Result<(), SaveI
     write_whole(&path, pem.as_bytes()).map_err(|source| SaveIdentityError { path, source })
 }
 
+/// That key has its certificate, if it is the key of this identity: another enrolment is to have
+/// another one.
+///
 /// # Errors
 /// When the file cannot be removed.
-pub(super) fn forget_next_key(state_dir: &Path) -> Result<(), SaveIdentityError> {
+pub(super) fn end_next_key(
+    state_dir: &Path,
+    identity: &NodeIdentity,
+) -> Result<(), SaveIdentityError> {
     let path = next_key_place(state_dir);
-    match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(SaveIdentityError { path, source })
-        }
-        _ => Ok(()),
+    let pem = fs::read_to_string(&path).unwrap_or_default();
+    if pem.trim() != identity.key_pem.trim() {
+        return Ok(());
     }
+    fs::remove_file(&path).map_err(|source| SaveIdentityError { path, source })
 }
 
 /// The hash of the join token that was last tried; `None` when nobody remembers.
@@ -222,11 +222,16 @@ mod tests {
             received: Timestamp::from_millis(1),
             expires: Timestamp::from_millis(2),
         };
-        save(folder.path(), &identity).unwrap();
-        // As after a crash just behind that.
-        assert!(next_key(folder.path()).is_none());
-        forget_next_key(folder.path()).unwrap();
-        forget_next_key(folder.path()).unwrap();
+        let other = NodeIdentity {
+            key_pem: KeyPair::generate().unwrap().serialize_pem(),
+            ..identity.clone()
+        };
+        end_next_key(folder.path(), &other).unwrap();
+        assert!(next_key(folder.path()).is_some(), "it waits for its own");
+        for _ in 0..2 {
+            end_next_key(folder.path(), &identity).unwrap();
+            assert!(next_key(folder.path()).is_none());
+        }
     }
 
     #[test]

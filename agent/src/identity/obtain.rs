@@ -12,7 +12,7 @@ use foghorn_types::{Timestamp, chain};
 use tracing::{info, warn};
 
 use super::NodeIdentity;
-use super::enrol::{EnrolError, enrol};
+use super::enrol::{EnrolError, end_key, enrol};
 use super::file::{self, LoadIdentityError};
 use crate::config::{JoiningError, Offer, Ticket};
 
@@ -44,6 +44,9 @@ pub(crate) fn obtain(
     now: Timestamp,
 ) -> Result<NodeIdentity, ObtainError> {
     let kept = file::load(state_dir)?;
+    if let Some(kept) = &kept {
+        end_key(state_dir, kept);
+    }
     let is_good = kept.as_ref().is_some_and(|kept| kept.expires > now);
     let offer = match offer {
         Ok(offer) => offer.filter(|offer| is_wanted(state_dir, offer, (kept.is_some(), is_good))),
