@@ -73,7 +73,11 @@ pub struct Joining {
     #[arg(long, env = "FOGHORN_AGENT_NAME", value_parser = node_name)]
     pub name: Option<NodeName>,
     /// File with the token of a Kubernetes service account, in place of a join token.
-    #[arg(long, env = "FOGHORN_AGENT_SERVICE_ACCOUNT_TOKEN_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "FOGHORN_AGENT_SERVICE_ACCOUNT_TOKEN_FILE",
+        value_name = "FILE"
+    )]
     pub service_account_token_file: Option<PathBuf>,
     /// Certificate of the controller's authority (PEM), with the token of a service account.
     #[arg(long, env = "FOGHORN_AGENT_CA_FILE", value_name = "FILE")]

@@ -340,9 +340,7 @@ async fn obtain_identity(config: &Config) -> Result<NodeIdentity, StartError> {
         match obtained.await.expect("enrolling does not panic") {
             // A controller that is started at the same time may not be there yet.
             Err(ObtainError::Enrol(error))
-                if may_ask_again
-                    && error.may_pass()
-                    && tokio::time::Instant::now() < until =>
+                if may_ask_again && error.may_pass() && tokio::time::Instant::now() < until =>
             {
                 warn!(error = %chain(&error), "could not enrol yet; trying again");
                 let random = getrandom::u32().unwrap_or(u32::MAX / 2);

@@ -84,7 +84,12 @@ mod tests {
 
     #[test]
     fn what_expires_may_do_so_in_days() {
-        for (text, seconds) in [("7d", 604_800), ("12h", 43_200), ("90", 90), (" 1d ", 86_400)] {
+        for (text, seconds) in [
+            ("7d", 604_800),
+            ("12h", 43_200),
+            ("90", 90),
+            (" 1d ", 86_400),
+        ] {
             assert_eq!(lifetime(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for bad in ["", "d", "0d", "0", "-1d", "1w", "99999999999999999d"] {

@@ -127,9 +127,11 @@ impl Config {
 fn name_of(machine: &str) -> Result<NodeName, JoiningError> {
     let name = NodeName::of_machine(machine);
     let is_one = |name: &NodeName| name.as_str().split('-').next() != Some("localhost");
-    name.ok().filter(is_one).ok_or_else(|| JoiningError::NoName {
-        machine: machine.to_owned(),
-    })
+    name.ok()
+        .filter(is_one)
+        .ok_or_else(|| JoiningError::NoName {
+            machine: machine.to_owned(),
+        })
 }
 
 /// The name of a node as somebody has written it, also that of a machine with its domain.
@@ -218,17 +220,29 @@ mod tests {
         let both = format!("{file}ca_file = '/c'\nca_fingerprint = '{AUTHORITY}'");
         assert!(offer(&both).unwrap_err().contains("only one"));
         let token = format!("join_token = 'fhj1.s.{AUTHORITY}'\n");
-        assert!(offer(&format!("{token}{file}")).unwrap_err().contains("only one"));
+        assert!(
+            offer(&format!("{token}{file}"))
+                .unwrap_err()
+                .contains("only one")
+        );
         let said = offer(&format!("{token}ca_file = '/c'")).unwrap_err();
         assert!(said.contains("says itself"), "{said}");
-        assert!(offer("ca_fingerprint = 'short'").unwrap_err().contains("ca_fingerprint"));
+        assert!(
+            offer("ca_fingerprint = 'short'")
+                .unwrap_err()
+                .contains("ca_fingerprint")
+        );
         assert!(offer("name = 'a b'").unwrap_err().contains("name"));
     }
 
     #[test]
     fn two_spellings_are_one_fingerprint() {
         let hex = "00ff".repeat(16);
-        let pairs: Vec<&str> = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+        let pairs: Vec<&str> = hex
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).unwrap())
+            .collect();
         let text = fingerprint(&pairs.join(":").to_uppercase()).unwrap();
         assert_eq!(fingerprint(&hex).unwrap(), text);
         assert_eq!(fingerprint(&text).unwrap(), text);
@@ -237,8 +251,17 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_name_has_to_be_given_one() {
-        assert_eq!(name_of("Store.example.org").unwrap().as_str(), "store-example-org");
-        for machine in ["localhost", "localhost.localdomain", "my_host", "", "(none)"] {
+        assert_eq!(
+            name_of("Store.example.org").unwrap().as_str(),
+            "store-example-org"
+        );
+        for machine in [
+            "localhost",
+            "localhost.localdomain",
+            "my_host",
+            "",
+            "(none)",
+        ] {
             assert!(name_of(machine).is_err(), "{machine:?} was taken");
         }
     }

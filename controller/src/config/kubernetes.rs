@@ -103,7 +103,8 @@ impl RawKubernetes {
             None => match (variable(HOST), variable(PORT)) {
                 (Some(host), Some(port)) => format!("https://{}:{port}", in_url(&host)),
                 _ => {
-                    let why = "is required outside a cluster, where KUBERNETES_SERVICE_HOST is not set";
+                    let why =
+                        "is required outside a cluster, where KUBERNETES_SERVICE_HOST is not set";
                     return wrong("kubernetes.api_server", why);
                 }
             },
@@ -176,8 +177,14 @@ mod tests {
     fn every_complaint_names_its_key() {
         for (text, key) in [
             (ON.to_owned(), "kubernetes.api_server"),
-            (format!("{ON}api_server = 'http://k8s'"), "kubernetes.api_server"),
-            (format!("{ON}api_server = 'https://k8s/api'"), "kubernetes.api_server"),
+            (
+                format!("{ON}api_server = 'http://k8s'"),
+                "kubernetes.api_server",
+            ),
+            (
+                format!("{ON}api_server = 'https://k8s/api'"),
+                "kubernetes.api_server",
+            ),
             (format!("{ON}audience = ''"), "kubernetes.audience"),
             ("enrol = true".to_owned(), "kubernetes.allowed"),
             (

@@ -154,10 +154,7 @@ mod tests {
     fn a_file_without_certificates_is_no_authority() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.crt");
-        assert!(matches!(
-            authorities(&path),
-            Err(ReviewError::Read { .. })
-        ));
+        assert!(matches!(authorities(&path), Err(ReviewError::Read { .. })));
         std::fs::write(&path, "none").unwrap();
         assert!(matches!(
             authorities(&path),

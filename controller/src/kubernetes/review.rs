@@ -212,8 +212,7 @@ mod tests {
     #[test]
     fn nothing_is_taken_for_granted() {
         let mut expired = answer();
-        expired["status"] =
-            json!({"user": {}, "error": "[invalid bearer token, service account token has expired]"});
+        expired["status"] = json!({"user": {}, "error": "[invalid bearer token, service account token has expired]"});
         assert!(refused(&expired).contains("has expired"));
         let mut silent = answer();
         silent["status"] = json!({"user": {}});
@@ -224,9 +223,17 @@ mod tests {
             assert!(refused(&other).contains("\"foghorn\""));
         }
         let mut without = answer();
-        without["status"].as_object_mut().unwrap().remove("audiences");
+        without["status"]
+            .as_object_mut()
+            .unwrap()
+            .remove("audiences");
         assert!(refused(&without).contains("audience"));
-        for user in ["admin", "system:node:worker-1", "system:serviceaccount:fog", ""] {
+        for user in [
+            "admin",
+            "system:node:worker-1",
+            "system:serviceaccount:fog",
+            "",
+        ] {
             let mut person = answer();
             person["status"]["user"]["username"] = json!(user);
             assert!(refused(&person).contains("no service account"));

@@ -54,9 +54,8 @@ pub(super) fn grant(
     name: &NodeName,
 ) -> Result<Granted, NotAllowed> {
     let (namespace, account) = (pod.namespace.clone(), pod.account.clone());
-    let is_its = |rule: &&AllowedAccount| {
-        rule.namespace == pod.namespace && rule.account == pod.account
-    };
+    let is_its =
+        |rule: &&AllowedAccount| rule.namespace == pod.namespace && rule.account == pod.account;
     let mut refused = NotAllowed::Account { namespace, account };
     for rule in rules.iter().filter(is_its) {
         match by_rule(rule, pod, name) {
@@ -156,11 +155,21 @@ mod tests {
     fn a_name_that_is_that_of_the_node_or_pod_is_compared() {
         let of_node = [rule("*", Some(NameOf::Node))];
         let there = pod("agent", Some("worker-1.example"));
-        assert!(ask(&of_node, &there, "worker-1-example").unwrap().is_its_name);
+        assert!(
+            ask(&of_node, &there, "worker-1-example")
+                .unwrap()
+                .is_its_name
+        );
         let refused = ask(&of_node, &there, "worker-2").unwrap_err();
-        assert!(refused.contains("its node is worker-1.example"), "{refused}");
+        assert!(
+            refused.contains("its node is worker-1.example"),
+            "{refused}"
+        );
         let refused = ask(&of_node, &pod("agent", None), "worker-1").unwrap_err();
-        assert!(refused.contains("1.30"), "what is not told is not assumed: {refused}");
+        assert!(
+            refused.contains("1.30"),
+            "what is not told is not assumed: {refused}"
+        );
         let of_pod = [rule("agent-*", Some(NameOf::Pod))];
         assert!(ask(&of_pod, &there, "agent-0").unwrap().is_its_name);
         assert!(ask(&of_pod, &there, "agent-1").is_err());

@@ -77,7 +77,10 @@ mod tests {
         assert!(!is_older_than_enrolment(&own, &enrolled(Some(&key), soon)));
         assert!(is_older_than_enrolment(&own, &enrolled(Some(&key), late)));
         let before = now - Duration::from_secs(2);
-        assert!(!is_older_than_enrolment(&other, &enrolled(Some(&key), before)));
+        assert!(!is_older_than_enrolment(
+            &other,
+            &enrolled(Some(&key), before)
+        ));
         assert!(
             is_older_than_enrolment(&other, &enrolled(Some(&key), soon)),
             "it belongs to an agent of before"

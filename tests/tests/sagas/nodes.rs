@@ -121,7 +121,10 @@ fn join_by_many(rig: &mut Rig, number: u32) -> Result<()> {
     let all = tokens["tokens"].as_array().context("a list")?;
     let own = all.iter().find(|one| one["id"] == made["id"]);
     let left = &own.context("the token is there")?["left"];
-    ensure!(*left == json!(1), "it took more than one place: {left} left");
+    ensure!(
+        *left == json!(1),
+        "it took more than one place: {left} left"
+    );
     leave(rig, &name)?;
     let path = format!("/foghorn/v1/join-tokens/{}", made["id"]);
     rig.until("the token to be deleted", |rig| {

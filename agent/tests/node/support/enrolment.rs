@@ -48,9 +48,7 @@ impl Enrolment {
         }
         let token = &request.join_token;
         match token.strip_prefix(MANY_JOIN_PREFIX) {
-            Some(rest) => {
-                self.token.ends_with(rest) && request.name.as_ref() == Some(&node_name())
-            }
+            Some(rest) => self.token.ends_with(rest) && request.name.as_ref() == Some(&node_name()),
             // It belongs to a node, and an older controller takes no name.
             None => request.name.is_none() && (*token == self.token || token.contains(ANOTHER)),
         }
@@ -113,10 +111,20 @@ fn respond(path: &str, body: &[u8], enrolment: &Enrolment) -> (u16, String) {
         CA_PATH => (200, enrolment.authority.pem.clone()),
         ENROL_PATH => {
             let request: EnrolRequest = serde_json::from_slice(body).unwrap();
-            enrolment.asked.requests.lock().unwrap().push(request.clone());
+            enrolment
+                .asked
+                .requests
+                .lock()
+                .unwrap()
+                .push(request.clone());
             let lost = |left: usize| left.checked_sub(1);
             let order = Ordering::SeqCst;
-            if enrolment.asked.lost.fetch_update(order, order, lost).is_ok() {
+            if enrolment
+                .asked
+                .lost
+                .fetch_update(order, order, lost)
+                .is_ok()
+            {
                 return (503, "the answer got lost".to_owned());
             }
             if !enrolment.is_good(&request) {

@@ -47,9 +47,7 @@ pub enum EnrolError {
         "the storage node {name} was revoked: only a token for this one node (`foghorn node join-token {name}`) admits it again"
     )]
     Revoked { name: NodeName },
-    #[error(
-        "the storage group in which {name} is to be made does not exist: {group}"
-    )]
+    #[error("the storage group in which {name} is to be made does not exist: {group}")]
     NoGroup { name: NodeName, group: String },
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -125,12 +123,7 @@ impl Way {
         }
     }
 
-    fn enter(
-        &self,
-        draft: &mut Draft<'_>,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Entry, EnrolError> {
+    fn enter(&self, draft: &mut Draft<'_>, key: &str, now: Timestamp) -> Result<Entry, EnrolError> {
         match self {
             Self::One(one) => one.enter(draft, key, now),
             Self::Many(many) => many.enter(draft, key, now),

@@ -38,11 +38,7 @@ pub struct Vouched {
 }
 
 /// Asks the cluster whose the token is, and the configuration whether he may have the name.
-pub(super) async fn ask(
-    ctx: &Ctx,
-    token: &str,
-    name: &NodeName,
-) -> Result<Vouched, VouchedError> {
+pub(super) async fn ask(ctx: &Ctx, token: &str, name: &NodeName) -> Result<Vouched, VouchedError> {
     let cluster = ctx.cluster.as_ref().ok_or(VouchedError::NotTaken)?;
     let pod = cluster.review(token).await?;
     let granted = cluster.grant(&pod, name)?;

@@ -57,7 +57,9 @@ impl ApiServer {
         };
         let url = format!("https://{}", listener.local_addr().unwrap());
         let path = "/apis/authentication.k8s.io/v1/tokenreviews";
-        let router = Router::new().route(path, post(review)).with_state(shared.clone());
+        let router = Router::new()
+            .route(path, post(review))
+            .with_state(shared.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (router, acceptor) = (router.clone(), acceptor.clone());
@@ -163,7 +165,7 @@ async fn review(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -
         *most = (*most).max(*now);
     });
     let mut goes_on = shared.goes_on.subscribe();
-    let _changed = goes_on.wait_for(|goes_on| *goes_on).await;
+    goes_on.wait_for(|goes_on| *goes_on).await.unwrap();
     shared.reviews.send_modify(|(now, _)| *now -= 1);
     let refusal = *shared.refusal.lock().unwrap();
     if let Some((code, message)) = refusal {

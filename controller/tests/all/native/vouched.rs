@@ -39,8 +39,14 @@ async fn a_pod_is_a_storage_node_under_the_name_that_the_cluster_says() {
     let server = ApiServer::start().await;
     server.pod("on-1", "agent", "worker-1.example");
     server.pod("of-another", "web", "worker-1.example");
-    server.knows("for-others", status("fog", "agent", "worker-1.example", "vault"));
-    server.knows("elsewhere", status("default", "agent", "worker-1.example", "foghorn"));
+    server.knows(
+        "for-others",
+        status("fog", "agent", "worker-1.example", "vault"),
+    );
+    server.knows(
+        "elsewhere",
+        status("default", "agent", "worker-1.example", "foghorn"),
+    );
     let mut old = status("fog", "agent", "worker-1.example", "foghorn");
     old["user"]["extra"] = json!({"authentication.kubernetes.io/pod-name": ["agent-0"]});
     server.knows("of-1.29", old);
@@ -53,25 +59,56 @@ async fn a_pod_is_a_storage_node_under_the_name_that_the_cluster_says() {
         let keys = Keys::new();
         let token = json!("service_account_token");
         for (name, given, field, words) in [
-            ("worker-1-example", "unheard-of", &token, "invalid bearer token"),
+            (
+                "worker-1-example",
+                "unheard-of",
+                &token,
+                "invalid bearer token",
+            ),
             ("worker-1-example", "of-another", &token, "fog/web"),
             ("worker-1-example", "for-others", &token, "audience"),
             ("worker-1-example", "elsewhere", &token, "default/agent"),
             ("worker-1-example", "of-1.29", &token, "1.30"),
-            ("worker-1-example", "two words", &token, "no service-account token"),
-            ("worker-2", "on-1", &json!("name"), "its node is worker-1.example"),
+            (
+                "worker-1-example",
+                "two words",
+                &token,
+                "no service-account token",
+            ),
+            (
+                "worker-2",
+                "on-1",
+                &json!("name"),
+                "its node is worker-1.example",
+            ),
         ] {
             let (status, answer) = fleet.enrol_pod(name, given, &keys).await;
-            assert_eq!((status, &answer["field"]), (403, field), "{given}: {answer}");
-            assert!(answer["error"].as_str().unwrap().contains(words), "{given}: {answer}");
+            assert_eq!(
+                (status, &answer["field"]),
+                (403, field),
+                "{given}: {answer}"
+            );
+            assert!(
+                answer["error"].as_str().unwrap().contains(words),
+                "{given}: {answer}"
+            );
         }
         let (status, enrolled) = fleet.enrol_pod("worker-1-example", "on-1", &keys).await;
         assert_eq!(status, 200, "{enrolled}");
         let chain = enrolled["chain_pem"].as_str().unwrap();
-        Agent::try_connect(&fleet, chain, &keys.key_pem).await.unwrap();
-        assert_eq!(node(&fleet, &enrolled).await["storage_group"]["name"], "default");
+        Agent::try_connect(&fleet, chain, &keys.key_pem)
+            .await
+            .unwrap();
+        assert_eq!(
+            node(&fleet, &enrolled).await["storage_group"]["name"],
+            "default"
+        );
         let (status, again) = fleet.enrol_pod("worker-1-example", "on-1", &keys).await;
-        assert_eq!((status, &again["node_id"]), (200, &enrolled["node_id"]), "{again}");
+        assert_eq!(
+            (status, &again["node_id"]),
+            (200, &enrolled["node_id"]),
+            "{again}"
+        );
         let both = json!({"join_token": "fhj1.a.b", "service_account_token": "on-1",
             "csr_pem": keys.csr_pem, "name": "worker-1-example"});
         let (status, answer) = fleet
@@ -94,7 +131,11 @@ async fn a_pod_that_was_made_again_takes_the_place_of_the_one_before() {
         let agent = Agent::try_connect_as(&fleet, old, 7).await.unwrap();
         next_second().await;
         let (status, second) = fleet.enrol_pod("worker-1", "on-1", &after).await;
-        assert_eq!((status, &second["node_id"]), (200, &first["node_id"]), "{second}");
+        assert_eq!(
+            (status, &second["node_id"]),
+            (200, &first["node_id"]),
+            "{second}"
+        );
         agent.cut().await;
         let new = (second["chain_pem"].as_str().unwrap(), &*after.key_pem);
         let agent = Agent::try_connect_as(&fleet, new, 8).await.unwrap();
@@ -147,9 +188,17 @@ async fn a_revoked_node_and_a_name_of_somebody_else_are_not_given_away() {
         assert_eq!(fleet.enrol_pod("b-1", "of-a-set", &keys).await.0, 200);
         assert_eq!(fleet.enrol_pod("b-1", "of-a-set", &keys).await.0, 200);
         let (status, answer) = fleet.enrol_pod("b-1", "of-a-set", &Keys::new()).await;
-        assert_eq!((status, &answer["field"]), (409, &json!("name")), "{answer}");
+        assert_eq!(
+            (status, &answer["field"]),
+            (409, &json!("name")),
+            "{answer}"
+        );
         let (status, answer) = fleet.enrol_pod("c-1", "of-a-set", &keys).await;
-        assert_eq!((status, &answer["field"]), (403, &json!("name")), "{answer}");
+        assert_eq!(
+            (status, &answer["field"]),
+            (403, &json!("name")),
+            "{answer}"
+        );
 
         let (_, enrolled) = fleet.enrol_pod("worker-1", "on-1", &keys).await;
         let revoke = format!("/foghorn/v1/nodes/{}/revoke", enrolled["node_id"]);
@@ -157,7 +206,10 @@ async fn a_revoked_node_and_a_name_of_somebody_else_are_not_given_away() {
         for keys in [&keys, &Keys::new()] {
             let (status, answer) = fleet.enrol_pod("worker-1", "on-1", keys).await;
             assert_eq!(status, 403, "{answer}");
-            assert!(answer["error"].as_str().unwrap().contains("revoked"), "{answer}");
+            assert!(
+                answer["error"].as_str().unwrap().contains("revoked"),
+                "{answer}"
+            );
         }
         fleet.stop().await;
     }
@@ -183,7 +235,10 @@ async fn a_controller_that_cannot_ask_says_so_and_lets_nobody_in() {
     let fleet = fleet(Kind::Embedded, &server, daemon_set()).await;
     server.refuses(403, "tokenreviews.authentication.k8s.io is forbidden");
     let (status, said) = asked(&fleet).await;
-    assert!(status == 503 && said.contains("see its log"), "{status} {said}");
+    assert!(
+        status == 503 && said.contains("see its log"),
+        "{status} {said}"
+    );
     fleet.stop().await;
 
     let mut elsewhere = server.config(daemon_set());
@@ -200,7 +255,10 @@ async fn a_controller_that_cannot_ask_says_so_and_lets_nobody_in() {
 
     let fleet = Fleet::new().await;
     let (status, said) = asked(&fleet).await;
-    assert!(status == 403 && said.contains("enrol = true"), "{status} {said}");
+    assert!(
+        status == 403 && said.contains("enrol = true"),
+        "{status} {said}"
+    );
     fleet.stop().await;
 }
 
@@ -220,7 +278,10 @@ async fn strangers_cost_a_bounded_number_of_reviews_at_a_time() {
         server.go_on(true);
     };
     let (answers, ()) = tokio::join!(all, open);
-    assert!(answers.iter().all(|(status, _)| *status == 403), "{answers:?}");
+    assert!(
+        answers.iter().all(|(status, _)| *status == 403),
+        "{answers:?}"
+    );
     assert_eq!(server.most(), AT_ONCE);
     fleet.stop().await;
 }
