@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_controller::app::accounts::{self, hash_token};
-use foghorn_controller::app::users::{self, NewAccount, Secret};
 use foghorn_controller::app::enrolment::Way;
 use foghorn_controller::app::enrolment::vouched::Vouched;
+use foghorn_controller::app::users::{self, NewAccount, Secret};
 use foghorn_controller::app::{authority, enrolment};
 use foghorn_controller::state::authority::Authority;
 use foghorn_controller::state::classes::{MacAddressAssociation, StorageNode, User};
@@ -113,7 +113,10 @@ pub(super) async fn revoked_and_vouched_for(fleet: Arc<Fleet>, _: usize) -> Pair
         is_its_name: true,
     });
     let csr_pem = Keys::new().csr_pem;
-    let node = enrolment::admit(&ctx, &way, &csr_pem).await.unwrap().node_id;
+    let node = enrolment::admit(&ctx, &way, &csr_pem)
+        .await
+        .unwrap()
+        .node_id;
     let revoke = async move { enrolment::revoke(&ctx, node).await.is_ok() }.boxed();
     let ctx = fleet.servers[1].ctx.clone();
     let csr_pem = Keys::new().csr_pem;
