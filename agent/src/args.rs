@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use foghorn_proto::http::{JOIN_PREFIX, TokenText};
+use foghorn_proto::http::{JoinToken, ParseTokenError};
+use foghorn_types::NodeName;
 
-use crate::config::Config;
+use crate::config::{Config, fingerprint, known_authority, node_name};
 use crate::controller_url::ControllerUrl;
 
 /// A storage node of Foghorn.
@@ -21,7 +22,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve until stopped by SIGINT or SIGTERM.
     Run(Run),
-    /// Only enrol this node: make a key, buy a certificate for the join token, and exit.
+    /// Only enrol this node: make a key, get a certificate for it, and exit.
     Enrol(Enrol),
 }
 
@@ -38,7 +39,9 @@ pub struct Run {
     pub controller: Option<ControllerUrl>,
     /// Used once, when the node has no identity yet.
     #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token)]
-    pub join_token: Option<TokenText>,
+    pub join_token: Option<JoinToken>,
+    #[command(flatten)]
+    pub joining: Joining,
     /// Address (UDP) to serve clients on.
     #[arg(long, env = "FOGHORN_AGENT_LISTEN")]
     pub listen: Option<SocketAddr>,
@@ -56,12 +59,67 @@ pub struct Enrol {
     #[arg(long, env = "FOGHORN_AGENT_CONTROLLER")]
     pub controller: ControllerUrl,
     /// Join token, as `foghorn node join-token` printed it.
-    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token)]
-    pub token: TokenText,
+    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token, required_unless_present = "service_account_token_file")]
+    pub token: Option<JoinToken>,
+    #[command(flatten)]
+    pub joining: Joining,
 }
 
-fn join_token(text: &str) -> Result<TokenText, foghorn_proto::http::ParseTokenError> {
-    TokenText::parse_typed(JOIN_PREFIX, text)
+/// Who this node is, where its token does not say so.
+#[derive(Args)]
+pub struct Joining {
+    /// Name of this node, with a token for many nodes or of a service account; dots become hyphens.
+    /// Default: the name of the machine.
+    #[arg(long, env = "FOGHORN_AGENT_NAME", value_parser = node_name)]
+    pub name: Option<NodeName>,
+    /// File with the token of a Kubernetes service account, in place of a join token.
+    #[arg(
+        long,
+        env = "FOGHORN_AGENT_SERVICE_ACCOUNT_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    pub service_account_token_file: Option<PathBuf>,
+    /// Certificate of the controller's authority (PEM), with the token of a service account.
+    #[arg(long, env = "FOGHORN_AGENT_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of that certificate, in place of the file.
+    #[arg(long, env = "FOGHORN_AGENT_CA_FINGERPRINT", value_name = "SHA", value_parser = fingerprint)]
+    pub ca_fingerprint: Option<String>,
+}
+
+impl Joining {
+    /// Puts what is given here, and `token`, over what the file says.
+    fn apply(self, token: Option<JoinToken>, config: &mut Config) -> anyhow::Result<()> {
+        // One of the two that is given here takes the place of the other one in the file.
+        if token.is_some() || self.service_account_token_file.is_some() {
+            if token.is_some() {
+                config.authority = None;
+            }
+            config.join_token = token;
+            config.service_account_token_file = self.service_account_token_file;
+        }
+        let authority = known_authority(self.ca_file, self.ca_fingerprint)?;
+        config.authority = authority.or(config.authority.take());
+        config.name = self.name.or(config.name.take());
+        Ok(config.check_joining()?)
+    }
+}
+
+fn join_token(text: &str) -> Result<JoinToken, ParseTokenError> {
+    JoinToken::parse_typed(text)
+}
+
+impl Enrol {
+    /// What of the configuration an enrolment needs.
+    ///
+    /// # Errors
+    /// When options contradict each other.
+    pub fn into_config(self) -> anyhow::Result<Config> {
+        let mut config = Config::new(self.state_dir);
+        config.controller = Some(self.controller);
+        self.joining.apply(self.token, &mut config)?;
+        Ok(config)
+    }
 }
 
 impl Run {
@@ -82,8 +140,8 @@ impl Run {
             config.listen = listen;
         }
         config.controller = self.controller.or(config.controller);
-        config.join_token = self.join_token.or(config.join_token);
         config.advertise = self.advertise.or(config.advertise);
+        self.joining.apply(self.join_token, &mut config)?;
         Ok(config)
     }
 }

@@ -2,16 +2,19 @@
 //! [`Config`].
 
 mod cold;
+mod joining;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foghorn_proto::http::{JOIN_PREFIX, ParseTokenError, TokenText};
-use foghorn_types::{BitRate, ByteCount, Timetable};
+use foghorn_proto::http::{JoinToken, ParseTokenError};
+use foghorn_types::{BitRate, ByteCount, NodeName, Timetable};
 use serde::Deserialize;
 
 pub use self::cold::{ColdConfig, Credentials};
+pub use self::joining::{JoiningError, KnownAuthority, Offer, Ticket};
+pub(crate) use self::joining::{fingerprint, known_authority, node_name};
 use crate::controller_url::{ControllerUrl, ParseControllerUrlError};
 
 /// Port of the QUIC listener when nothing else is said.
@@ -28,7 +31,14 @@ pub struct Config {
     /// Where to enrol. Not needed once the node has an identity.
     pub controller: Option<ControllerUrl>,
     /// Used once, when `state_dir` holds no identity yet.
-    pub join_token: Option<TokenText>,
+    pub join_token: Option<JoinToken>,
+    /// Name of the node, where the token does not belong to one. `None`: that of the machine.
+    pub name: Option<NodeName>,
+    /// File with the token of the node's service account in a Kubernetes cluster, in place of a join
+    /// token.
+    pub service_account_token_file: Option<PathBuf>,
+    /// Whom to trust with that token.
+    pub authority: Option<KnownAuthority>,
     /// Address (UDP) on which clients are served. Port 0 takes any free one.
     pub listen: SocketAddr,
     /// `host:port` that clients should use. `None`: the address that the system uses towards the
@@ -109,6 +119,8 @@ pub struct Timing {
     pub heal_within: Duration,
     /// First and longest wait between two attempts to reach the controller.
     pub redial: (Duration, Duration),
+    /// How long a node tries to be let in that may ask several times, while nobody says no.
+    pub enrol_within: Duration,
 }
 
 impl Default for Limits {
@@ -154,6 +166,7 @@ impl Default for Timing {
             confirm_within: Duration::from_secs(15 * 60),
             heal_within: Duration::from_secs(60),
             redial: (Duration::from_millis(250), Duration::from_secs(10)),
+            enrol_within: Duration::from_secs(120),
         }
     }
 }
@@ -166,6 +179,9 @@ impl Config {
             state_dir: state_dir.into(),
             controller: None,
             join_token: None,
+            name: None,
+            service_account_token_file: None,
+            authority: None,
             listen: SocketAddr::from(([0, 0, 0, 0], DEFAULT_QUIC_PORT)),
             advertise: None,
             limits: Limits::default(),
@@ -218,6 +234,8 @@ pub enum LoadConfigError {
     Controller(#[source] ParseControllerUrlError),
     #[error("join_token: this token is not valid")]
     JoinToken(#[source] ParseTokenError),
+    #[error("it is not clear how this node is to be let in")]
+    Joining(#[from] JoiningError),
 }
 
 /// The settings as a file has them: all of it, or a section of the file of `foghorn serve`.
@@ -227,6 +245,10 @@ pub struct ConfigFile {
     state_dir: Option<PathBuf>,
     controller: Option<String>,
     join_token: Option<String>,
+    name: Option<String>,
+    service_account_token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    ca_fingerprint: Option<String>,
     listen: Option<SocketAddr>,
     advertise: Option<String>,
     #[serde(default)]
@@ -278,6 +300,13 @@ impl ConfigFile {
             ("state_dir", self.state_dir.is_some()),
             ("controller", self.controller.is_some()),
             ("join_token", self.join_token.is_some()),
+            ("name", self.name.is_some()),
+            (
+                "service_account_token_file",
+                self.service_account_token_file.is_some(),
+            ),
+            ("ca_file", self.ca_file.is_some()),
+            ("ca_fingerprint", self.ca_fingerprint.is_some()),
         ];
         if let Some((key, _)) = chosen.into_iter().find(|(_, is_set)| *is_set) {
             let why = "`foghorn serve` chooses it for its own storage node: leave it out";
@@ -298,9 +327,17 @@ impl ConfigFile {
             .map_err(LoadConfigError::Controller)?;
         config.join_token = self
             .join_token
-            .map(|text| TokenText::parse(JOIN_PREFIX, &text))
+            .map(|text| JoinToken::parse(&text))
             .transpose()
             .map_err(LoadConfigError::JoinToken)?;
+        config.name = self.name.map(|text| checked_name(&text)).transpose()?;
+        config.service_account_token_file = self.service_account_token_file;
+        let ca_fingerprint = self.ca_fingerprint.map(|text| fingerprint(&text));
+        let ca_fingerprint = ca_fingerprint.transpose().map_err(|why| {
+            let key = "ca_fingerprint";
+            LoadConfigError::Value { key, why }
+        })?;
+        config.authority = known_authority(self.ca_file, ca_fingerprint)?;
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
@@ -446,6 +483,13 @@ impl RawWake {
             targets,
         })
     }
+}
+
+fn checked_name(text: &str) -> Result<NodeName, LoadConfigError> {
+    node_name(text).map_err(|error| LoadConfigError::Value {
+        key: "name",
+        why: error.to_string(),
+    })
 }
 
 fn check_advertise(text: String) -> Result<String, LoadConfigError> {

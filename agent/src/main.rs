@@ -46,6 +46,8 @@ async fn run(command: Command) -> ExitCode {
     }
 }
 
+const ANOTHER_TOKEN: &str = "make a new join token on the server: foghorn node join-token NAME";
+
 /// What can be done about an error that people meet when they set up a node.
 fn todo(problem: &anyhow::Error) -> Option<&'static str> {
     let enrolment = problem.chain().find_map(|cause| cause.downcast_ref())?;
@@ -54,11 +56,16 @@ fn todo(problem: &anyhow::Error) -> Option<&'static str> {
             "check the address of the controller, and that it is running and reachable from here",
         ),
         EnrolError::Authority { .. } => Some(
-            "copy the join token again, the whole of it, and check the address of the controller",
+            "copy the join token or the fingerprint again, the whole of it, and check the address of the controller",
         ),
-        EnrolError::Refused { .. } | EnrolError::Send { .. } => {
-            Some("make a new join token on the server: foghorn node join-token NAME")
+        EnrolError::Send { .. } => Some(ANOTHER_TOKEN),
+        // What else is refused says what to do.
+        EnrolError::Refused { field, .. } if field.as_deref() == Some("join_token") => {
+            Some(ANOTHER_TOKEN)
         }
+        EnrolError::Ask { .. } => Some(
+            "check the address of the controller, that it is running and reachable from here, and that its certificate is of the authority that this node trusts",
+        ),
         _ => None,
     }
 }
@@ -91,11 +98,9 @@ async fn enrol_only(enrol: Enrol) -> anyhow::Result<()> {
             "{} holds an identity already: to enrol again, remove its folder `identity`",
             enrol.state_dir.display()
         );
-        Ok(foghorn_agent::enrol(
-            &enrol.state_dir,
-            &enrol.controller,
-            &enrol.token,
-        )?)
+        let config = enrol.into_config()?;
+        let offer = config.offer()?.context("there is no token")?;
+        Ok(foghorn_agent::enrol(&config.state_dir, &offer)?)
     });
     let identity = enrolled.await??;
     // The node has its identity; whether somebody reads this changes nothing.

@@ -16,6 +16,7 @@ use crate::backups::Backups;
 use crate::config::{MulticastConfig, VersionConfig};
 use crate::downloads::Downloads;
 use crate::events::Hub;
+use crate::kubernetes::Cluster;
 use crate::leaving::Leaving;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
@@ -51,6 +52,8 @@ pub struct Ctx {
     pub settings: Settings,
     /// Counts failed log-ins.
     pub doors: Doors,
+    /// The cluster whose service-account tokens let agents in.
+    pub cluster: Option<Cluster>,
 }
 
 /// The part of the configuration that handlers need.

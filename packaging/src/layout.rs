@@ -30,7 +30,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 31] = [
+const PAGES: [(&str, &str); 32] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
@@ -44,6 +44,7 @@ const PAGES: [(&str, &str); 31] = [
     page!("operations/disks.md"),
     page!("operations/host-lists.md"),
     page!("operations/install.md"),
+    page!("operations/joining.md"),
     page!("operations/multicast.md"),
     page!("operations/notifications.md"),
     page!("operations/reverse-proxy.md"),

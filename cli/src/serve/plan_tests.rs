@@ -135,6 +135,11 @@ fn what_the_file_must_not_say_is_refused_by_its_name() {
         ),
         ("[agent]\nstate_dir = '/a'", "state_dir"),
         ("[agent]\njoin_token = 'x'", "join_token"),
+        ("[agent]\nname = 'x'", "name"),
+        (
+            "[controller.kubernetes]\nenrol = true",
+            "kubernetes.allowed",
+        ),
         ("[agent.limits]\nconnections = 0", "limits.connections"),
         ("[agnt]", "agnt"),
         ("", "state_dir"),
@@ -155,12 +160,16 @@ const EXAMPLE: &str = include_str!(concat!(
 ));
 
 /// Keys that belong to the programs alone, and not to `foghorn serve`.
-const NOT_HERE: [&str; 5] = [
+const NOT_HERE: [&str; 9] = [
     "controller.data_dir",
     "controller.first_run_file",
     "agent.state_dir",
     "agent.controller",
     "agent.join_token",
+    "agent.name",
+    "agent.service_account_token_file",
+    "agent.ca_file",
+    "agent.ca_fingerprint",
 ];
 
 /// The names that a section may have, from the complaint about one that it may not have.

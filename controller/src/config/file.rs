@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::backup::RawBackup;
 use super::images::RawImages;
+use super::kubernetes::RawKubernetes;
 use super::limits::RawLimits;
 use super::login::RawLogin;
 use super::multicast::RawMulticast;
@@ -54,6 +55,8 @@ pub struct ConfigFile {
     multicast: RawMulticast,
     #[serde(default)]
     notifications: RawNotifications,
+    #[serde(default)]
+    kubernetes: RawKubernetes,
     #[serde(default)]
     plugins: RawPlugins,
     #[serde(default)]
@@ -263,6 +266,7 @@ impl ConfigFile {
             backup: self.backup.check()?,
             multicast: self.multicast.check()?,
             notifications: self.notifications.check()?,
+            kubernetes: self.kubernetes.check()?,
             first_run_file: self.first_run_file,
             new_authority: false,
             plugins_dir: self.plugins.dir,

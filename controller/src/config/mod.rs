@@ -5,6 +5,7 @@ mod backup;
 mod file;
 mod group_range;
 mod images;
+mod kubernetes;
 mod limits;
 mod login;
 mod machines;
@@ -21,6 +22,7 @@ use foghorn_types::ByteCount;
 pub use self::backup::BackupConfig;
 pub use self::file::ConfigFile;
 pub use self::group_range::{GroupRange, GroupRangeError};
+pub use self::kubernetes::{AllowedAccount, KubernetesConfig, NameOf};
 pub use self::limits::{Limits, MOST_SOURCES};
 pub use self::login::{Allowance, LoginConfig};
 pub(crate) use self::machines::machines_url;
@@ -57,6 +59,8 @@ pub struct Config {
     pub backup: BackupConfig,
     pub multicast: MulticastConfig,
     pub notifications: NotificationConfig,
+    /// A cluster whose service-account tokens let agents in; `None`: none do.
+    pub kubernetes: Option<KubernetesConfig>,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
     /// Whether the certificate authority may be another than the store knows. Only on the command
@@ -212,6 +216,7 @@ impl Config {
             backup: BackupConfig::default(),
             multicast: MulticastConfig::default(),
             notifications: NotificationConfig::default(),
+            kubernetes: None,
             first_run_file: None,
             new_authority: false,
             plugins_dir: None,
@@ -388,6 +393,10 @@ mod tests {
             (
                 "data_dir = '/x'\n[store]\nengine = 'etcd'\nendpoints = ['a:1']\n[trust]\nauthority_dir = '/ca'\nstore_key_command = ['k']",
                 "trust.store_key_command",
+            ),
+            (
+                "data_dir = '/x'\n[kubernetes]\nenrol = true",
+                "kubernetes.allowed",
             ),
             ("", "data_dir"),
         ] {

@@ -23,6 +23,7 @@ use crate::config::{Config, StoreConfig, machines_url};
 use crate::ctx::{Ctx, Settings};
 use crate::downloads::Downloads;
 use crate::events::{self, Hub};
+use crate::kubernetes::Cluster;
 use crate::leaving::Leaving;
 use crate::link::follow;
 use crate::logins::Doors;
@@ -70,6 +71,7 @@ pub(super) async fn context(
         downloads: Downloads::new(config.clients_folder()),
         settings,
         doors: Doors::new(&config.login),
+        cluster: config.kubernetes.clone().map(Cluster::new),
     })
 }
 

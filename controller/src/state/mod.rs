@@ -24,6 +24,7 @@ pub mod field;
 pub mod first_run;
 mod ids;
 pub mod imports;
+pub mod join_token;
 pub mod json;
 pub mod kept_authority;
 pub mod key;

@@ -15,6 +15,7 @@ use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::first_run::FirstCredentials;
 use super::imports::{self, Imports};
+use super::join_token::ManyToken;
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
@@ -61,6 +62,7 @@ pub struct Tables {
     replica_jobs: Shelf<ReplicaJob>,
     replica_limits: Shelf<ReplicaLimit>,
     tokens: Shelf<OneTimeToken>,
+    join_tokens: Shelf<ManyToken>,
     keyed: Shelf<Keyed>,
     enrolled_nodes: Shelf<EnrolledNode>,
     node_holds: Shelf<NodeHold>,
@@ -105,6 +107,7 @@ impl Default for Tables {
             replica_jobs: Shelf::default(),
             replica_limits: Shelf::default(),
             tokens: Shelf::default(),
+            join_tokens: Shelf::default(),
             keyed: Shelf::default(),
             enrolled_nodes: Shelf::default(),
             node_holds: Shelf::default(),
@@ -270,6 +273,12 @@ impl Tables {
     #[must_use]
     pub fn tokens(&self) -> &Shelf<OneTimeToken> {
         &self.tokens
+    }
+
+    /// Join tokens for many nodes.
+    #[must_use]
+    pub fn join_tokens(&self) -> &Shelf<ManyToken> {
+        &self.join_tokens
     }
 
     /// What keeps storage nodes from taking tasks.
@@ -466,6 +475,7 @@ impl View for Tables {
             Place::Other("snapinfile") => self.snapin_files.apply(change),
             Place::Other("removal") => self.removals.apply(change),
             Place::Other("token") => self.tokens.apply(change),
+            Place::Other("join-many") => self.join_tokens.apply(change),
             Place::Other("idem") => self.keyed.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),
             Place::Other("node-hold") => self.node_holds.apply(change),

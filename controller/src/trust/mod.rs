@@ -23,8 +23,8 @@ mod terms;
 mod tests;
 
 pub use authority::{LoadTrustError, Trust};
+pub use issue::{IssueError, Issued, IssuedServer, key_of_certificate, key_of_request};
 pub use keeping::{KeySource, Keeping, StoreKey, StoreKeyError};
-pub use issue::{IssueError, Issued, IssuedServer, key_of_request};
 pub use peer::{PeerNameError, peer_name};
 pub use pem::{AuthorityPem, PemError};
 pub use seal::SealError;

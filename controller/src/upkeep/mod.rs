@@ -130,6 +130,11 @@ impl Upkeep {
         );
         removed(
             report,
+            "expired join tokens for many nodes",
+            forget::join_tokens(&ctx.state, now).await,
+        );
+        removed(
+            report,
             "old idempotency keys",
             forget::keys(&ctx.state, now).await,
         );

@@ -146,6 +146,7 @@ impl Server {
             downloads: foghorn_controller::downloads::Downloads::new(folder.path().join("clients")),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             doors: Doors::default(),
+            cluster: None,
             events: Arc::new(Hub::new(state.read_at(|_, revision| revision))),
             leaving: Arc::default(),
             settings: Settings {
