@@ -156,6 +156,9 @@ fn without_null(schema: &mut Schema) {
     if let Some(Value::Array(words)) = schema.get_mut("enum") {
         words.retain(|word| !word.is_null());
     }
+    if let Some(object) = schema.as_object_mut() {
+        object.retain(|name, value| name != "default" || !value.is_null());
+    }
     transform_subschemas(&mut without_null, schema);
 }
 
@@ -207,6 +210,11 @@ pub(crate) mod tests {
     #[derive(Deserialize, JsonSchema, PartialEq, Debug)]
     #[serde(deny_unknown_fields)]
     pub(crate) struct Shop {
+        /// Who sells.
+        // Nothing is its default, which is not to be in the schema.
+        #[serde(default)]
+        #[schemars(extend("examples" = ["Anna"]))]
+        pub(crate) seller: Option<String>,
         /// Where it is.
         #[schemars(extend("examples" = ["0.0.0.0:80"]))]
         pub(crate) listen: std::net::SocketAddr,
@@ -236,6 +244,7 @@ pub(crate) mod tests {
             "oven.heat",
             "oven.breads",
             "oven.fuel",
+            "shop.seller",
             "shop.listen",
             "shop.code",
         ];

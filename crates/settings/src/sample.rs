@@ -111,6 +111,8 @@ mod tests {
             \n\
             # Only where bread is sold.\n\
             #[shop]\n\
+            # Who sells.\n\
+            #seller = \"Anna\"\n\
             # Where it is.\n\
             #listen = \"0.0.0.0:80\"\n\
             # Of the till.\n\
