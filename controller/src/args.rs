@@ -22,8 +22,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run the server until SIGTERM or SIGINT. On a terminal, it prints the first user and tokens until
-    /// they are used.
+    /// Run the server until SIGTERM or SIGINT. On a terminal, it prints the first user and tokens
+    /// until they are used.
     Run(Run),
     /// Create the first user and tokens, or print them again if nobody has used them, and exit.
     FirstRun(Options),
@@ -92,8 +92,8 @@ pub struct Run {
 
 #[derive(Args, Clone)]
 pub struct Options {
-    /// TOML file. Variables such as FOGHORN_CONTROLLER__REST__LISTEN take precedence over it, and the
-    /// flags below over both.
+    /// TOML file. Variables such as FOGHORN_CONTROLLER__REST__LISTEN take precedence over it, and
+    /// the flags below over both.
     #[arg(long, env = "FOGHORN_CONTROLLER_CONFIG")]
     pub config: Option<PathBuf>,
     /// Directory of the certificate authority and the embedded store.

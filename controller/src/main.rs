@@ -244,7 +244,8 @@ fn announce(controller: &Controller, file: Option<&Path>) {
 async fn first_run(mut config: Config) -> anyhow::Result<()> {
     anyhow::ensure!(
         config.given.is_none(),
-        "the credentials of the first user are given by the configuration (first_run), so none are made"
+        "the credentials of the first user are given by the configuration (first_run), so none are \
+         made"
     );
     config.rest.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.link.listen = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod bare;
+mod check;
+mod credentials;
 mod error;
 mod ground;
 mod leave;
@@ -19,9 +21,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use self::addresses::{advertised_link, certificate_names, listen, own, reachable};
+use self::credentials::first;
 use self::ground::{create_data_dir, engine, refuse_lost_store};
 use self::parts::{context, router, settings, spawn_drivers};
-use crate::app::accounts::{FirstRun, first_run};
+use crate::app::accounts::FirstRun;
 use crate::app::authority;
 use crate::app::enrolment;
 use crate::backups::AUTHORITY_FOLDER;
@@ -36,6 +39,7 @@ use crate::store::open;
 use crate::{descriptors, peers, recorder, serve};
 
 pub use self::bare::{Bare, Carried};
+pub use self::check::{CheckFilesError, check_files};
 pub use self::error::StartError;
 pub use self::offline::{reset_admin, restore};
 pub use self::state_files::{StateFileError, export_state, import_state};
@@ -103,11 +107,12 @@ impl Controller {
             .then(|| link.1.port());
         // After everything that can fail because of a wrong setting: the credentials are shown
         // once, and only if all this succeeds.
-        let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
+        let first = first(&state, &config).await?;
         let settings = settings(&config, link_address, link_everywhere, rest.1);
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
         let ctx = context(&config, state, (trust, plugins), settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
+        let first_run = first.follow((&ctx, &config), &tasks, &cancel);
         if matches!(config.store, StoreConfig::Etcd(_)) {
             let own = own(&config, &ctx, link.1);
             let calls = (own, Arc::new(peers::OverTls) as Arc<dyn peers::Dial>);
@@ -186,7 +191,8 @@ impl Controller {
         self.ctx.trust.ca_fingerprint()
     }
 
-    /// User and tokens created by this start; `None` if the store already had some.
+    /// User and tokens created by this start; `None` if the store already had some, or they are
+    /// given.
     #[must_use]
     pub fn first_run(&self) -> Option<&FirstRun> {
         self.first_run.as_ref()

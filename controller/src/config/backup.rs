@@ -49,9 +49,9 @@ pub(super) struct RawBackup {
     #[schemars(range(min = 1))]
     #[schemars(extend("default" = BackupConfig::default().keep))]
     keep: Option<usize>,
-    /// Their folder. Default: `backups` in the data directory. Another one has to belong to the user of
-    /// the service, and its unit has to permit it: `systemctl edit`, in `[Service]` the line
-    /// `ReadWritePaths=/srv/foghorn-backups`
+    /// Their folder. Default: `backups` in the data directory. Another one has to belong to the
+    /// user of the service, and its unit has to permit it: `systemctl edit`, in `[Service]` the
+    /// line `ReadWritePaths=/srv/foghorn-backups`
     #[schemars(extend("examples" = ["/srv/foghorn-backups"]))]
     dir: Option<PathBuf>,
 }

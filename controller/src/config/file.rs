@@ -27,8 +27,8 @@ pub struct ConfigFile {
     /// Folder of the state: the embedded store, the certificate authority, backups.
     #[schemars(extend("examples" = ["/var/lib/foghorn/controller"]))]
     pub(super) data_dir: Option<PathBuf>,
-    /// The first start writes the first user and its tokens to this file (JSON, mode 0600) instead of
-    /// showing them on the terminal.
+    /// The first start writes the first user and its tokens to this file (JSON, mode 0600) instead
+    /// of showing them on the terminal.
     #[schemars(extend("examples" = ["/var/lib/foghorn/controller/first-run.json"]))]
     first_run_file: Option<PathBuf>,
     #[serde(default)]

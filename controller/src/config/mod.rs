@@ -1,5 +1,5 @@
-//! The configuration: turns what a file, variables and flags say into a checked [`Config`]. After the
-//! start, only `log.filter` is read again.
+//! The configuration: turns what a file, variables and flags say into a checked [`Config`]. After
+//! the start, only `log.filter` is read again.
 
 mod backup;
 mod file;

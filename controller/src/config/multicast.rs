@@ -67,12 +67,12 @@ pub(super) struct RawMulticast {
     /// Receivers join the group for the sending storage node only (IGMPv3, MLDv2).
     #[serde(default)]
     source_specific: bool,
-    /// Bits per second on the wire of a session that has no rate of its own. Default: what its group
-    /// sustains.
+    /// Bits per second on the wire of a session that has no rate of its own. Default: what its
+    /// group sustains.
     #[schemars(extend("examples" = ["800m"]))]
     max_rate: Option<String>,
-    /// Receivers that are slower than this, in bits per second, are served by unicast. Default: that
-    /// of the storage nodes.
+    /// Receivers that are slower than this, in bits per second, are served by unicast. Default:
+    /// that of the storage nodes.
     #[schemars(extend("examples" = ["10m"]))]
     floor: Option<String>,
 }

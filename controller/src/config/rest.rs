@@ -51,8 +51,8 @@ pub(super) struct RawRest {
     #[schemars(range(min = 1))]
     #[schemars(extend("default" = Patience::default().stuck.as_secs()))]
     stuck_seconds: Option<u64>,
-    /// Seconds for which requests are answered after the signal to stop, while other controllers are
-    /// there: at least the time in which your balancer notices, 0 without one.
+    /// Seconds for which requests are answered after the signal to stop, while other controllers
+    /// are there: at least the time in which your balancer notices, 0 without one.
     #[schemars(range(max = LONGEST_DRAIN))]
     #[schemars(extend("default" = DRAIN.as_secs()))]
     drain_seconds: Option<u64>,

@@ -10,7 +10,8 @@ use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
-    /// `embedded`: one file in the data directory; `etcd`: a cluster that several controllers share.
+    /// `embedded`: one file in the data directory; `etcd`: a cluster that several controllers
+    /// share.
     #[schemars(extend("default" = "embedded"))]
     engine: Option<Engine>,
     /// With etcd: the addresses of all its members, such as `["https://etcd1:2379"]`.
