@@ -41,7 +41,7 @@ mod whole_file;
 pub use cold::OpenColdError;
 pub use config::{
     ColdConfig, Config, ConfigFile, Credentials, DEFAULT_QUIC_PORT, Limits, LoadConfigError,
-    Timing, Upkeep, WakeConfig,
+    PROGRAM, Timing, Upkeep, WakeConfig,
 };
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{
