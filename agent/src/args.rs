@@ -202,4 +202,37 @@ mod tests {
         let nowhere = config(&[], &[]).unwrap_err();
         assert!(nowhere.contains("--state-dir"), "{nowhere}");
     }
+
+    /// Keys without a default are commented out, with an example.
+    #[test]
+    fn the_sample_and_the_schema_are_those_of_the_types() {
+        let form = form();
+        for key in form.keys() {
+            let is_shown = key.default.is_some() || key.example.is_some();
+            assert!(
+                is_shown,
+                "{} has neither a default nor an example",
+                key.path
+            );
+            assert!(!key.description.is_empty(), "{} is not described", key.path);
+        }
+        let sample: ConfigFile = toml::from_str(&form.sample()).unwrap();
+        let sample = Config::of_file(sample).unwrap();
+        let nothing = config(&["--state-dir", "/var/lib/foghorn/agent"], &[]).unwrap();
+        assert_eq!(format!("{sample:#?}"), format!("{nothing:#?}"));
+
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../docs/config/agent.schema.json"
+        );
+        let printed = form.schema();
+        if std::env::var_os("CONFIG_FILES").is_some_and(|how| how == "write") {
+            std::fs::write(path, &printed).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == printed,
+            "{path} is not what `--print-config-schema` prints: run this test with CONFIG_FILES=write"
+        );
+    }
 }
