@@ -238,8 +238,11 @@ fn what_is_logged_follows_the_file_on_sighup() {
         std::fs::write(&config, text).unwrap();
     };
     write("");
-    let mut command = run(&data);
+    // Away from the terminal of whoever runs the test: with one, SIGHUP means that it is gone.
+    let mut command = Command::new("setsid");
+    command.arg(PROGRAM).args(run(&data).get_args());
     command.arg("--config").arg(&config).stdout(Stdio::null());
+    command.env_remove("FOGHORN_LOG");
     let mut running = Running::start(&mut command);
     let log = BufReader::new(running.0.stderr.take().unwrap());
     let mut lines = log.lines().map(Result::unwrap);

@@ -1,7 +1,8 @@
 //! SIGHUP: a service reads its configuration again.
 
 use std::error::Error;
-use std::io::{self, IsTerminal as _};
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,8 +22,8 @@ pub struct Reread {
 /// What reads a configuration again.
 pub type Read = dyn Fn() -> Result<Reread, Box<dyn Error + Send + Sync>> + Send + Sync;
 
-/// From now on, SIGHUP calls `read`, and what is logged follows. A process that has a terminal is
-/// ended by SIGHUP as ever: its terminal is gone then.
+/// From now on, SIGHUP calls `read`, and what is logged follows. A process that belongs to a
+/// terminal, wherever it writes to, is ended by SIGHUP as ever: its terminal is gone then.
 ///
 /// To be called in a runtime of tokio.
 ///
@@ -50,8 +51,9 @@ pub fn reread_on_hangup(filter: LogFilter, read: Arc<Read>) -> io::Result<()> {
     Ok(())
 }
 
+/// This name is the terminal of whoever opens it; for a process that has none, it cannot be opened.
 fn has_terminal() -> bool {
-    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
+    File::open("/dev/tty").is_ok()
 }
 
 fn follow(filter: &LogFilter, reread: &Reread) {
