@@ -41,7 +41,7 @@ mod whole_file;
 pub use cold::OpenColdError;
 pub use config::{
     ColdConfig, Config, ConfigFile, Credentials, DEFAULT_QUIC_PORT, JoiningError, KnownAuthority,
-    Limits, LoadConfigError, Offer, Ticket, Timing, Upkeep, WakeConfig,
+    Limits, LoadConfigError, Offer, PROGRAM, Ticket, Timing, Upkeep, WakeConfig,
 };
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{

@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser as _;
-use foghorn_agent::args::{Cli, Command, Enrol, Run};
-use foghorn_agent::{Agent, EnrolError};
+use foghorn_agent::args::{Cli, Command, Enrol, Run, RunArguments, form};
+use foghorn_agent::{Agent, Config, EnrolError};
+use foghorn_settings::{Layers, SettingsError};
+use foghorn_telemetry::{LogFilter, Reread, reread_on_hangup};
 use foghorn_types::{Complaint, complaint};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> ExitCode {
-    let _telemetry = match foghorn_telemetry::init("foghorn-agent", None) {
+    let telemetry = match foghorn_telemetry::init("foghorn-agent", None) {
         Ok(guard) => guard,
         Err(problem) => {
             eprintln!("{}", complaint(&problem).line());
@@ -34,7 +37,7 @@ async fn run(command: Command) -> ExitCode {
         }
     };
     let done = match command {
-        Command::Run(run) => serve(run).await,
+        Command::Run(arguments) => run_or(arguments, telemetry.log_filter()).await,
         Command::Enrol(enrol) => enrol_only(enrol).await,
     };
     match done {
@@ -50,6 +53,9 @@ const ANOTHER_TOKEN: &str = "make a new join token on the server: foghorn node j
 
 /// What can be done about an error that people meet when they set up a node.
 fn todo(problem: &anyhow::Error) -> Option<&'static str> {
+    if let Some(settings) = problem.downcast_ref::<SettingsError>() {
+        return settings.todo();
+    }
     let enrolment = problem.chain().find_map(|cause| cause.downcast_ref())?;
     match enrolment {
         EnrolError::FetchAuthority { .. } => Some(
@@ -70,8 +76,43 @@ fn todo(problem: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-async fn serve(run: Run) -> anyhow::Result<()> {
-    let config = run.into_config()?;
+/// Runs, or does what is asked for instead.
+async fn run_or(arguments: RunArguments, log: &LogFilter) -> anyhow::Result<()> {
+    let RunArguments { run, instead } = arguments;
+    if let Some(text) = instead.text(&form()) {
+        return show(&text);
+    }
+    let layers = run.layers(std::env::vars_os())?;
+    let config = run.config(&layers)?;
+    if instead.check_config {
+        config.check_files()?;
+        return show(&format!("the configuration is valid\n{}", layers.shown()));
+    }
+    log.set(&config.log_filter)?;
+    reread_on_hangup(log.clone(), Arc::new(move || reread(&run, &layers)))
+        .context("could not watch for SIGHUP")?;
+    serve(config).await
+}
+
+fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.context("could not write to standard output")
+}
+
+/// What the configuration says by now, while the agent runs with that of its start.
+fn reread(run: &Run, start: &Layers) -> Result<Reread, Box<dyn std::error::Error + Send + Sync>> {
+    let layers = run.layers(std::env::vars_os())?;
+    let config = run.config(&layers)?;
+    let mut others = layers.changed_since(start);
+    others.retain(|key| key != "log.filter");
+    Ok(Reread {
+        filter: config.log_filter,
+        others,
+    })
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("could not watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not watch for SIGINT")?;
     let stop = async {

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod bare;
+mod check;
+mod credentials;
 mod error;
 mod ground;
 mod leave;
@@ -20,10 +22,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use self::addresses::{advertised_link, own, reachable};
+use self::credentials::first;
 use self::ground::load;
 use self::parts::{context, settings, spawn_drivers};
 use self::ports::Ports;
-use crate::app::accounts::{FirstRun, first_run};
+use crate::app::accounts::FirstRun;
 use crate::app::enrolment;
 use crate::config::{Config, StoreConfig};
 use crate::ctx::Ctx;
@@ -32,6 +35,7 @@ use crate::state::Refusal;
 use crate::{peers, recorder};
 
 pub use self::bare::{Bare, Carried};
+pub use self::check::{CheckFilesError, check_files};
 pub use self::error::StartError;
 pub use self::offline::{reset_admin, restore};
 pub use self::state_files::{StateFileError, export_state, import_state};
@@ -75,12 +79,13 @@ impl Controller {
             (config.link.advertise.is_none() && link.ip().is_unspecified()).then(|| link.port());
         // After everything that can fail because of a wrong setting: the credentials are shown
         // once, and only if all this succeeds.
-        let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
+        let first = first(&state, &config).await?;
         let link_addresses = (advertised_link(&config, link), link_everywhere);
         let settings = settings(&config, keeping, link_addresses, rest);
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
         let ctx = context(&config, state, (trust, plugins), settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
+        let first_run = first.follow((&ctx, &config), &tasks, &cancel);
         if matches!(config.store, StoreConfig::Etcd(_)) {
             let own = own(&config, &ctx, link);
             let calls = (own, Arc::new(peers::OverTls) as Arc<dyn peers::Dial>);
@@ -129,7 +134,8 @@ impl Controller {
         self.ctx.trust.ca_fingerprint()
     }
 
-    /// User and tokens created by this start; `None` if the store already had some.
+    /// User and tokens created by this start; `None` if the store already had some, or they are
+    /// given.
     #[must_use]
     pub fn first_run(&self) -> Option<&FirstRun> {
         self.first_run.as_ref()

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use foghorn_types::NamePattern;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -29,13 +30,16 @@ pub struct KubernetesConfig {
 }
 
 /// A service account whose pods may be storage nodes.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllowedAccount {
+    /// Namespace of the service account.
     pub namespace: String,
+    /// Its name.
     pub account: String,
     /// The names that its agents may have.
     #[serde(default = "NamePattern::any")]
+    #[schemars(with = "String", extend("default" = "*"))]
     pub names: NamePattern,
     /// Whose name an agent has; `None`: any that fits, as long as nobody else has it.
     pub name_of: Option<NameOf>,
@@ -44,7 +48,7 @@ pub struct AllowedAccount {
 }
 
 /// What an agent is named after. No two have the same name, so the cluster vouches for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NameOf {
     /// The node of Kubernetes on which the pod runs: for a DaemonSet.
@@ -53,16 +57,28 @@ pub enum NameOf {
     Pod,
 }
 
-#[derive(Deserialize, Default)]
+/// Agents that enrol by the service-account tokens of their pods.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawKubernetes {
+    /// Whether they do.
     #[serde(default)]
     enrol: bool,
+    /// For which these tokens must be.
+    #[schemars(extend("default" = AUDIENCE))]
     audience: Option<String>,
-    #[serde(default)]
-    allowed: Vec<AllowedAccount>,
+    /// Service accounts that may be storage nodes, and under which names; required with `enrol`.
+    #[schemars(extend("examples" = [[{ "namespace": "foghorn-agents", "account": "foghorn-agent", "name_of": "node" }]]))]
+    allowed: Option<Vec<AllowedAccount>>,
+    /// `https://HOST[:PORT]` of the API server. Default: that of the controller's pod.
+    #[schemars(extend("examples" = ["https://kubernetes.default.svc"]))]
     api_server: Option<String>,
+    /// File with the authority of its certificate (PEM), read for every review. Default: that of the
+    /// pod.
+    #[schemars(extend("examples" = ["/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"]))]
     ca_file: Option<PathBuf>,
+    /// File with the controller's own token, read for every review. Default: that of the pod.
+    #[schemars(extend("examples" = ["/var/run/secrets/kubernetes.io/serviceaccount/token"]))]
     token_file: Option<PathBuf>,
 }
 
@@ -85,12 +101,13 @@ impl RawKubernetes {
         if !self.enrol {
             return Ok(None);
         }
-        if self.allowed.is_empty() {
+        let allowed = self.allowed.unwrap_or_default();
+        if allowed.is_empty() {
             let why = "is required when `kubernetes.enrol` is true: such as [{ namespace = \"foghorn\", account = \"foghorn-agent\", name_of = \"node\" }]";
             return wrong("kubernetes.allowed", why);
         }
         let is_empty = |one: &AllowedAccount| one.namespace.is_empty() || one.account.is_empty();
-        if self.allowed.iter().any(is_empty) {
+        if allowed.iter().any(is_empty) {
             let why = "a namespace or an account is empty";
             return wrong("kubernetes.allowed", why);
         }
@@ -119,7 +136,7 @@ impl RawKubernetes {
             ca_file: self.ca_file.unwrap_or_else(|| in_folder("ca.crt")),
             token_file: self.token_file.unwrap_or_else(|| in_folder("token")),
             audience,
-            allowed: self.allowed,
+            allowed,
         }))
     }
 }

@@ -1,26 +1,32 @@
-//! The configuration: turns a TOML file and a few flags into a checked [`Config`]. Nothing is read
-//! after the start.
+//! The configuration: turns what a file, variables and flags say into a checked [`Config`]. After
+//! the start, only `log.filter` is read again.
 
 mod backup;
 mod file;
+mod first_run;
 mod group_range;
 mod images;
 mod kubernetes;
 mod limits;
+mod log;
 mod login;
 mod machines;
 mod multicast;
 mod notifications;
+mod rest;
+mod store;
 mod trust;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use foghorn_settings::Program;
 use foghorn_types::ByteCount;
 
 pub use self::backup::BackupConfig;
 pub use self::file::ConfigFile;
+pub use self::first_run::{FIRST_USER, GivenCredentials, SecretSource};
 pub use self::group_range::{GroupRange, GroupRangeError};
 pub use self::kubernetes::{AllowedAccount, KubernetesConfig, NameOf};
 pub use self::limits::{Limits, MOST_SOURCES};
@@ -63,6 +69,12 @@ pub struct Config {
     pub kubernetes: Option<KubernetesConfig>,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
+    /// Name of the first user. Default [`FIRST_USER`].
+    pub first_user: String,
+    /// Password and tokens of the first user, where somebody gives them. `None`: they are made.
+    pub given: Option<GivenCredentials>,
+    /// What is logged, unless a variable says it.
+    pub log_filter: String,
     /// Whether the certificate authority may be another than the store knows. Only on the command
     /// line, for one start.
     pub new_authority: bool,
@@ -144,6 +156,8 @@ const MAX_CONNECTIONS: usize = 16_384;
 const DRAIN: Duration = Duration::from_secs(10);
 /// More than the machines of a site that are imaged at once, since they may share an address.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
+/// Default of `snapins.largest_file_mib`.
+const SNAPIN_MIB: u32 = 4096;
 /// Default of `audit.keep_days`.
 const AUDIT_DAYS: u32 = 400;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -159,7 +173,7 @@ pub struct SnapinConfig {
 impl Default for SnapinConfig {
     fn default() -> Self {
         Self {
-            largest_file: ByteCount::from_mib(4096),
+            largest_file: ByteCount::from_mib(SNAPIN_MIB),
             file_grace: Duration::from_secs(60 * 60),
         }
     }
@@ -182,9 +196,28 @@ pub enum ConfigError {
     Value { key: &'static str, why: String },
 }
 
+impl ConfigError {
+    /// The key that is at fault, if it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Value { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+/// What sets the keys of [`ConfigFile`], beside a file.
+pub const PROGRAM: Program = Program {
+    command: "foghorn-controller run",
+    about: "The controller of a Foghorn fleet.",
+    prefix: "FOGHORN_CONTROLLER__",
+    file: "/etc/foghorn/controller.toml",
+    required: &["data_dir"],
+};
+
 impl Config {
-    /// Loopback, ports chosen by the system, embedded store: what `foghorn serve` and tests start
-    /// from.
+    /// Loopback, ports chosen by the system, embedded store: what tests start from.
     #[must_use]
     pub fn local(data_dir: impl Into<PathBuf>) -> Self {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -218,6 +251,9 @@ impl Config {
             notifications: NotificationConfig::default(),
             kubernetes: None,
             first_run_file: None,
+            first_user: FIRST_USER.to_owned(),
+            given: None,
+            log_filter: foghorn_telemetry::DEFAULT_FILTER.to_owned(),
             new_authority: false,
             plugins_dir: None,
             clients_dir: None,
@@ -236,9 +272,19 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
+        Self::of_file(file)
+    }
+
+    /// Checks what file, variables and flags say together.
+    ///
+    /// # Errors
+    /// When a value is invalid, or nothing says where the data is. The message names the key.
+    pub fn of_file(file: ConfigFile) -> Result<Self, ConfigError> {
         let missing = || ConfigError::Value {
             key: "data_dir",
-            why: "is required".to_owned(),
+            why: "is required: give --data-dir, the variable FOGHORN_CONTROLLER__DATA_DIR, or a \
+                  line in the file of --config"
+                .to_owned(),
         };
         let data_dir = file.data_dir.clone().ok_or_else(missing)?;
         file.check(data_dir)

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, StoreConfig, seconds};
@@ -40,19 +41,28 @@ impl AuthorityConfig {
     }
 }
 
-#[derive(Deserialize, Default)]
+/// The certificate authority, and its certificates, which are renewed by themselves.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTrust {
     /// Folder of the certificate authority, which is never written: `ca.pem` and `ca.key`, or
     /// `tls.crt` and `tls.key`. Default: `ca` in the data directory, where one is made.
+    #[schemars(extend("examples" = ["/etc/foghorn/ca"]))]
     authority_dir: Option<PathBuf>,
     /// File with a key of at least 32 characters, with which the certificate authority is encrypted
     /// in the store. Only with etcd.
+    #[schemars(extend("examples" = ["/etc/foghorn/store-key"]))]
     store_key_file: Option<PathBuf>,
-    /// Program and arguments that print that key.
-    #[serde(default)]
-    store_key_command: Vec<String>,
+    /// In place of a file: a program and its arguments, which prints the key within 30 seconds.
+    #[schemars(extend("examples" = [["vault", "kv", "get", "-field=key", "secret/foghorn"]]))]
+    store_key_command: Option<Vec<String>>,
+    /// Seconds for which the certificate of a storage node is good.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = Lifetimes::default().node.as_secs()))]
     node_certificate_seconds: Option<u64>,
+    /// Seconds for which the certificate of the controller is good.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = Lifetimes::default().server.as_secs()))]
     server_certificate_seconds: Option<u64>,
 }
 
@@ -74,7 +84,7 @@ impl RawTrust {
     }
 
     pub(super) fn authority(self, store: &StoreConfig) -> Result<AuthorityConfig, ConfigError> {
-        let command = Some(self.store_key_command).filter(|words| !words.is_empty());
+        let command = self.store_key_command.filter(|words| !words.is_empty());
         let refuse = |key, why: &str| {
             let why = why.to_owned();
             Err(ConfigError::Value { key, why })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::app::accounts::AccountError;
 use crate::app::authority::AuthorityError;
+use crate::app::given::{ReadGivenError, TakeOverError};
 use crate::backups::RestoreError;
 use crate::state::Refusal;
 use crate::store::embedded::OpenEmbeddedError;
@@ -35,6 +36,10 @@ pub enum StartError {
     Restore(#[source] RestoreError),
     #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
+    #[error("could not read the credentials that are given for the first user")]
+    ReadGiven(#[source] ReadGivenError),
+    #[error("could not take over the credentials that are given for the first user")]
+    TakeOver(#[source] TakeOverError),
     #[error("could not load the certificate authority")]
     Trust(#[from] AuthorityError),
     #[error("could not load the certificate authority")]
@@ -63,6 +68,9 @@ impl StartError {
             ),
             Self::NoInstallation { .. } => {
                 Some("give the directory of the server; a new server is made by starting it once")
+            }
+            Self::ReadGiven(_) => {
+                Some("look at the files that first_run of the configuration names")
             }
             Self::Listen { .. } => {
                 Some("stop the program that uses this address, or choose another address or port")

@@ -22,6 +22,7 @@ mod effects;
 pub mod enrolment;
 pub mod field;
 pub mod first_run;
+pub mod given;
 mod ids;
 pub mod imports;
 pub mod join_token;

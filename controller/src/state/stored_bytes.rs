@@ -210,6 +210,10 @@ const STORED: &[(&str, &str)] = &[
         "/foghorn/v1/setting/first-run",
         r#"{"v":1,"api_token":"a","user":"fog","user_token":"u","password":"p"}"#,
     ),
+    (
+        "/foghorn/v1/setting/given",
+        r#"{"v":1,"api_tokens":["a"],"users":{"fog":{"tokens":["t"],"passwords":["p","q"]}}}"#,
+    ),
     ("/foghorn/v1/setting/clock", r#"{"v":1,"seen":9}"#),
     (
         "/foghorn/v1/setting/api",
@@ -290,6 +294,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.replica_limits().iter().map(|record| record.put_op()));
     ops.push(tables.authority().unwrap().put_op());
     ops.push(tables.first_credentials().unwrap().put_op());
+    ops.push(tables.given().unwrap().put_op());
     ops.push(tables.time_seen().unwrap().put_op());
     let mut written: Vec<(String, String)> = ops
         .into_iter()

@@ -14,6 +14,7 @@ use super::controller_record::ControllerRecord;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::first_run::FirstCredentials;
+use super::given::Given;
 use super::imports::{self, Imports};
 use super::join_token::ManyToken;
 use super::key::{self, Place};
@@ -83,6 +84,7 @@ pub struct Tables {
     clock: Shelf<Clock>,
     authority: Shelf<Authority>,
     first_credentials: Shelf<FirstCredentials>,
+    given: Shelf<Given>,
     imports: Imports,
 }
 
@@ -128,6 +130,7 @@ impl Default for Tables {
             clock: Shelf::default(),
             authority: Shelf::default(),
             first_credentials: Shelf::default(),
+            given: Shelf::default(),
             imports: Imports::default(),
         }
     }
@@ -219,6 +222,12 @@ impl Tables {
     #[must_use]
     pub fn first_credentials(&self) -> Option<&Arc<FirstCredentials>> {
         self.first_credentials.get(&())
+    }
+
+    /// Which credentials were given, once some were.
+    #[must_use]
+    pub fn given(&self) -> Option<&Arc<Given>> {
+        self.given.get(&())
     }
 
     /// Whether a state is being imported, and when that was done last.
@@ -455,6 +464,7 @@ impl View for Tables {
             Place::Setting {
                 name: FirstCredentials::NAME,
             } => self.first_credentials.apply(change),
+            Place::Setting { name: Given::NAME } => self.given.apply(change),
             Place::Setting {
                 name: imports::MARKER_NAME,
             } => {

@@ -1,9 +1,10 @@
 //! Periodic clean-up: records and history that are no longer needed, jobs without reports;
-//! [`removals`]; and [`backups`].
+//! [`removals`]; [`backups`]; and credentials that are [`given`].
 
 mod age;
 pub(crate) mod backups;
 mod forget;
+pub(crate) mod given;
 mod history;
 pub(crate) mod removals;
 
