@@ -74,3 +74,12 @@ true
 - --key=/etc/foghorn/etcd/tls.key
 {{- end }}
 {{- end -}}
+
+{{/* Name (CN) that peers must have: whoever only calls the members has another one. */}}
+{{- define "foghorn.etcd.peerName" -}}
+{{- if (((.Values.etcd).tls).certManager).enabled -}}
+foghorn-etcd-member
+{{- else -}}
+{{- ((.Values.etcd).tls).peerName -}}
+{{- end -}}
+{{- end -}}
