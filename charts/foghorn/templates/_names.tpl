@@ -62,11 +62,14 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* The same for what belongs to no namespace. */}}
+{{/* The same for what belongs to no namespace, without annotations of its own. */}}
 {{- define "foghorn.clusterMetadata" -}}
 name: {{ .name }}
 labels:
   {{- include "foghorn.labels" (dict "root" .root "component" .component) | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -144,7 +144,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   {{- $annotations := merge (dict "helm.sh/resource-policy" "keep") (default dict .volume.annotations) }}
-  {{- include "foghorn.metadata" (dict "root" .root "component" .component "name" .name "annotations" $annotations) | nindent 2 }}
+  {{- include "foghorn.metadata" (dict "root" .root "component" .component "name" .name "namespace" .namespace "annotations" $annotations) | nindent 2 }}
 spec:
   accessModes:
     {{- toYaml (default (list "ReadWriteOnce") .volume.accessModes) | nindent 4 }}
@@ -177,7 +177,7 @@ automountServiceAccountToken: false
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "foghorn.metadata" (dict "root" .root "component" .component "name" .name) | nindent 2 }}
+  {{- include "foghorn.metadata" (dict "root" .root "component" .component "name" .name "namespace" .namespace) | nindent 2 }}
 spec:
   maxUnavailable: {{ default 1 $budget.maxUnavailable }}
   unhealthyPodEvictionPolicy: AlwaysAllow

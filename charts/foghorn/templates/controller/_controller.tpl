@@ -164,3 +164,13 @@ Parts of the controllers' pods that the jobs on their state have, too.
         path: credentials
 {{- end }}
 {{- end -}}
+
+{{/* Source of a volume with the passphrase of state files. */}}
+{{- define "foghorn.backup.passphrase" -}}
+secret:
+  secretName: {{ ((.Values.backup).passphrase).existingSecret }}
+  defaultMode: 0440
+  items:
+    - key: {{ default "passphrase" ((.Values.backup).passphrase).key }}
+      path: passphrase
+{{- end -}}
