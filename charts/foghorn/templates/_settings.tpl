@@ -161,6 +161,14 @@ cold:
 {{- $all := mustMergeOverwrite (deepCopy (default dict (.Values.agent).config)) $own -}}
 {{- $_ := set $all "state_dir" "/var/lib/foghorn" -}}
 {{- $_ := set $all "controller" (include "foghorn.agent.controllerUrl" .) -}}
+{{- if eq (include "foghorn.agent.enrolment" .) "serviceAccount" -}}
+{{- $_ := set $all "service_account_token_file" "/var/run/secrets/foghorn/token" -}}
+{{- if include "foghorn.agent.caSource" . -}}
+{{- $_ := set $all "ca_file" "/etc/foghorn/ca/ca.pem" -}}
+{{- else -}}
+{{- $_ := set $all "ca_fingerprint" (((.Values.trust).ca).fingerprint) -}}
+{{- end -}}
+{{- end -}}
 {{- include "foghorn.toml" (dict "path" "" "table" $all) -}}
 {{- end -}}
 

@@ -31,11 +31,14 @@ $(POD_NAME).{{ include "foghorn.agent.namespace" . }}.svc.{{ default "cluster.lo
 {{- $isDaemon := eq $mode "daemonSet" -}}
 {{- $enrolment := include "foghorn.agent.enrolment" . -}}
 {{- $ca := include "foghorn.agent.caSource" . -}}
-{{- $scope := dict "root" . "component" "agent" "values" $values -}}
-{{- if and $isDaemon $daemon.runAsRoot (not $values.podSecurityContext) -}}
-{{- $root := dict "runAsNonRoot" false "runAsUser" 0 "runAsGroup" 0 "seccompProfile" (dict "type" "RuntimeDefault") -}}
-{{- $scope = dict "root" . "component" "agent" "values" (merge (dict "podSecurityContext" $root) (deepCopy $values)) -}}
+{{- $effective := deepCopy $values -}}
+{{- if $isDaemon -}}
+{{- $_ := set $effective "nodeSelector" (merge (dict) (default dict $values.nodeSelector) (default dict $daemon.nodeSelector)) -}}
+{{- if and $daemon.runAsRoot (not $values.podSecurityContext) -}}
+{{- $_ := set $effective "podSecurityContext" (dict "runAsNonRoot" false "runAsUser" 0 "runAsGroup" 0 "seccompProfile" (dict "type" "RuntimeDefault")) -}}
 {{- end -}}
+{{- end -}}
+{{- $scope := dict "root" . "component" "agent" "values" $effective -}}
 {{ include "foghorn.podTop" $scope }}
 {{- if include "foghorn.agent.onHost" . }}
 hostNetwork: true
