@@ -185,7 +185,7 @@ Jumps between versions that would lose something, as far as Helm may look at the
 {{- $check := default dict .Values.upgradeCheck -}}
 {{- $wanted := .Chart.AppVersion -}}
 {{- if and .Release.IsUpgrade (ne (toString $check.enabled) "false") (include "foghorn.hasControllers" .) -}}
-{{- $oldest := get (default dict .Chart.Annotations) "foghorn/upgrades-from" -}}
+{{- $oldest := index .Chart.Annotations "foghorn/upgrades-from" -}}
 {{- with lookup "apps/v1" "Deployment" .Release.Namespace (include "foghorn.controller.name" .) -}}
 {{- $installed := dig "metadata" "labels" "app.kubernetes.io/version" "" . -}}
 {{- if and (regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+" $installed) (regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+" $wanted) -}}
