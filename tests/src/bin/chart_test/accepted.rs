@@ -1,0 +1,171 @@
+//! What a real API server says of the objects: kubeconform with its own schemas, and a rehearsal of
+//! everything it does before it keeps something.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use foghorn_tests::process::until;
+use serde_json::Value;
+
+use crate::chart::{Chart, HELMS, RELEASE};
+use crate::cluster::{self, Security, kubectl};
+use crate::objects::parse;
+use crate::report::Report;
+use crate::schemas;
+use crate::tool::run;
+
+const MOST: Duration = Duration::from_secs(60);
+
+/// # Errors
+/// When the API server, kubeconform or kube-score has something against an object.
+pub fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
+    let rendered = folder.join("rendered");
+    let schemas = folder.join("schemas");
+    fs::create_dir_all(&rendered)?;
+    report.step("definitions of resources of others", |_| definitions())?;
+    let needed = render(chart, &rendered)?;
+    report.step("schemas from the API server", |report| {
+        let described = described(&needed)?;
+        report.figure(
+            "schemas",
+            schemas::write(&described, &needed, &schemas)? as u64,
+        );
+        Ok(())
+    })?;
+    report.step("kubeconform", |report| conform(&rendered, &schemas, report))?;
+    report.step("rehearsed by the API server", |report| {
+        rehearse(&rendered, folder, report)
+    })?;
+    report.step("kube-score", |_| score(&rendered))
+}
+
+/// Kinds that values switch on: certificates, routes, monitors.
+fn definitions() -> Result<()> {
+    let folder = std::env::var("KUBE_DEFINITIONS")
+        .context("KUBE_DEFINITIONS is not set: start this with tests/kube/with")?;
+    kubectl(&["apply", "--server-side", "-f", &folder])?;
+    let all = [
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=30s",
+    ];
+    kubectl(&all).map(drop)
+}
+
+/// Writes what each set of values becomes to a file, and gives all kinds in them.
+fn render(chart: &Chart, folder: &Path) -> Result<BTreeSet<(String, String)>> {
+    let mut needed = BTreeSet::new();
+    for values in chart.values()? {
+        let text = chart.render(HELMS[1], &values, &[])?.ok()?;
+        for object in parse(&text)?.values() {
+            let word = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+            needed.insert((word("apiVersion"), word("kind")));
+        }
+        fs::write(folder.join(format!("{}.yaml", values.name)), text)?;
+    }
+    Ok(needed)
+}
+
+/// The description, as soon as it has all these kinds: new definitions come a moment late.
+fn described(needed: &BTreeSet<(String, String)>) -> Result<Value> {
+    until("the API server to describe all kinds", MOST, || {
+        let said = kubectl(&["get", "--raw=/openapi/v2"])?;
+        let is_there =
+            |(_, kind): &(String, String)| said.contains(&format!("\"kind\":\"{kind}\""));
+        if !needed.iter().all(is_there) {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(&said)?))
+    })
+}
+
+fn conform(rendered: &Path, schemas: &Path, report: &mut Report) -> Result<()> {
+    let location = format!(
+        "{}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        schemas.display()
+    );
+    let rendered = rendered.to_string_lossy().into_owned();
+    let arguments = ["-strict", "-output", "json", "-summary", "-schema-location"];
+    let said = run(
+        "kubeconform",
+        arguments
+            .iter()
+            .copied()
+            .chain([location.as_str(), rendered.as_str()]),
+        MOST,
+    )?;
+    let text = said.ok()?;
+    let summary: Value = serde_json::from_str(&text).context("kubeconform gave no JSON")?;
+    let count = |key: &str| summary["summary"][key].as_u64().unwrap_or_default();
+    ensure!(
+        count("skipped") == 0,
+        "kubeconform left objects out: {text}"
+    );
+    ensure!(count("valid") > 0, "kubeconform saw nothing: {text}");
+    report.figure("objects valid by kubeconform", count("valid"));
+    Ok(())
+}
+
+fn rehearse(rendered: &Path, folder: &Path, report: &mut Report) -> Result<()> {
+    cluster::namespace(RELEASE, Security::Restricted, folder)?;
+    let agents = format!("{RELEASE}-agents");
+    cluster::namespace(&agents, Security::Privileged, folder)?;
+    for entry in fs::read_dir(rendered)? {
+        let file = entry?.path();
+        let file = file.to_string_lossy().into_owned();
+        // A warning of the Pod Security of the namespace is an error here, too.
+        let said = kubectl(&[
+            "apply",
+            "--dry-run=server",
+            "--validate=strict",
+            "--warnings-as-errors",
+            "--filename",
+            &file,
+        ])?;
+        report.count("objects taken by the API server", said.lines().count());
+    }
+    for name in [RELEASE, &agents] {
+        kubectl(&["delete", "namespace", name, "--wait=false"])?;
+    }
+    Ok(())
+}
+
+/// What others find bad practice. What is ignored has its reason here:
+/// * tags of images are those of the release, and pods with the same tag need no pull each time;
+/// * storage that is not persistent is limited for those containers that write to it.
+const IGNORED: [&str; 2] = [
+    "container-image-pull-policy",
+    "container-ephemeral-storage-request-and-limit",
+];
+
+fn score(rendered: &Path) -> Result<()> {
+    for entry in fs::read_dir(rendered)? {
+        let file = entry?.path();
+        let file = file.to_string_lossy().into_owned();
+        let mut arguments = vec!["score", "--output-format", "ci"];
+        for test in IGNORED {
+            arguments.extend(["--ignore-test", test]);
+        }
+        let said = run(
+            "kube-score",
+            arguments.into_iter().chain([file.as_str()]),
+            MOST,
+        )?;
+        let critical: Vec<&str> = said
+            .out
+            .lines()
+            .filter(|line| line.starts_with("[CRITICAL]"))
+            .collect();
+        ensure!(
+            critical.is_empty(),
+            "kube-score finds in {file}:\n{}",
+            critical.join("\n")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! The cluster: `kubectl` with limits of time, namespaces, volumes, and what is shown when something
+//! goes wrong.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use foghorn_tests::process::until;
+use serde_json::Value;
+
+use crate::tool::{Said, run};
+
+pub const MOST: Duration = Duration::from_secs(60);
+/// The class of volumes that are folders of one node.
+pub const STORAGE_CLASS: &str = "local";
+/// The image of which helpers of the tests are made.
+pub const BOX: &str = "foghorn.test/box:1";
+
+/// # Errors
+/// When it fails.
+pub fn kubectl(arguments: &[&str]) -> Result<String> {
+    try_kubectl(arguments)?.ok()
+}
+
+/// Whatever it says.
+///
+/// # Errors
+/// When it cannot be started, or takes too long.
+pub fn try_kubectl(arguments: &[&str]) -> Result<Said> {
+    run("kubectl", arguments, MOST)
+}
+
+/// # Errors
+/// When it fails, or what it says is not JSON.
+pub fn get(arguments: &[&str]) -> Result<Value> {
+    let said = kubectl(&[&["get", "--output=json"], arguments].concat())?;
+    serde_json::from_str(&said).context("kubectl gave no JSON")
+}
+
+/// Items of a list.
+///
+/// # Errors
+/// As [`get`].
+pub fn list(arguments: &[&str]) -> Result<Vec<Value>> {
+    let mut list = get(arguments)?;
+    match list["items"].take() {
+        Value::Array(items) => Ok(items),
+        _ => bail!("kubectl gave no list"),
+    }
+}
+
+/// Applies a text.
+///
+/// # Errors
+/// When the API server refuses it.
+pub fn apply(text: &str, folder: &Path) -> Result<()> {
+    let file = folder.join("apply.yaml");
+    fs::write(&file, text)?;
+    let file = file.to_string_lossy().into_owned();
+    kubectl(&["apply", "--server-side", "--validate=strict", "-f", &file]).map(drop)
+}
+
+/// What pods of a namespace may do.
+#[derive(Clone, Copy)]
+pub enum Security {
+    Restricted,
+    /// For those that use the network of their node.
+    Privileged,
+}
+
+/// # Errors
+/// When the API server refuses it.
+pub fn namespace(name: &str, security: Security, folder: &Path) -> Result<()> {
+    let level = match security {
+        Security::Restricted => "restricted",
+        Security::Privileged => "privileged",
+    };
+    let label = "pod-security.kubernetes.io";
+    apply(
+        &format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    \
+             {label}/enforce: {level}\n    {label}/warn: {level}\n"
+        ),
+        folder,
+    )
+}
+
+/// Names of all nodes.
+///
+/// # Errors
+/// As [`get`].
+pub fn nodes() -> Result<Vec<String>> {
+    let nodes = list(&["nodes"])?;
+    let name = |node: &Value| node["metadata"]["name"].as_str().map(str::to_owned);
+    Ok(nodes.iter().filter_map(name).collect())
+}
+
+/// Volumes that are folders of the nodes, so many on each, for pods to claim. Nodes make the
+/// folders when they start: a pod of a moment on each does it here.
+///
+/// # Errors
+/// When the API server refuses them.
+pub fn volumes(prefix: &str, on_each: usize, folder: &Path) -> Result<()> {
+    let mut text = format!(
+        "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: {STORAGE_CLASS}\n  \
+         annotations: {{storageclass.kubernetes.io/is-default-class: 'true'}}\n\
+         provisioner: kubernetes.io/no-provisioner\nvolumeBindingMode: WaitForFirstConsumer\n"
+    );
+    for node in nodes()? {
+        for number in 0..on_each {
+            let name = format!("{prefix}-{node}-{number}");
+            let _ = write!(
+                text,
+                "---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {name}}}\nspec:\n  \
+                 capacity: {{storage: 20Gi}}\n  accessModes: [ReadWriteOnce]\n  \
+                 persistentVolumeReclaimPolicy: Retain\n  storageClassName: {STORAGE_CLASS}\n  \
+                 local: {{path: /var/lib/foghorn-node/{name}}}\n  nodeAffinity:\n    required:\n      \
+                 nodeSelectorTerms:\n        - matchExpressions:\n            \
+                 - {{key: kubernetes.io/hostname, operator: In, values: [{node}]}}\n"
+            );
+        }
+    }
+    apply(&text, folder)?;
+    for node in nodes()? {
+        let names: Vec<String> = (0..on_each)
+            .map(|number| format!("/data/{prefix}-{node}-{number}"))
+            .collect();
+        let what = format!("mkdir -p {}", names.join(" "));
+        on_node(&node, &format!("{prefix}-volumes-{node}"), &what, folder)?;
+    }
+    Ok(())
+}
+
+/// Runs a command on a node, as root, with the folder of its volumes as `/data`.
+fn on_node(node: &str, name: &str, what: &str, folder: &Path) -> Result<()> {
+    apply(
+        &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: kube-system}}\nspec:\n  \
+             nodeName: {node}\n  restartPolicy: Never\n  terminationGracePeriodSeconds: 0\n  \
+             containers:\n    - name: one\n      image: {BOX}\n      imagePullPolicy: Never\n      \
+             command: [/bin/sh, -c, '{what}']\n      volumeMounts: [{{name: data, mountPath: /data}}]\n  \
+             volumes: [{{name: data, hostPath: {{path: /var/lib/foghorn-node}}}}]\n"
+        ),
+        folder,
+    )?;
+    let pod = format!("pod/{name}");
+    wait(
+        "--for=jsonpath={.status.phase}=Succeeded",
+        &pod,
+        "kube-system",
+        MOST,
+    )?;
+    kubectl(&["delete", &pod, "--namespace=kube-system", "--wait=false"]).map(drop)
+}
+
+/// `kubectl wait`.
+///
+/// # Errors
+/// When it is not so in time.
+pub fn wait(condition: &str, what: &str, namespace: &str, most: Duration) -> Result<()> {
+    let timeout = format!("--timeout={}s", most.as_secs());
+    let space = format!("--namespace={namespace}");
+    let arguments = ["wait", condition, what, &space, &timeout];
+    let said = run("kubectl", arguments, most + Duration::from_secs(10))?;
+    said.ok().map(drop)
+}
+
+/// Names of the pods of a component.
+///
+/// # Errors
+/// As [`get`].
+pub fn pods(namespace: &str, component: &str) -> Result<Vec<String>> {
+    let space = format!("--namespace={namespace}");
+    let label = format!("--selector=app.kubernetes.io/component={component}");
+    let pods = list(&["pods", &space, &label])?;
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().map(str::to_owned);
+    Ok(pods.iter().filter_map(name).collect())
+}
+
+/// Waits until so many pods of a component are ready, and no others are there.
+///
+/// # Errors
+/// When it is not so in time.
+pub fn wait_ready(namespace: &str, component: &str, count: usize, most: Duration) -> Result<()> {
+    let space = format!("--namespace={namespace}");
+    let label = format!("--selector=app.kubernetes.io/component={component}");
+    until(&format!("{count} ready pods of {component}"), most, || {
+        let pods = list(&["pods", &space, &label])?;
+        let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+        Ok((ready == count && pods.len() == count).then_some(()))
+    })
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Everything in a namespace that somebody could have put there, as `kind/name`. What Kubernetes
+/// itself makes of other things is left out.
+///
+/// # Errors
+/// As [`kubectl`].
+pub fn everything(namespace: &str) -> Result<BTreeSet<String>> {
+    const OF_ITSELF: [&str; 6] = [
+        "events",
+        "events.events.k8s.io",
+        "endpoints",
+        "endpointslices.discovery.k8s.io",
+        "podmetrics.metrics.k8s.io",
+        "leases.coordination.k8s.io",
+    ];
+    let kinds = kubectl(&[
+        "api-resources",
+        "--verbs=list",
+        "--namespaced",
+        "--output=name",
+    ])?;
+    let kinds: Vec<&str> = kinds
+        .lines()
+        .filter(|kind| !OF_ITSELF.contains(kind))
+        .collect();
+    let space = format!("--namespace={namespace}");
+    let named = kubectl(&[
+        "get",
+        &kinds.join(","),
+        &space,
+        "--output=name",
+        "--ignore-not-found",
+    ])?;
+    Ok(named.lines().map(str::to_owned).collect())
+}
+
+/// What people look at first when something does not come up.
+pub fn explain(namespaces: &[&str]) -> String {
+    let mut text = String::new();
+    for name in namespaces {
+        let space = format!("--namespace={name}");
+        for arguments in [
+            vec!["get", "pods,pvc,services,jobs", "--output=wide", &space],
+            vec!["get", "events", "--sort-by=.lastTimestamp", &space],
+        ] {
+            add(&mut text, &arguments);
+        }
+        for pod in list(&["pods", &space]).unwrap_or_default() {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let tail = ["--all-containers", "--tail=40", "--prefix"];
+            add(&mut text, &[&["logs", name, &space], &tail[..]].concat());
+            if !is_ready(&pod) {
+                add(
+                    &mut text,
+                    &[&["logs", name, &space, "--previous"], &tail[..]].concat(),
+                );
+                add(&mut text, &["describe", "pod", name, &space]);
+            }
+        }
+    }
+    text
+}
+
+fn add(text: &mut String, arguments: &[&str]) {
+    if let Ok(said) = try_kubectl(arguments)
+        && !(said.out.is_empty() && said.err.is_empty())
+    {
+        let _ = writeln!(text, "==== {}\n{}{}", said.line, said.out, said.err);
+    }
+}
