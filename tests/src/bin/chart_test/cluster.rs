@@ -98,62 +98,33 @@ pub fn nodes() -> Result<Vec<String>> {
     Ok(nodes.iter().filter_map(name).collect())
 }
 
-/// Volumes that are folders of the nodes, so many on each, for pods to claim. Nodes make the
-/// folders when they start: a pod of a moment on each does it here.
+/// How many folders for volumes each node has made (`tests/kube/node`).
+const VOLUMES: usize = 12;
+
+/// Volumes that are folders of the nodes, for pods to claim. Each is claimed once.
 ///
 /// # Errors
 /// When the API server refuses them.
-pub fn volumes(prefix: &str, on_each: usize, folder: &Path) -> Result<()> {
+pub fn volumes(folder: &Path) -> Result<()> {
     let mut text = format!(
         "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: {STORAGE_CLASS}\n  \
          annotations: {{storageclass.kubernetes.io/is-default-class: 'true'}}\n\
          provisioner: kubernetes.io/no-provisioner\nvolumeBindingMode: WaitForFirstConsumer\n"
     );
     for node in nodes()? {
-        for number in 0..on_each {
-            let name = format!("{prefix}-{node}-{number}");
+        for number in 1..=VOLUMES {
             let _ = write!(
                 text,
-                "---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {name}}}\nspec:\n  \
-                 capacity: {{storage: 20Gi}}\n  accessModes: [ReadWriteOnce]\n  \
+                "---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {node}-{number}}}\nspec:\n  \
+                 capacity: {{storage: 50Gi}}\n  accessModes: [ReadWriteOnce]\n  \
                  persistentVolumeReclaimPolicy: Retain\n  storageClassName: {STORAGE_CLASS}\n  \
-                 local: {{path: /var/lib/foghorn-node/{name}}}\n  nodeAffinity:\n    required:\n      \
+                 local: {{path: /var/lib/foghorn-node/{number}}}\n  nodeAffinity:\n    required:\n      \
                  nodeSelectorTerms:\n        - matchExpressions:\n            \
                  - {{key: kubernetes.io/hostname, operator: In, values: [{node}]}}\n"
             );
         }
     }
-    apply(&text, folder)?;
-    for node in nodes()? {
-        let names: Vec<String> = (0..on_each)
-            .map(|number| format!("/data/{prefix}-{node}-{number}"))
-            .collect();
-        let what = format!("mkdir -p {}", names.join(" "));
-        on_node(&node, &format!("{prefix}-volumes-{node}"), &what, folder)?;
-    }
-    Ok(())
-}
-
-/// Runs a command on a node, as root, with the folder of its volumes as `/data`.
-fn on_node(node: &str, name: &str, what: &str, folder: &Path) -> Result<()> {
-    apply(
-        &format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: kube-system}}\nspec:\n  \
-             nodeName: {node}\n  restartPolicy: Never\n  terminationGracePeriodSeconds: 0\n  \
-             containers:\n    - name: one\n      image: {BOX}\n      imagePullPolicy: Never\n      \
-             command: [/bin/sh, -c, '{what}']\n      volumeMounts: [{{name: data, mountPath: /data}}]\n  \
-             volumes: [{{name: data, hostPath: {{path: /var/lib/foghorn-node}}}}]\n"
-        ),
-        folder,
-    )?;
-    let pod = format!("pod/{name}");
-    wait(
-        "--for=jsonpath={.status.phase}=Succeeded",
-        &pod,
-        "kube-system",
-        MOST,
-    )?;
-    kubectl(&["delete", &pod, "--namespace=kube-system", "--wait=false"]).map(drop)
+    apply(&text, folder)
 }
 
 /// `kubectl wait`.
