@@ -6,16 +6,22 @@
 mod accepted;
 mod chart;
 mod cluster;
+mod fleet;
+mod load;
 mod objects;
+mod policies;
+mod release;
 mod rendered;
 mod report;
 mod schemas;
+mod secrets;
+mod single;
 mod tool;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::chart::Chart;
 use crate::report::Report;
@@ -23,6 +29,8 @@ use crate::report::Report;
 /// Tests the Helm chart.
 #[derive(Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Folder of the chart.
     #[arg(long, default_value = "charts/foghorn")]
     chart: PathBuf,
@@ -37,6 +45,13 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Make load until the input ends: started by the tests themselves.
+    #[command(hide = true)]
+    Load(load::Orders),
+}
+
 /// In the order in which they are done.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -44,14 +59,21 @@ enum Part {
     Rendered,
     /// What an API server says of the objects.
     Accepted,
+    /// One server with everything in it.
+    Box,
+    /// Several controllers, members of etcd and storage nodes.
+    Fleet,
 }
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Rendered, Self::Accepted];
+    const ALL: [Self; 4] = [Self::Rendered, Self::Accepted, Self::Box, Self::Fleet];
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(Command::Load(orders)) = &arguments.command {
+        return load::work(orders);
+    }
     let json = arguments.json.clone().map_or_else(default_output, Ok)?;
     let scratch = tempfile::tempdir()?;
     let mut report = Report::default();
@@ -69,13 +91,16 @@ fn run(arguments: &Arguments, scratch: &Path, report: &mut Report) -> Result<()>
         folder: arguments.chart.clone(),
         kubernetes: arguments.kubernetes.clone(),
     };
-    for part in Part::ALL {
-        if !arguments.only.is_empty() && !arguments.only.contains(&part) {
-            continue;
-        }
+    let is_wanted = |part: &Part| arguments.only.is_empty() || arguments.only.contains(part);
+    if [Part::Box, Part::Fleet].iter().any(is_wanted) {
+        cluster::volumes(scratch)?;
+    }
+    for part in Part::ALL.into_iter().filter(is_wanted) {
         match part {
             Part::Rendered => rendered::check(&chart, report)?,
             Part::Accepted => accepted::check(&chart, scratch, report)?,
+            Part::Box => single::check(&chart, scratch, report)?,
+            Part::Fleet => fleet::check(&chart, scratch, report)?,
         }
     }
     Ok(())

@@ -31,6 +31,12 @@ impl Report {
         *self.counts.entry(what).or_default() += more as u64;
     }
 
+    /// The largest of several figures.
+    pub fn most(&mut self, what: &'static str, value: u64) {
+        let known = self.counts.entry(what).or_default();
+        *known = value.max(*known);
+    }
+
     /// A figure that is not a sum.
     pub fn figure(&mut self, what: &'static str, value: u64) {
         self.counts.insert(what, value);
