@@ -7,11 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use foghorn_tests::process::until;
 use serde_json::Value;
 
 use crate::chart::{Chart, HELMS, RELEASE};
-use crate::cluster::{self, Security, kubectl};
+use crate::cluster::{self, Security, kubectl, until};
 use crate::objects::parse;
 use crate::report::Report;
 use crate::schemas;
@@ -21,7 +20,7 @@ const MOST: Duration = Duration::from_secs(60);
 
 /// # Errors
 /// When the API server, kubeconform or kube-score has something against an object.
-pub fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
     let rendered = folder.join("rendered");
     let schemas = folder.join("schemas");
     fs::create_dir_all(&rendered)?;

@@ -9,21 +9,21 @@ use anyhow::{Context as _, Result, ensure};
 use crate::tool::{Said, run};
 
 /// Both versions of Helm have to make the same of it.
-pub const HELMS: [&str; 2] = ["helm3", "helm4"];
+pub(crate) const HELMS: [&str; 2] = ["helm3", "helm4"];
 /// Release and namespace of everything that is only rendered.
-pub const RELEASE: &str = "foghorn";
+pub(crate) const RELEASE: &str = "foghorn";
 const MOST: Duration = Duration::from_secs(60);
 
-pub struct Chart {
-    pub folder: PathBuf,
+pub(crate) struct Chart {
+    pub(crate) folder: PathBuf,
     /// The version of Kubernetes that it is rendered for.
-    pub kubernetes: String,
+    pub(crate) kubernetes: String,
 }
 
 /// A file with values.
-pub struct Values {
-    pub name: String,
-    pub file: PathBuf,
+pub(crate) struct Values {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
 }
 
 impl Chart {
@@ -35,7 +35,7 @@ impl Chart {
     ///
     /// # Errors
     /// When there are none.
-    pub fn values(&self) -> Result<Vec<Values>> {
+    pub(crate) fn values(&self) -> Result<Vec<Values>> {
         files(&self.folder.join("ci"), "-values.yaml")
     }
 
@@ -43,7 +43,7 @@ impl Chart {
     ///
     /// # Errors
     /// When there are none.
-    pub fn invalid(&self) -> Result<Vec<Values>> {
+    pub(crate) fn invalid(&self) -> Result<Vec<Values>> {
         files(&self.folder.join("ci/invalid"), ".yaml")
     }
 
@@ -51,7 +51,7 @@ impl Chart {
     ///
     /// # Errors
     /// When Helm cannot be started.
-    pub fn render(&self, helm: &str, values: &Values, more: &[&str]) -> Result<Said> {
+    pub(crate) fn render(&self, helm: &str, values: &Values, more: &[&str]) -> Result<Said> {
         let file = values.file.to_str().unwrap_or_default();
         let mut arguments = vec!["template", RELEASE, self.path(), "--namespace", RELEASE];
         arguments.extend(["--kube-version", &self.kubernetes, "--values", file]);
@@ -60,7 +60,7 @@ impl Chart {
 
     /// # Errors
     /// When Helm complains.
-    pub fn lint(&self, helm: &str, values: &Values) -> Result<String> {
+    pub(crate) fn lint(&self, helm: &str, values: &Values) -> Result<String> {
         let file = values.file.to_str().unwrap_or_default();
         let mut arguments = vec!["lint", "--strict", "--quiet", self.path()];
         arguments.extend(["--kube-version", &self.kubernetes, "--values", file]);
@@ -69,7 +69,7 @@ impl Chart {
 
     /// # Errors
     /// When a test fails.
-    pub fn unit_tests(&self) -> Result<String> {
+    pub(crate) fn unit_tests(&self) -> Result<String> {
         run("helm-unittest", ["--strict", self.path()], MOST)?.ok()
     }
 
@@ -77,7 +77,7 @@ impl Chart {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn readme(&self) -> Result<String> {
+    pub(crate) fn readme(&self) -> Result<String> {
         let arguments = ["--dry-run", "--log-level", "error", "--chart-search-root"];
         run("helm-docs", arguments.iter().chain([&self.path()]), MOST)?.ok()
     }

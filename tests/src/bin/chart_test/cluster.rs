@@ -8,20 +8,38 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use foghorn_tests::process::until;
+use foghorn_tests::process;
 use serde_json::Value;
 
 use crate::tool::{Said, run};
 
-pub const MOST: Duration = Duration::from_secs(60);
+pub(crate) const MOST: Duration = Duration::from_secs(60);
 /// The class of volumes that are folders of one node.
-pub const STORAGE_CLASS: &str = "local";
+pub(crate) const STORAGE_CLASS: &str = "local";
 /// The image of which helpers of the tests are made.
-pub const BOX: &str = "foghorn.test/box:1";
+pub(crate) const BOX: &str = "foghorn.test/box:1";
+
+/// As [`process::until`], for conditions that start programs: the processors are for the cluster.
+///
+/// # Errors
+/// When it is not so in time.
+pub(crate) fn until<T>(
+    what: &str,
+    most: Duration,
+    mut condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    process::until(what, most, || {
+        let found = condition()?;
+        if found.is_none() {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Ok(found)
+    })
+}
 
 /// # Errors
 /// When it fails.
-pub fn kubectl(arguments: &[&str]) -> Result<String> {
+pub(crate) fn kubectl(arguments: &[&str]) -> Result<String> {
     try_kubectl(arguments)?.ok()
 }
 
@@ -29,13 +47,13 @@ pub fn kubectl(arguments: &[&str]) -> Result<String> {
 ///
 /// # Errors
 /// When it cannot be started, or takes too long.
-pub fn try_kubectl(arguments: &[&str]) -> Result<Said> {
+pub(crate) fn try_kubectl(arguments: &[&str]) -> Result<Said> {
     run("kubectl", arguments, MOST)
 }
 
 /// # Errors
 /// When it fails, or what it says is not JSON.
-pub fn get(arguments: &[&str]) -> Result<Value> {
+pub(crate) fn get(arguments: &[&str]) -> Result<Value> {
     let said = kubectl(&[&["get", "--output=json"], arguments].concat())?;
     serde_json::from_str(&said).context("kubectl gave no JSON")
 }
@@ -44,7 +62,7 @@ pub fn get(arguments: &[&str]) -> Result<Value> {
 ///
 /// # Errors
 /// As [`get`].
-pub fn list(arguments: &[&str]) -> Result<Vec<Value>> {
+pub(crate) fn list(arguments: &[&str]) -> Result<Vec<Value>> {
     let mut list = get(arguments)?;
     match list["items"].take() {
         Value::Array(items) => Ok(items),
@@ -56,7 +74,7 @@ pub fn list(arguments: &[&str]) -> Result<Vec<Value>> {
 ///
 /// # Errors
 /// When the API server refuses it.
-pub fn apply(text: &str, folder: &Path) -> Result<()> {
+pub(crate) fn apply(text: &str, folder: &Path) -> Result<()> {
     let file = folder.join("apply.yaml");
     fs::write(&file, text)?;
     let file = file.to_string_lossy().into_owned();
@@ -65,7 +83,7 @@ pub fn apply(text: &str, folder: &Path) -> Result<()> {
 
 /// What pods of a namespace may do.
 #[derive(Clone, Copy)]
-pub enum Security {
+pub(crate) enum Security {
     Restricted,
     /// For those that use the network of their node.
     Privileged,
@@ -73,7 +91,7 @@ pub enum Security {
 
 /// # Errors
 /// When the API server refuses it.
-pub fn namespace(name: &str, security: Security, folder: &Path) -> Result<()> {
+pub(crate) fn namespace(name: &str, security: Security, folder: &Path) -> Result<()> {
     let level = match security {
         Security::Restricted => "restricted",
         Security::Privileged => "privileged",
@@ -92,7 +110,7 @@ pub fn namespace(name: &str, security: Security, folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`get`].
-pub fn nodes() -> Result<Vec<String>> {
+pub(crate) fn nodes() -> Result<Vec<String>> {
     let nodes = list(&["nodes"])?;
     let name = |node: &Value| node["metadata"]["name"].as_str().map(str::to_owned);
     Ok(nodes.iter().filter_map(name).collect())
@@ -105,7 +123,7 @@ const VOLUMES: usize = 12;
 ///
 /// # Errors
 /// When the API server refuses them.
-pub fn volumes(folder: &Path) -> Result<()> {
+pub(crate) fn volumes(folder: &Path) -> Result<()> {
     let mut text = format!(
         "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: {STORAGE_CLASS}\n  \
          annotations: {{storageclass.kubernetes.io/is-default-class: 'true'}}\n\
@@ -131,7 +149,7 @@ pub fn volumes(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// When it is not so in time.
-pub fn wait(condition: &str, what: &str, namespace: &str, most: Duration) -> Result<()> {
+pub(crate) fn wait(condition: &str, what: &str, namespace: &str, most: Duration) -> Result<()> {
     let timeout = format!("--timeout={}s", most.as_secs());
     let space = format!("--namespace={namespace}");
     let arguments = ["wait", condition, what, &space, &timeout];
@@ -143,7 +161,7 @@ pub fn wait(condition: &str, what: &str, namespace: &str, most: Duration) -> Res
 ///
 /// # Errors
 /// As [`get`].
-pub fn pods(namespace: &str, component: &str) -> Result<Vec<String>> {
+pub(crate) fn pods(namespace: &str, component: &str) -> Result<Vec<String>> {
     let space = format!("--namespace={namespace}");
     let label = format!("--selector=app.kubernetes.io/component={component}");
     let pods = list(&["pods", &space, &label])?;
@@ -155,7 +173,12 @@ pub fn pods(namespace: &str, component: &str) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// When it is not so in time.
-pub fn wait_ready(namespace: &str, component: &str, count: usize, most: Duration) -> Result<()> {
+pub(crate) fn wait_ready(
+    namespace: &str,
+    component: &str,
+    count: usize,
+    most: Duration,
+) -> Result<()> {
     let space = format!("--namespace={namespace}");
     let label = format!("--selector=app.kubernetes.io/component={component}");
     until(&format!("{count} ready pods of {component}"), most, || {
@@ -179,7 +202,7 @@ fn is_ready(pod: &Value) -> bool {
 ///
 /// # Errors
 /// As [`kubectl`].
-pub fn everything(namespace: &str) -> Result<BTreeSet<String>> {
+pub(crate) fn everything(namespace: &str) -> Result<BTreeSet<String>> {
     const OF_ITSELF: [&str; 6] = [
         "events",
         "events.events.k8s.io",
@@ -210,7 +233,7 @@ pub fn everything(namespace: &str) -> Result<BTreeSet<String>> {
 }
 
 /// What people look at first when something does not come up.
-pub fn explain(namespaces: &[&str]) -> String {
+pub(crate) fn explain(namespaces: &[&str]) -> String {
     let mut text = String::new();
     for name in namespaces {
         let space = format!("--namespace={name}");

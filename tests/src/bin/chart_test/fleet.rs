@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use foghorn_tests::process::until;
 
 use crate::chart::Chart;
-use crate::cluster::{self, MOST, Security, get, kubectl, pods, wait_ready};
+use crate::cluster::{self, MOST, Security, get, kubectl, pods, until, wait_ready};
 use crate::load::Load;
 use crate::policies::{self, Try};
 use crate::release::{Release, values};
@@ -43,7 +42,7 @@ struct Fleet<'c> {
 
 /// # Errors
 /// When the installation does not do its work, loses something, or leaves something behind.
-pub fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
     cluster::namespace(NAME, Security::Restricted, folder)?;
     let before = cluster::everything(NAME)?;
     let first = First::make(NAME, "first-run", folder)?;

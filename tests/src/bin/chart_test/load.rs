@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the process that makes the load is told. It ends when its input does.
 #[derive(Args)]
-pub struct Orders {
+pub(crate) struct Orders {
     /// Address of the controllers.
     #[arg(long)]
     url: String,
@@ -41,23 +41,23 @@ pub struct Orders {
 
 /// What happened to the requests.
 #[derive(Default, Serialize, Deserialize)]
-pub struct Figures {
-    pub requests: usize,
+pub(crate) struct Figures {
+    pub(crate) requests: usize,
     /// What was not answered, or with an error.
-    pub failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// The longest time from one good answer to the next.
-    pub longest_gap_ms: u64,
+    pub(crate) longest_gap_ms: u64,
     /// Hosts of which it was said that they are created.
-    pub created: BTreeSet<String>,
+    pub(crate) created: BTreeSet<String>,
     /// Of these, what is not there at the end.
-    pub lost: Vec<String>,
+    pub(crate) lost: Vec<String>,
 }
 
 /// The other side: makes the load, and prints its figures.
 ///
 /// # Errors
 /// When nobody answers before it begins, or when it has ended.
-pub fn work(orders: &Orders) -> Result<()> {
+pub(crate) fn work(orders: &Orders) -> Result<()> {
     // The cluster is the test's own, so nobody else can answer.
     let ca = Rest::fetch_ca(&orders.url)?;
     let is_over = AtomicBool::new(false);
@@ -129,7 +129,7 @@ fn note(seen: &Mutex<(Figures, Instant)>, host: Option<String>, done: Result<()>
 }
 
 /// Load that is being made. Dropping it ends it.
-pub struct Load {
+pub(crate) struct Load {
     process: Child,
     printed: PathBuf,
 }
@@ -137,7 +137,7 @@ pub struct Load {
 impl Load {
     /// # Errors
     /// When the Service is not there, or the process cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         namespace: &str,
         service: &str,
         first: &First,
@@ -175,7 +175,7 @@ impl Load {
     ///
     /// # Errors
     /// When a request failed, a host is lost, or there was hardly any load.
-    pub fn end(mut self) -> Result<Figures> {
+    pub(crate) fn end(mut self) -> Result<Figures> {
         drop(self.process.stdin.take());
         let status = self.process.wait()?;
         ensure!(status.success(), "the load ended with {status}");

@@ -7,13 +7,13 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 /// What an object is known by: kind, namespace and name.
-pub type Key = (String, String, String);
+pub(crate) type Key = (String, String, String);
 
 /// Reads all documents of a text.
 ///
 /// # Errors
 /// When one is not YAML, or two are of the same object.
-pub fn parse(text: &str) -> Result<BTreeMap<Key, Value>> {
+pub(crate) fn parse(text: &str) -> Result<BTreeMap<Key, Value>> {
     let mut objects = BTreeMap::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let object = Value::deserialize(document).context("a document is not YAML")?;
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Result<BTreeMap<Key, Value>> {
 }
 
 /// Names of all images in an object: of containers, and of volumes that are images.
-pub fn images(object: &Value) -> BTreeSet<String> {
+pub(crate) fn images(object: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     collect_images(object, &mut found);
     found

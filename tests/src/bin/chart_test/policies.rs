@@ -5,16 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use foghorn_tests::process::until;
 
-use crate::cluster::{BOX, apply, get, kubectl, pods, try_kubectl, wait};
+use crate::cluster::{BOX, apply, get, kubectl, pods, try_kubectl, until, wait};
 use crate::report::Report;
 
 /// Policies reach a node's firewall seconds after a pod.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A connection that is tried.
-pub struct Try {
+pub(crate) struct Try {
     from: &'static str,
     to: &'static str,
     port: u16,
@@ -22,7 +21,7 @@ pub struct Try {
 }
 
 impl Try {
-    pub const fn passes(from: &'static str, to: &'static str, port: u16) -> Self {
+    pub(crate) const fn passes(from: &'static str, to: &'static str, port: u16) -> Self {
         Self {
             from,
             to,
@@ -31,7 +30,7 @@ impl Try {
         }
     }
 
-    pub const fn refused(from: &'static str, to: &'static str, port: u16) -> Self {
+    pub(crate) const fn refused(from: &'static str, to: &'static str, port: u16) -> Self {
         Self {
             from,
             to,
@@ -46,7 +45,7 @@ impl Try {
 ///
 /// # Errors
 /// When a connection passes that must not, or the other way round.
-pub fn check(
+pub(crate) fn check(
     release: &str,
     froms: &[&str],
     tries: &[Try],

@@ -1,9 +1,10 @@
 //! A release of the chart on the cluster.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use crate::chart::Chart;
 use crate::cluster::{self, explain};
@@ -12,22 +13,22 @@ use crate::tool::run;
 /// How long pods may take until they are ready, or gone.
 const MOST: Duration = Duration::from_secs(240);
 
-pub struct Release<'c> {
-    pub chart: &'c Chart,
+pub(crate) struct Release<'c> {
+    pub(crate) chart: &'c Chart,
     /// Of the release and of its namespace.
-    pub name: &'static str,
-    pub helm: &'static str,
-    pub values: PathBuf,
+    pub(crate) name: &'static str,
+    pub(crate) helm: &'static str,
+    pub(crate) values: PathBuf,
     /// Further arguments that belong to the values.
-    pub more: Vec<String>,
+    pub(crate) more: Vec<String>,
     /// Where else it has pods.
-    pub elsewhere: Vec<String>,
+    pub(crate) elsewhere: Vec<String>,
 }
 
 impl Release<'_> {
     /// # Errors
     /// When not everything is ready in time.
-    pub fn install(&self) -> Result<()> {
+    pub(crate) fn install(&self) -> Result<()> {
         self.helm(&["install", self.name, &self.folder()], &self.given())
     }
 
@@ -35,7 +36,7 @@ impl Release<'_> {
     ///
     /// # Errors
     /// When not everything is ready in time.
-    pub fn upgrade(&self, sets: &[&str]) -> Result<()> {
+    pub(crate) fn upgrade(&self, sets: &[&str]) -> Result<()> {
         let mut more = vec!["--reuse-values".to_owned()];
         for set in sets {
             more.extend(["--set".to_owned(), (*set).to_owned()]);
@@ -47,7 +48,7 @@ impl Release<'_> {
     ///
     /// # Errors
     /// When not everything is ready in time.
-    pub fn rollback(&self) -> Result<()> {
+    pub(crate) fn rollback(&self) -> Result<()> {
         self.helm(&["rollback", self.name], &[])
     }
 
@@ -55,7 +56,7 @@ impl Release<'_> {
     ///
     /// # Errors
     /// When a test fails.
-    pub fn test(&self) -> Result<String> {
+    pub(crate) fn test(&self) -> Result<String> {
         let space = format!("--namespace={}", self.name);
         let timeout = format!("--timeout={}s", MOST.as_secs());
         let arguments = ["test", self.name, &space, "--logs", &timeout];
@@ -64,20 +65,8 @@ impl Release<'_> {
 
     /// # Errors
     /// When something does not go.
-    pub fn uninstall(&self) -> Result<()> {
+    pub(crate) fn uninstall(&self) -> Result<()> {
         self.helm(&["uninstall", self.name], &[])
-    }
-
-    /// The version that runs, by its number.
-    ///
-    /// # Errors
-    /// When Helm does not know the release.
-    pub fn revision(&self) -> Result<u64> {
-        let space = format!("--namespace={}", self.name);
-        let arguments = ["status", self.name, &space, "--output=json"];
-        let said = run(self.helm, arguments, MOST)?.ok()?;
-        let status: serde_json::Value = serde_json::from_str(&said)?;
-        status["version"].as_u64().context("Helm names no revision")
     }
 
     fn folder(&self) -> String {
@@ -116,7 +105,7 @@ impl Release<'_> {
 }
 
 /// Files with values for the cluster.
-pub fn values(name: &str) -> PathBuf {
+pub(crate) fn values(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("kube/values/{name}.yaml"))
 }
 
@@ -124,9 +113,9 @@ pub fn values(name: &str) -> PathBuf {
 ///
 /// # Errors
 /// As [`cluster::everything`].
-pub fn left_over(
+pub(crate) fn left_over(
     namespace: &str,
-    before: &std::collections::BTreeSet<String>,
+    before: &BTreeSet<String>,
 ) -> Result<(Vec<String>, usize)> {
     let after = cluster::everything(namespace)?;
     let new = after.difference(before);

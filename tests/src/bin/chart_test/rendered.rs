@@ -13,7 +13,7 @@ const REGISTRY: &str = "registry.test:5000/lab/";
 
 /// # Errors
 /// When the chart is not as it should be.
-pub fn check(chart: &Chart, report: &mut Report) -> Result<()> {
+pub(crate) fn check(chart: &Chart, report: &mut Report) -> Result<()> {
     report.step("lint with both versions of Helm", |report| {
         lint(chart, report)
     })?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 #[derive(Default)]
-pub struct Report {
+pub(crate) struct Report {
     steps: Vec<(String, Duration)>,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -18,7 +18,11 @@ impl Report {
     ///
     /// # Errors
     /// Those of the step.
-    pub fn step<T>(&mut self, name: &str, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn step<T>(
+        &mut self,
+        name: &str,
+        step: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         let began = Instant::now();
         let done = step(self).with_context(|| format!("step {name:?}"))?;
         let took = began.elapsed();
@@ -27,22 +31,22 @@ impl Report {
         Ok(done)
     }
 
-    pub fn count(&mut self, what: &'static str, more: usize) {
+    pub(crate) fn count(&mut self, what: &'static str, more: usize) {
         *self.counts.entry(what).or_default() += more as u64;
     }
 
     /// The largest of several figures.
-    pub fn most(&mut self, what: &'static str, value: u64) {
+    pub(crate) fn most(&mut self, what: &'static str, value: u64) {
         let known = self.counts.entry(what).or_default();
         *known = value.max(*known);
     }
 
     /// A figure that is not a sum.
-    pub fn figure(&mut self, what: &'static str, value: u64) {
+    pub(crate) fn figure(&mut self, what: &'static str, value: u64) {
         self.counts.insert(what, value);
     }
 
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let steps: Vec<Value> = self
             .steps
             .iter()

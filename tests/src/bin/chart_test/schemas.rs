@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 ///
 /// # Errors
 /// When the description has another form, or a file cannot be written.
-pub fn write(
+pub(crate) fn write(
     described: &Value,
     needed: &BTreeSet<(String, String)>,
     folder: &Path,

@@ -14,20 +14,20 @@ use rcgen::{
 use crate::cluster::apply;
 
 /// A certificate with its key, as PEM.
-pub struct Pair {
-    pub certificate: String,
-    pub key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
-pub struct Authority {
-    pub pair: Pair,
+pub(crate) struct Authority {
+    pub(crate) pair: Pair,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
     /// # Errors
     /// When there is no randomness.
-    pub fn new(name: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -49,7 +49,7 @@ impl Authority {
 
     /// # Errors
     /// When a name is none.
-    pub fn issue(&self, name: &str, names: Vec<String>) -> Result<Pair> {
+    pub(crate) fn issue(&self, name: &str, names: Vec<String>) -> Result<Pair> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
@@ -68,7 +68,12 @@ impl Authority {
 ///
 /// # Errors
 /// When the API server refuses it.
-pub fn secret(namespace: &str, name: &str, data: &[(&str, &str)], folder: &Path) -> Result<()> {
+pub(crate) fn secret(
+    namespace: &str,
+    name: &str,
+    data: &[(&str, &str)],
+    folder: &Path,
+) -> Result<()> {
     let mut text = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\ndata:\n"
     );
@@ -82,7 +87,7 @@ pub fn secret(namespace: &str, name: &str, data: &[(&str, &str)], folder: &Path)
 ///
 /// # Errors
 /// When the API server refuses them.
-pub fn etcd(namespace: &str, service: &str, members: usize, folder: &Path) -> Result<()> {
+pub(crate) fn etcd(namespace: &str, service: &str, members: usize, folder: &Path) -> Result<()> {
     let authority = Authority::new("etcd of a test")?;
     let domain = format!("{service}.{namespace}.svc.cluster.local");
     let mut names: Vec<String> = (0..members)
@@ -98,9 +103,9 @@ pub fn etcd(namespace: &str, service: &str, members: usize, folder: &Path) -> Re
             namespace,
             &format!("{service}-{end}"),
             &[
-                ("ca.crt", &authority.pair.certificate),
-                ("tls.crt", &pair.certificate),
-                ("tls.key", &pair.key),
+                ("ca.crt", authority.pair.certificate.as_str()),
+                ("tls.crt", pair.certificate.as_str()),
+                ("tls.key", pair.key.as_str()),
             ],
             folder,
         )?;
@@ -109,23 +114,24 @@ pub fn etcd(namespace: &str, service: &str, members: usize, folder: &Path) -> Re
 }
 
 /// The first user, who has all rights.
-pub struct First {
-    pub api_token: String,
-    pub user_token: String,
+pub(crate) struct First {
+    pub(crate) api_token: String,
+    pub(crate) user_token: String,
 }
 
 impl First {
     /// # Errors
     /// When the API server refuses it.
-    pub fn make(namespace: &str, name: &str, folder: &Path) -> Result<Self> {
+    pub(crate) fn make(namespace: &str, name: &str, folder: &Path) -> Result<Self> {
         let first = Self {
             api_token: random(),
             user_token: random(),
         };
+        let password = random();
         let data = [
             ("api-token", first.api_token.as_str()),
             ("user-token", first.user_token.as_str()),
-            ("password", &random()),
+            ("password", password.as_str()),
         ];
         secret(namespace, name, &data, folder)?;
         Ok(first)
@@ -133,7 +139,7 @@ impl First {
 }
 
 /// As FOG makes tokens: 64 bytes in hexadecimal digits.
-pub fn random() -> String {
+pub(crate) fn random() -> String {
     let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(64)
         .collect();

@@ -1,12 +1,13 @@
 //! One server with everything in it, in a namespace that lets nobody do more than pods have to.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::chart::Chart;
-use crate::cluster::{self, Security, kubectl, pods, wait_ready};
+use crate::cluster::{self, Security, kubectl, pods, until, wait_ready};
 use crate::load::Load;
 use crate::policies::{self, Try};
 use crate::release::{Release, left_over, values};
@@ -23,7 +24,7 @@ const TRIES: [Try; 2] = [
 
 /// # Errors
 /// When the installation does not do its work, or leaves something behind.
-pub fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
     cluster::namespace(NAME, Security::Restricted, folder)?;
     let before = cluster::everything(NAME)?;
     let first = First::make(NAME, "first-run", folder)?;
@@ -75,22 +76,20 @@ pub fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
 ///
 /// # Errors
 /// When something stays, or no claim does.
-pub fn clean(
+pub(crate) fn clean(
     namespace: &str,
-    before: &std::collections::BTreeSet<String>,
+    before: &BTreeSet<String>,
     given: &[&str],
     report: &mut Report,
 ) -> Result<()> {
     let mut left = Vec::new();
-    let done = foghorn_tests::process::until("pods to go", PATIENCE, || {
+    let done = until("pods to go", PATIENCE, || {
         let (others, claims) = left_over(namespace, before)?;
         left = others;
         left.retain(|name| !given.contains(&name.as_str()));
         Ok((left.is_empty() && claims > 0).then_some(claims))
     });
-    let Ok(claims) = done else {
-        anyhow::bail!("in {namespace} there is still: {left:?}");
-    };
+    let claims = done.with_context(|| format!("in {namespace} there is still {left:?}"))?;
     report.count("volume claims kept", claims);
     Ok(())
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 /// How a program ended, and what it printed.
-pub struct Said {
-    pub line: String,
-    pub is_good: bool,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) line: String,
+    pub(crate) is_good: bool,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
@@ -19,7 +19,7 @@ impl Said {
     ///
     /// # Errors
     /// With everything that it printed.
-    pub fn ok(self) -> Result<String> {
+    pub(crate) fn ok(self) -> Result<String> {
         if !self.is_good {
             bail!("{} failed:\n{}{}", self.line, self.out, self.err);
         }
@@ -31,7 +31,7 @@ impl Said {
 ///
 /// # Errors
 /// When it cannot be started, or takes longer than `most`.
-pub fn run<S: AsRef<OsStr>>(
+pub(crate) fn run<S: AsRef<OsStr>>(
     program: &str,
     arguments: impl IntoIterator<Item = S>,
     most: Duration,
@@ -58,7 +58,7 @@ pub fn run<S: AsRef<OsStr>>(
 }
 
 /// The program below one that ends it in time, and passes on the signal to end.
-pub fn command<S: AsRef<OsStr>>(
+pub(crate) fn command<S: AsRef<OsStr>>(
     program: &str,
     arguments: impl IntoIterator<Item = S>,
     most: Duration,
