@@ -25,7 +25,7 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     let schemas = folder.join("schemas");
     fs::create_dir_all(&rendered)?;
     report.step("definitions of resources of others", |_| definitions())?;
-    let needed = render(chart, &rendered)?;
+    let (needed, namespaces) = render(chart, &rendered)?;
     report.step("schemas from the API server", |report| {
         let described = described(&needed)?;
         report.figure(
@@ -36,7 +36,7 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     })?;
     report.step("kubeconform", |report| conform(&rendered, &schemas, report))?;
     report.step("rehearsed by the API server", |report| {
-        rehearse(&rendered, folder, report)
+        rehearse(&rendered, &namespaces, folder, report)
     })?;
     report.step("kube-score", |_| score(&rendered))
 }
@@ -56,22 +56,27 @@ fn definitions() -> Result<()> {
     kubectl(&all).map(drop)
 }
 
-/// Writes what each set of values becomes to a file, and gives all kinds in them.
-fn render(chart: &Chart, folder: &Path) -> Result<BTreeSet<(String, String)>> {
-    let mut needed = BTreeSet::new();
+/// Version and kind of objects.
+type Kinds = BTreeSet<(String, String)>;
+
+/// Writes what each set of values becomes to a file, and gives all kinds and namespaces in them.
+fn render(chart: &Chart, folder: &Path) -> Result<(Kinds, BTreeSet<String>)> {
+    let (mut kinds, mut namespaces) = (Kinds::new(), BTreeSet::new());
     for values in chart.values()? {
         let text = chart.render(HELMS[1], &values, &[])?.ok()?;
         for object in parse(&text)?.values() {
             let word = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-            needed.insert((word("apiVersion"), word("kind")));
+            kinds.insert((word("apiVersion"), word("kind")));
+            let namespace = object["metadata"]["namespace"].as_str();
+            namespaces.extend(namespace.map(str::to_owned));
         }
         fs::write(folder.join(format!("{}.yaml", values.name)), text)?;
     }
-    Ok(needed)
+    Ok((kinds, namespaces))
 }
 
 /// The description, as soon as it has all these kinds: new definitions come a moment late.
-fn described(needed: &BTreeSet<(String, String)>) -> Result<Value> {
+fn described(needed: &Kinds) -> Result<Value> {
     until("the API server to describe all kinds", MOST, || {
         let said = kubectl(&["get", "--raw=/openapi/v2"])?;
         let is_there =
@@ -110,10 +115,21 @@ fn conform(rendered: &Path, schemas: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn rehearse(rendered: &Path, folder: &Path, report: &mut Report) -> Result<()> {
-    cluster::namespace(RELEASE, Security::Restricted, folder)?;
-    let agents = format!("{RELEASE}-agents");
-    cluster::namespace(&agents, Security::Privileged, folder)?;
+fn rehearse(
+    rendered: &Path,
+    namespaces: &BTreeSet<String>,
+    folder: &Path,
+    report: &mut Report,
+) -> Result<()> {
+    for name in namespaces {
+        // Only agents, which may use the network of their nodes, are elsewhere.
+        let security = if name == RELEASE {
+            Security::Restricted
+        } else {
+            Security::Privileged
+        };
+        cluster::namespace(name, security, folder)?;
+    }
     for entry in fs::read_dir(rendered)? {
         let file = entry?.path();
         let file = file.to_string_lossy().into_owned();
@@ -128,7 +144,7 @@ fn rehearse(rendered: &Path, folder: &Path, report: &mut Report) -> Result<()> {
         ])?;
         report.count("objects taken by the API server", said.lines().count());
     }
-    for name in [RELEASE, &agents] {
+    for name in namespaces {
         kubectl(&["delete", "namespace", name, "--wait=false"])?;
     }
     Ok(())

@@ -13,7 +13,7 @@ use crate::policies::{self, Try};
 use crate::release::{Release, values};
 use crate::report::Report;
 use crate::secrets::{self, Authority, First};
-use crate::single::clean;
+use crate::single::{claims, clean};
 use crate::tool::run;
 
 const NAME: &str = "fleet";
@@ -22,7 +22,7 @@ const SERVICE: &str = "fleet-foghorn";
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Agents come from the network of their nodes, so everybody may reach 8444, where they prove who
 /// they are. etcd is for the controllers and for jobs on the state alone.
-const TRIES: [Try; 8] = [
+const TRIES: [Try; 9] = [
     Try::passes("stranger", "controller", 8443),
     Try::passes("stranger", "controller", 8444),
     Try::refused("stranger", "etcd", 2379),
@@ -30,6 +30,7 @@ const TRIES: [Try; 8] = [
     Try::passes("defragmentation", "etcd", 2379),
     Try::refused("defragmentation", "etcd", 2380),
     Try::refused("defragmentation", "controller", 8443),
+    Try::passes("test", "controller", 8443),
     Try::refused("test", "etcd", 2379),
 ];
 
@@ -44,8 +45,11 @@ struct Fleet<'c> {
 /// When the installation does not do its work, loses something, or leaves something behind.
 pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
     cluster::namespace(NAME, Security::Restricted, folder)?;
-    let before = cluster::everything(NAME)?;
-    let first = First::make(NAME, "first-run", folder)?;
+    cluster::namespace(AGENTS, Security::Privileged, folder)?;
+    let before = [cluster::everything(NAME)?, cluster::everything(AGENTS)?];
+    let first = First::new();
+    first.put(NAME, folder)?;
+    first.put(AGENTS, folder)?;
     let authority = Authority::new("Foghorn of a test")?;
     let pair = &authority.pair;
     let data = [
@@ -97,13 +101,16 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     })?;
     report.step("fleet: uninstall leaves volume claims only", |report| {
         fleet.release.uninstall()?;
-        let given = [
-            "secret/first-run",
-            "secret/authority",
-            &format!("secret/{SERVICE}-etcd-server"),
-            &format!("secret/{SERVICE}-etcd-client"),
-        ];
-        clean(NAME, &before, &given, report)
+        let given = ["first-run", "authority", "etcd-server", "etcd-client"];
+        let given = given.map(|name| format!("secret/{name}"));
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        for (space, before) in [NAME, AGENTS].iter().zip(&before) {
+            clean(space, before, &given)?;
+        }
+        let claims = claims(NAME)?;
+        ensure!(claims == 3, "{claims} volume claims are left of three");
+        report.count("volume claims kept", claims);
+        Ok(())
     })
 }
 

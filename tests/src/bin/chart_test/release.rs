@@ -113,13 +113,10 @@ pub(crate) fn values(name: &str) -> PathBuf {
 ///
 /// # Errors
 /// As [`cluster::everything`].
-pub(crate) fn left_over(
-    namespace: &str,
-    before: &BTreeSet<String>,
-) -> Result<(Vec<String>, usize)> {
+pub(crate) fn left_over(namespace: &str, before: &BTreeSet<String>) -> Result<Vec<String>> {
     let after = cluster::everything(namespace)?;
-    let new = after.difference(before);
-    let (claims, others): (Vec<&String>, Vec<&String>) =
-        new.partition(|name| name.starts_with("persistentvolumeclaim/"));
-    Ok((others.into_iter().cloned().collect(), claims.len()))
+    let new = after.difference(before).cloned();
+    Ok(new
+        .filter(|name| !name.starts_with("persistentvolumeclaim/"))
+        .collect())
 }

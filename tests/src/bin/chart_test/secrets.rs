@@ -83,7 +83,7 @@ pub(crate) fn secret(
     apply(&text, folder)
 }
 
-/// Certificates of etcd's members and of those who call them, as the chart expects them.
+/// Certificates of etcd's members (`etcd-server`) and of those who call them (`etcd-client`).
 ///
 /// # Errors
 /// When the API server refuses them.
@@ -94,52 +94,53 @@ pub(crate) fn etcd(namespace: &str, service: &str, members: usize, folder: &Path
         .map(|member| format!("{service}-{member}.{domain}"))
         .collect();
     names.extend([domain, "localhost".to_owned(), "127.0.0.1".to_owned()]);
-    for (end, name, names) in [
-        ("server", "foghorn-etcd", names),
-        ("client", "foghorn-controller", Vec::new()),
+    for (secret_name, name, names) in [
+        ("etcd-server", "foghorn-etcd", names),
+        ("etcd-client", "foghorn-controller", Vec::new()),
     ] {
         let pair = authority.issue(name, names)?;
-        secret(
-            namespace,
-            &format!("{service}-{end}"),
-            &[
-                ("ca.crt", authority.pair.certificate.as_str()),
-                ("tls.crt", pair.certificate.as_str()),
-                ("tls.key", pair.key.as_str()),
-            ],
-            folder,
-        )?;
+        let data = [
+            ("ca.crt", authority.pair.certificate.as_str()),
+            ("tls.crt", pair.certificate.as_str()),
+            ("tls.key", pair.key.as_str()),
+        ];
+        secret(namespace, secret_name, &data, folder)?;
     }
     Ok(())
 }
 
-/// The first user, who has all rights.
+/// The credentials of the first user, who has all rights.
 pub(crate) struct First {
     pub(crate) api_token: String,
     pub(crate) user_token: String,
+    password: String,
 }
 
 impl First {
-    /// # Errors
-    /// When the API server refuses it.
-    pub(crate) fn make(namespace: &str, name: &str, folder: &Path) -> Result<Self> {
-        let first = Self {
+    pub(crate) fn new() -> Self {
+        Self {
             api_token: random(),
             user_token: random(),
-        };
-        let password = random();
+            password: random(),
+        }
+    }
+
+    /// Makes the Secret `first-run`.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub(crate) fn put(&self, namespace: &str, folder: &Path) -> Result<()> {
         let data = [
-            ("api-token", first.api_token.as_str()),
-            ("user-token", first.user_token.as_str()),
-            ("password", password.as_str()),
+            ("api-token", self.api_token.as_str()),
+            ("user-token", self.user_token.as_str()),
+            ("password", self.password.as_str()),
         ];
-        secret(namespace, name, &data, folder)?;
-        Ok(first)
+        secret(namespace, "first-run", &data, folder)
     }
 }
 
 /// As FOG makes tokens: 64 bytes in hexadecimal digits.
-pub(crate) fn random() -> String {
+fn random() -> String {
     let bytes: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(64)
         .collect();

@@ -27,7 +27,8 @@ const TRIES: [Try; 2] = [
 pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
     cluster::namespace(NAME, Security::Restricted, folder)?;
     let before = cluster::everything(NAME)?;
-    let first = First::make(NAME, "first-run", folder)?;
+    let first = First::new();
+    first.put(NAME, folder)?;
     let release = Release {
         chart,
         name: NAME,
@@ -68,28 +69,33 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     )?;
     report.step("box: uninstall leaves volume claims only", |report| {
         release.uninstall()?;
-        clean(NAME, &before, &["secret/first-run"], report)
+        clean(NAME, &before, &["secret/first-run"])?;
+        let claims = claims(NAME)?;
+        ensure!(claims > 0, "no volume claim is left");
+        report.count("volume claims kept", claims);
+        Ok(())
     })
 }
 
-/// Waits until nothing is left of a release but its claims.
+/// Waits until nothing is left of a release but its claims, and what it was given.
 ///
 /// # Errors
-/// When something stays, or no claim does.
-pub(crate) fn clean(
-    namespace: &str,
-    before: &BTreeSet<String>,
-    given: &[&str],
-    report: &mut Report,
-) -> Result<()> {
+/// When something stays.
+pub(crate) fn clean(namespace: &str, before: &BTreeSet<String>, given: &[&str]) -> Result<()> {
     let mut left = Vec::new();
     let done = until("pods to go", PATIENCE, || {
-        let (others, claims) = left_over(namespace, before)?;
-        left = others;
+        left = left_over(namespace, before)?;
         left.retain(|name| !given.contains(&name.as_str()));
-        Ok((left.is_empty() && claims > 0).then_some(claims))
+        Ok(left.is_empty().then_some(()))
     });
-    let claims = done.with_context(|| format!("in {namespace} there is still {left:?}"))?;
-    report.count("volume claims kept", claims);
-    Ok(())
+    done.with_context(|| format!("in {namespace} there is still {left:?}"))
+}
+
+/// How many claims there are in a namespace.
+///
+/// # Errors
+/// As [`cluster::list`].
+pub(crate) fn claims(namespace: &str) -> Result<usize> {
+    let space = format!("--namespace={namespace}");
+    Ok(cluster::list(&["persistentvolumeclaims", &space])?.len())
 }
