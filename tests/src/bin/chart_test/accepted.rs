@@ -129,6 +129,9 @@ fn rehearse(
             Security::Privileged
         };
         cluster::namespace(name, security, folder)?;
+        // It comes by itself, but a moment later, and never where nothing but an API server runs.
+        let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: ";
+        cluster::apply(&format!("{account}{name}}}\n"), folder)?;
     }
     for entry in fs::read_dir(rendered)? {
         let file = entry?.path();

@@ -188,6 +188,17 @@ pub(crate) fn wait_ready(
     })
 }
 
+/// How many pods of a component are ready.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn ready(namespace: &str, component: &str) -> Result<usize> {
+    let space = format!("--namespace={namespace}");
+    let label = format!("--selector=app.kubernetes.io/component={component}");
+    let pods = list(&["pods", &space, &label])?;
+    Ok(pods.iter().filter(|pod| is_ready(pod)).count())
+}
+
 fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     pod["metadata"]["deletionTimestamp"].is_null()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::chart::Chart;
-use crate::cluster::{self, MOST, Security, get, kubectl, pods, until, wait_ready};
+use crate::cluster::{self, MOST, Security, get, kubectl, pods, ready, until, wait_ready};
 use crate::load::Load;
 use crate::policies::{self, Try};
 use crate::release::{Release, values};
@@ -83,18 +83,26 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     })?;
     for (space, component) in [(NAME, "controller"), (NAME, "etcd"), (AGENTS, "agent")] {
         let what = format!("fleet: helm test while a pod of {component} is deleted");
-        report.step(&what, |report| fleet.delete_one(space, component, report))?;
+        report.step(&what, |report| {
+            fleet.under_load(&format!("{component}-"), report, |report| {
+                fleet.test_while_deleting(space, component, report)
+            })
+        })?;
     }
     report.step("fleet: drained against the disruption budgets", |report| {
-        fleet.drain(report)
+        fleet.under_load("drain-", report, drain_nodes)
     })?;
+    report.step(
+        "fleet: a node loses its power, helm test on the others",
+        |report| fleet.power_failure(report),
+    )?;
     report.step("fleet: upgrade under load", |report| {
-        fleet.under_load("upgrade-", report, || {
+        fleet.under_load("upgrade-", report, |_| {
             fleet.release.upgrade(&["image.tag=next"])
         })
     })?;
     report.step("fleet: rollback under load", |report| {
-        fleet.under_load("rollback-", report, || fleet.release.rollback())
+        fleet.under_load("rollback-", report, |_| fleet.release.rollback())
     })?;
     report.step("fleet: helm test after all of it", |_| {
         fleet.release.test().map(drop)
@@ -127,10 +135,10 @@ impl Fleet<'_> {
         &self,
         prefix: &str,
         report: &mut Report,
-        step: impl FnOnce() -> Result<()>,
+        step: impl FnOnce(&mut Report) -> Result<()>,
     ) -> Result<()> {
         let load = Load::start(NAME, SERVICE, &self.first, prefix, self.folder)?;
-        step()?;
+        step(report)?;
         let figures = load.end()?;
         report.count("requests under load", figures.requests);
         report.most(
@@ -142,14 +150,7 @@ impl Fleet<'_> {
 
     /// The work of the whole product goes on while one pod after the other is deleted: as soon as
     /// one is replaced, the next.
-    fn delete_one(&self, space: &str, component: &str, report: &mut Report) -> Result<()> {
-        let load = Load::start(
-            NAME,
-            SERVICE,
-            &self.first,
-            &format!("{component}-"),
-            self.folder,
-        )?;
+    fn test_while_deleting(&self, space: &str, component: &str, report: &mut Report) -> Result<()> {
         let deleted = std::thread::scope(|scope| {
             let test = scope.spawn(|| self.release.test());
             let mut deleted = 0;
@@ -167,51 +168,67 @@ impl Fleet<'_> {
             said.map(|_| deleted)
         })?;
         report.count("pods deleted", deleted);
-        let figures = load.end()?;
-        report.count("requests under load", figures.requests);
-        report.most(
-            "longest time without a good answer (ms)",
-            figures.longest_gap_ms,
-        );
         Ok(())
     }
 
-    /// One node can be drained without a failed request. A second one cannot: the member of etcd
-    /// that was on the first has its volume there.
-    fn drain(&self, report: &mut Report) -> Result<()> {
-        let load = Load::start(NAME, SERVICE, &self.first, "drain-", self.folder)?;
-        let began = Instant::now();
-        drain("n2", 120)?.ok()?;
-        report.figure("seconds to drain a node", began.elapsed().as_secs());
-        let available = || -> Result<Option<u64>> {
-            let space = format!("--namespace={NAME}");
-            let deployment = get(&["deployment", &format!("{SERVICE}-controller"), &space])?;
-            Ok(deployment["status"]["availableReplicas"].as_u64())
-        };
-        until("three controllers on two nodes", PATIENCE, || {
-            Ok((available()? == Some(3)).then_some(()))
+    /// What was on the node is on the two others; nothing that was acknowledged is lost. Until the
+    /// cluster notices, some requests are sent to a machine that is not there.
+    fn power_failure(&self, report: &mut Report) -> Result<()> {
+        let load = Load::start(NAME, SERVICE, &self.first, "power-", self.folder)?;
+        power("off", "3")?;
+        report.count("nodes that lost their power", 1);
+        cluster::wait("--for=condition=Ready=Unknown", "node/n3", NAME, PATIENCE)?;
+        // The load is made on n1. Pods of a node that is gone stay in the list, so those that are
+        // ready are counted.
+        until("two controllers that are ready", PATIENCE, || {
+            Ok((ready(NAME, "controller")? == 2).then_some(()))
         })?;
-        let refused = drain("n3", 25)?;
-        ensure!(
-            !refused.is_good && refused.err.contains("disruption budget"),
-            "a second node could be drained:\n{}{}",
-            refused.out,
-            refused.err
-        );
-        report.count("evictions refused by a disruption budget", 1);
-        for node in ["n2", "n3"] {
-            kubectl(&["uncordon", node])?;
+        self.release.test()?;
+        power("on", "3")?;
+        for (space, component) in [(NAME, "etcd"), (NAME, "controller"), (AGENTS, "agent")] {
+            wait_ready(space, component, 3, PATIENCE)?;
         }
-        wait_ready(NAME, "etcd", 3, PATIENCE)?;
-        wait_ready(NAME, "controller", 3, PATIENCE)?;
-        let figures = load.end()?;
-        report.count("requests under load", figures.requests);
-        report.most(
-            "longest time without a good answer (ms)",
+        let figures = load.end_in_trouble()?;
+        report.figure(
+            "requests failed around the power failure",
+            figures.failed.len() as u64,
+        );
+        report.figure(
+            "longest time without a good answer then (ms)",
             figures.longest_gap_ms,
         );
         Ok(())
     }
+}
+
+/// One node can be drained. A second one cannot: the member of etcd that was on the first has
+/// its volume there.
+fn drain_nodes(report: &mut Report) -> Result<()> {
+    let began = Instant::now();
+    drain("n2", 120)?.ok()?;
+    report.figure("seconds to drain a node", began.elapsed().as_secs());
+    until("three controllers on two nodes", PATIENCE, || {
+        Ok((ready(NAME, "controller")? == 3).then_some(()))
+    })?;
+    let refused = drain("n3", 25)?;
+    ensure!(
+        !refused.is_good && refused.err.contains("disruption budget"),
+        "a second node could be drained:\n{}{}",
+        refused.out,
+        refused.err
+    );
+    report.count("evictions refused by a disruption budget", 1);
+    for node in ["n2", "n3"] {
+        kubectl(&["uncordon", node])?;
+    }
+    wait_ready(NAME, "etcd", 3, PATIENCE)?;
+    wait_ready(NAME, "controller", 3, PATIENCE)
+}
+
+/// Switches a node off or on.
+fn power(what: &str, node: &str) -> Result<()> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kube/power");
+    run(script, [what, node], MOST)?.ok().map(drop)
 }
 
 fn drain(node: &str, seconds: u64) -> Result<crate::tool::Said> {

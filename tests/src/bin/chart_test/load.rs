@@ -175,11 +175,8 @@ impl Load {
     ///
     /// # Errors
     /// When a request failed, a host is lost, or there was hardly any load.
-    pub(crate) fn end(mut self) -> Result<Figures> {
-        drop(self.process.stdin.take());
-        let status = self.process.wait()?;
-        ensure!(status.success(), "the load ended with {status}");
-        let figures: Figures = serde_json::from_slice(&fs::read(&self.printed)?)?;
+    pub(crate) fn end(self) -> Result<Figures> {
+        let figures = self.end_in_trouble()?;
         ensure!(
             figures.failed.is_empty(),
             "{} of {} requests failed; the first: {}",
@@ -187,6 +184,18 @@ impl Load {
             figures.requests,
             figures.failed[0]
         );
+        Ok(figures)
+    }
+
+    /// Ends it where requests may fail.
+    ///
+    /// # Errors
+    /// When a host is lost, or there was hardly any load.
+    pub(crate) fn end_in_trouble(mut self) -> Result<Figures> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait()?;
+        ensure!(status.success(), "the load ended with {status}");
+        let figures: Figures = serde_json::from_slice(&fs::read(&self.printed)?)?;
         ensure!(
             figures.lost.is_empty(),
             "hosts are gone of which it was said that they are created: {:?}",
