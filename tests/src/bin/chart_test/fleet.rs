@@ -1,6 +1,7 @@
 //! Three controllers, three members of etcd and a storage node on each node: pods that are deleted
 //! while there is work, nodes that are drained, an upgrade and its rollback.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -39,42 +40,14 @@ struct Fleet<'c> {
     release: Release<'c>,
     first: First,
     folder: &'c Path,
+    /// What was in the two namespaces before.
+    before: [BTreeSet<String>; 2],
 }
 
 /// # Errors
 /// When the installation does not do its work, loses something, or leaves something behind.
 pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
-    cluster::namespace(NAME, Security::Restricted, folder)?;
-    cluster::namespace(AGENTS, Security::Privileged, folder)?;
-    let before = [cluster::everything(NAME)?, cluster::everything(AGENTS)?];
-    let first = First::new();
-    first.put(NAME, folder)?;
-    first.put(AGENTS, folder)?;
-    let authority = Authority::new("Foghorn of a test")?;
-    let pair = &authority.pair;
-    let data = [
-        ("tls.crt", pair.certificate.as_str()),
-        ("tls.key", pair.key.as_str()),
-    ];
-    secrets::secret(NAME, "authority", &data, folder)?;
-    secrets::etcd(NAME, &format!("{SERVICE}-etcd"), 3, folder)?;
-    let ca = folder.join("ca.pem");
-    std::fs::write(&ca, &pair.certificate)?;
-    let fleet = Fleet {
-        release: Release {
-            chart,
-            name: NAME,
-            helm: "helm4",
-            values: values("fleet"),
-            more: vec![
-                "--set-file".to_owned(),
-                format!("trust.ca.pem={}", ca.display()),
-            ],
-            elsewhere: vec![AGENTS.to_owned()],
-        },
-        first,
-        folder,
-    };
+    let fleet = Fleet::prepare(chart, folder)?;
     report.step("fleet: install", |_| fleet.install())?;
     report.step("fleet: helm test", |_| fleet.release.test().map(drop))?;
     report.step("fleet: network policies", |report| {
@@ -108,21 +81,62 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
         fleet.release.test().map(drop)
     })?;
     report.step("fleet: uninstall leaves volume claims only", |report| {
-        fleet.release.uninstall()?;
+        fleet.uninstall(report)
+    })
+}
+
+impl<'c> Fleet<'c> {
+    /// Makes the namespaces, and what an administrator gives in Secrets.
+    fn prepare(chart: &'c Chart, folder: &'c Path) -> Result<Self> {
+        cluster::namespace(NAME, Security::Restricted, folder)?;
+        cluster::namespace(AGENTS, Security::Privileged, folder)?;
+        let before = [cluster::everything(NAME)?, cluster::everything(AGENTS)?];
+        let first = First::new();
+        first.put(NAME, folder)?;
+        first.put(AGENTS, folder)?;
+        let authority = Authority::new("Foghorn of a test")?;
+        let pair = &authority.pair;
+        let data = [
+            ("tls.crt", pair.certificate.as_str()),
+            ("tls.key", pair.key.as_str()),
+        ];
+        secrets::secret(NAME, "authority", &data, folder)?;
+        secrets::etcd(NAME, &format!("{SERVICE}-etcd"), 3, folder)?;
+        let ca = folder.join("ca.pem");
+        std::fs::write(&ca, &pair.certificate)?;
+        let release = Release {
+            chart,
+            name: NAME,
+            helm: "helm4",
+            values: values("fleet"),
+            more: vec![
+                "--set-file".to_owned(),
+                format!("trust.ca.pem={}", ca.display()),
+            ],
+            elsewhere: vec![AGENTS.to_owned()],
+        };
+        Ok(Self {
+            release,
+            first,
+            folder,
+            before,
+        })
+    }
+
+    fn uninstall(&self, report: &mut Report) -> Result<()> {
+        self.release.uninstall()?;
         let given = ["first-run", "authority", "etcd-server", "etcd-client"];
         let given = given.map(|name| format!("secret/{name}"));
         let given: Vec<&str> = given.iter().map(String::as_str).collect();
-        for (space, before) in [NAME, AGENTS].iter().zip(&before) {
+        for (space, before) in [NAME, AGENTS].iter().zip(&self.before) {
             clean(space, before, &given)?;
         }
         let claims = claims(NAME)?;
         ensure!(claims == 3, "{claims} volume claims are left of three");
         report.count("volume claims kept", claims);
         Ok(())
-    })
-}
+    }
 
-impl Fleet<'_> {
     fn install(&self) -> Result<()> {
         self.release.install()?;
         wait_ready(NAME, "controller", 3, PATIENCE)?;

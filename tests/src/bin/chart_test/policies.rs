@@ -60,35 +60,13 @@ pub(crate) fn check(
         wait("--for=condition=Ready", &pod, release, PATIENCE)?;
     }
     for tried in tries {
-        let target = pods(release, tried.to)?;
-        let target = target
-            .first()
-            .with_context(|| format!("there is no pod of {}", tried.to))?;
-        let space = format!("--namespace={release}");
-        let pod = get(&["pod", target, &space])?;
-        let address = pod["status"]["podIP"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let what = format!(
-            "a connection from {} to port {} of {} to be {}",
-            tried.from,
-            tried.port,
-            tried.to,
-            if tried.passes { "taken" } else { "refused" }
-        );
-        until(&what, PATIENCE, || {
-            let passed = connects(release, tried.from, &address, tried.port)?;
-            Ok((passed == tried.passes).then_some(()))
-        })?;
-        report.count(
-            if tried.passes {
-                "connections that passed"
-            } else {
-                "connections that were refused"
-            },
-            1,
-        );
+        make(release, tried)?;
+        let what = if tried.passes {
+            "connections that passed"
+        } else {
+            "connections that were refused"
+        };
+        report.count(what, 1);
     }
     let policies = kubectl(&[
         "get",
@@ -103,6 +81,28 @@ pub(crate) fn check(
         kubectl(&["delete", "pod", &name(from), &space, "--wait=false"])?;
     }
     Ok(())
+}
+
+/// Waits until the connection does what it should.
+fn make(release: &str, tried: &Try) -> Result<()> {
+    let target = pods(release, tried.to)?;
+    let target = target
+        .first()
+        .with_context(|| format!("there is no pod of {}", tried.to))?;
+    let space = format!("--namespace={release}");
+    let pod = get(&["pod", target, &space])?;
+    let address = pod["status"]["podIP"].as_str().unwrap_or_default();
+    let what = format!(
+        "a connection from {} to port {} of {} to be {}",
+        tried.from,
+        tried.port,
+        tried.to,
+        if tried.passes { "taken" } else { "refused" }
+    );
+    until(&what, PATIENCE, || {
+        let passed = connects(release, tried.from, address, tried.port)?;
+        Ok((passed == tried.passes).then_some(()))
+    })
 }
 
 fn name(from: &str) -> String {
