@@ -30,7 +30,8 @@ fn main() -> Result<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let metadata = metadata(&root)?;
     let graph = Graph::of(&metadata)?;
-    let checksums = checksums(&fs::read_to_string(root.join("Cargo.lock"))?);
+    let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    let checksums = checksums(&lock);
     for (library, program) in PROGRAMS {
         let linked = graph.linked_into(library)?;
         fs::write(out.join(program), text(program, &linked)?)?;

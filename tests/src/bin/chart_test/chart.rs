@@ -58,6 +58,31 @@ impl Chart {
         run(helm, arguments.iter().chain(more), MOST)
     }
 
+    /// A chart in `folder` that has this one as a part, and its values.
+    ///
+    /// # Errors
+    /// When a file cannot be copied.
+    pub(crate) fn within_another(&self, folder: &Path) -> Result<(Self, Values)> {
+        let parent = folder.join("parent");
+        let charts = parent.join("charts");
+        fs::create_dir_all(&charts)?;
+        let from = self.folder.join("ci/as-subchart");
+        fs::copy(from.join("Chart.yaml.in"), parent.join("Chart.yaml"))
+            .with_context(|| format!("could not copy {}", from.display()))?;
+        let inside = charts.join("foghorn");
+        let (own, inside) = (self.path(), inside.to_string_lossy().into_owned());
+        run("cp", ["--archive", own, &inside], MOST)?.ok()?;
+        let values = Values {
+            name: "as a part of another chart".to_owned(),
+            file: from.join("values.yaml"),
+        };
+        let chart = Self {
+            folder: parent,
+            kubernetes: self.kubernetes.clone(),
+        };
+        Ok((chart, values))
+    }
+
     /// # Errors
     /// When Helm complains.
     pub(crate) fn lint(&self, helm: &str, values: &Values) -> Result<String> {

@@ -97,7 +97,7 @@ fn run(arguments: &Arguments, scratch: &Path, report: &mut Report) -> Result<()>
     }
     for part in Part::ALL.into_iter().filter(is_wanted) {
         match part {
-            Part::Rendered => rendered::check(&chart, report)?,
+            Part::Rendered => rendered::check(&chart, scratch, report)?,
             Part::Accepted => accepted::check(&chart, scratch, report)?,
             Part::Box => single::check(&chart, scratch, report)?,
             Part::Fleet => fleet::check(&chart, scratch, report)?,

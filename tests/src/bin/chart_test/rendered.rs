@@ -1,6 +1,7 @@
 //! What can be said of the chart without a cluster.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -13,7 +14,7 @@ const REGISTRY: &str = "registry.test:5000/lab/";
 
 /// # Errors
 /// When the chart is not as it should be.
-pub(crate) fn check(chart: &Chart, report: &mut Report) -> Result<()> {
+pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result<()> {
     report.step("lint with both versions of Helm", |report| {
         lint(chart, report)
     })?;
@@ -21,6 +22,10 @@ pub(crate) fn check(chart: &Chart, report: &mut Report) -> Result<()> {
     report.step("README as it is made from the values", |_| readme(chart))?;
     report.step("rendered twice, and by both versions of Helm", |report| {
         render(chart, report)
+    })?;
+    report.step("as a part of another chart", |report| {
+        let (parent, values) = chart.within_another(folder)?;
+        render_one(&parent, &values, report)
     })?;
     report.step("every image from the given registry", |report| {
         registries(chart, report)
@@ -72,27 +77,33 @@ fn text(chart: &Chart, helm: &str, values: &Values, more: &[&str]) -> Result<Str
 }
 
 fn render(chart: &Chart, report: &mut Report) -> Result<()> {
-    for values in chart.values()? {
-        let name = &values.name;
-        let one = text(chart, HELMS[0], &values, &[])?;
-        let other = text(chart, HELMS[1], &values, &[])?;
+    let all = chart.values()?;
+    all.iter()
+        .try_for_each(|values| render_one(chart, values, report))
+}
+
+fn render_one(chart: &Chart, values: &Values, report: &mut Report) -> Result<()> {
+    let name = &values.name;
+    let one = text(chart, HELMS[0], values, &[])?;
+    let other = text(chart, HELMS[1], values, &[])?;
+    ensure!(
+        text(chart, HELMS[1], values, &[])? == other,
+        "with {name}, two renders differ: something in it is random or a time"
+    );
+    let (one, other) = (parse(&one)?, parse(&other)?);
+    for (key, object) in &one {
         ensure!(
-            text(chart, HELMS[1], &values, &[])? == other,
-            "with {name}, two renders differ: something in it is random or a time"
+            other.get(key) == Some(object),
+            "with {name}, {key:?} differs between the versions of Helm"
         );
-        let (one, other) = (parse(&one)?, parse(&other)?);
-        for (key, object) in &one {
-            ensure!(
-                other.get(key) == Some(object),
-                "with {name}, {key:?} differs between the versions of Helm"
-            );
-        }
-        ensure!(
-            one.len() == other.len(),
-            "with {name}, one version of Helm makes objects that the other does not"
-        );
-        report.count("objects rendered", one.len());
     }
+    ensure!(
+        !one.is_empty() && one.len() == other.len(),
+        "with {name}, one version of Helm makes {} objects and the other {}",
+        one.len(),
+        other.len()
+    );
+    report.count("objects rendered", one.len());
     Ok(())
 }
 
