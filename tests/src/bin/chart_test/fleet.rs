@@ -90,6 +90,8 @@ impl<'c> Fleet<'c> {
     fn prepare(chart: &'c Chart, folder: &'c Path) -> Result<Self> {
         cluster::namespace(NAME, Security::Restricted, folder)?;
         cluster::namespace(AGENTS, Security::Privileged, folder)?;
+        // Which nodes are storage nodes, an administrator says by this label.
+        kubectl(&["label", "nodes", "--all", "foghorn/storage=true"])?;
         let before = [cluster::everything(NAME)?, cluster::everything(AGENTS)?];
         let first = First::new();
         first.put(NAME, folder)?;
