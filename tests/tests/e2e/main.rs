@@ -33,6 +33,7 @@ mod fuzz_disks;
 mod holes;
 mod image_notes;
 mod image_versions;
+mod images;
 mod large_disks;
 mod multicast;
 mod newcomer;
