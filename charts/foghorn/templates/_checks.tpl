@@ -124,6 +124,13 @@ so that its user is told the new name here instead of only that it is unknown.
 * etcd.tls.enabled is false and networkPolicy.enabled, too: everybody in the cluster could read and change the state
 {{- end -}}
 {{- end -}}
+{{- $encrypted := false -}}
+{{- range $etcd.endpoints -}}
+{{- if hasPrefix "https://" . -}}{{- $encrypted = true -}}{{- end -}}
+{{- end -}}
+{{- if and (eq (include "foghorn.engine" .) "etcd") $encrypted (not (($etcd.client).tls).existingSecret) }}
+* etcd.endpoints are reached by https: set etcd.client.tls.existingSecret, whose ca.crt says whom to trust there
+{{- end -}}
 {{- if and (eq (include "foghorn.engine" .) "etcd") (($etcd.client).login).existingSecret (not (($etcd.client).login).user) }}
 * etcd.client.login.existingSecret needs etcd.client.login.user
 {{- end -}}

@@ -65,6 +65,11 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/* "true" where controllers show a certificate to etcd */}}
+{{- define "foghorn.etcd.hasClientCertificate" -}}
+{{- if or (include "foghorn.hasEtcd" .) (ne (toString (((.Values.etcd).client).tls).clientCertificate) "false") -}}true{{- end -}}
+{{- end -}}
+
 {{/* Flags of etcdctl that say where the members are and who calls. */}}
 {{- define "foghorn.etcd.ctlFlags" -}}
 - --endpoints={{ join "," (include "foghorn.etcd.endpoints" . | fromJsonArray) }}

@@ -57,9 +57,11 @@ store:
     {{- with (((.Values.etcd).client).tls).serverName }}
     server_name: {{ . | quote }}
     {{- end }}
+    {{- if include "foghorn.etcd.hasClientCertificate" . }}
     client:
       certificate: /etc/foghorn/etcd/tls.crt
       key: /etc/foghorn/etcd/tls.key
+    {{- end }}
   {{- end }}
   {{- if (((.Values.etcd).client).login).existingSecret }}
   login:
