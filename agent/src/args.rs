@@ -228,7 +228,7 @@ mod tests {
             ("FOGHORN_AGENT__COLD__BUCKET", "images"),
             ("FOGHORN_AGENT__COLD__CACHE_MIB", "1024"),
         ];
-        let token = format!("{JOIN_PREFIX}.secret.{}", "a".repeat(43));
+        let token = format!("fhj1.secret.{}", "a".repeat(43));
         let flags = ["--listen", "127.0.0.1:7001", "--join-token", &token];
         let config = config(&flags, &variables).unwrap();
         assert_eq!(config.state_dir, PathBuf::from("/srv/foghorn"));
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(config.limits.connections, 7);
         assert_eq!(config.wake.interfaces, Some(vec![]));
         assert_eq!(config.cold.unwrap().bucket, "images");
-        assert_eq!(config.join_token.unwrap().secret, "secret");
+        assert_eq!(config.join_token.unwrap().token.secret, "secret");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::state::{Draft, Refusal};
 /// When the node does not exist, or the store fails.
 pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     ctx.state
-        .write(|draft| {
+        .write::<_, Refusal>(|draft| {
             let standing = revoked(draft, node)?;
             // An unused token would admit the node again, also one that is being made.
             draft.take_turn_of::<StorageNode>(node.get());

@@ -11,6 +11,7 @@ use foghorn_controller::app::{authority, enrolment};
 use foghorn_controller::state::authority::Authority;
 use foghorn_controller::state::classes::{MacAddressAssociation, StorageNode, User};
 use foghorn_controller::state::{Refusal, State};
+use foghorn_controller::trust::Keeping;
 use foghorn_proto::http::EnrolRequest;
 use foghorn_types::{NodeName, Role, StorageGroupId};
 use futures_util::FutureExt as _;
@@ -206,8 +207,8 @@ pub(super) async fn one_authority(fleet: Arc<Fleet>, _: usize) -> Pair {
     forgotten.await.unwrap();
     let open = |server: usize| {
         let state = fleet.servers[server].state.clone();
-        let folder = fleet.folders[server].path().to_owned();
-        async move { authority::open(&state, &folder, false).await.is_ok() }.boxed()
+        let place = Keeping::Own(fleet.folders[server].path().to_owned());
+        async move { authority::open(&state, &place, false).await.is_ok() }.boxed()
     };
     Pair::new(open(0), open(1), |after| after.one())
 }

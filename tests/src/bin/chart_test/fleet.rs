@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::chart::Chart;
-use crate::cluster::{self, MOST, Security, get, kubectl, pods, ready, until, wait_ready};
+use crate::cluster::{self, MOST, Security, kubectl, pods, ready, until, wait_ready};
 use crate::load::Load;
 use crate::policies::{self, Try};
 use crate::release::{Release, values};
