@@ -65,7 +65,8 @@ impl Machine {
         let started = Instant::now();
         let name = &host.view.name;
         let path = format!("/foghorn/v1/hosts/{}/boot-token", host.view.id);
-        let token: BootTokenResponse = api.native("POST", &path, Some(&BootTokenRequest::default()))?;
+        let token: BootTokenResponse =
+            api.native("POST", &path, Some(&BootTokenRequest::default()))?;
         let mac = host.view.macs.first();
         let mac = mac.ok_or_else(|| MachineError::NoAddress(name.clone()))?;
         let text = |path: &Path| {
@@ -73,7 +74,13 @@ impl Machine {
             text.ok_or_else(|| MachineError::Path(path.to_owned()))
         };
         let mut command = Command::new(program("foghorn-client")?);
-        command.args(["run", "--controller", api.server(), "--mac", &mac.to_string()]);
+        command.args([
+            "run",
+            "--controller",
+            api.server(),
+            "--mac",
+            &mac.to_string(),
+        ]);
         command.args(["--disk", &format!("path:{}", text(disk)?)]);
         command.args(["--report", &text(&work.join(format!("{name}.json")))?]);
         // In the environment, because every user of the machine can read a command line.

@@ -41,7 +41,9 @@ pub(super) fn make(path: &Path, size: ByteCount) -> Result<(), DiskError> {
 
 /// A new disk without content.
 pub(super) fn empty(path: &Path, size: ByteCount) -> Result<(), DiskError> {
-    create(path, size).map(drop).map_err(|source| failed(path, source))
+    create(path, size)
+        .map(drop)
+        .map_err(|source| failed(path, source))
 }
 
 fn failed(path: &Path, source: io::Error) -> DiskError {

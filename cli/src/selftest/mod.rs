@@ -175,7 +175,10 @@ impl Test<'_> {
             if Instant::now() > self.deadline {
                 let late = wanted().find(|replica| !is_ready(replica.state));
                 let late = late.map_or_else(String::new, |replica| {
-                    format!("the copy on {} is not ready: {}", replica.node.name, replica.reason)
+                    format!(
+                        "the copy on {} is not ready: {}",
+                        replica.node.name, replica.reason
+                    )
                 });
                 return Err(broken(late).advise(
                     "`foghorn replication status` shows the copies; give more time with --timeout",
@@ -208,7 +211,9 @@ impl Test<'_> {
                 .multicast
                 .filter(|how| how.path == MulticastPath::Unicast);
             if let Some(how) = by_unicast {
-                let why = how.reason.unwrap_or_else(|| "no reason was given".to_owned());
+                let why = how
+                    .reason
+                    .unwrap_or_else(|| "no reason was given".to_owned());
                 reason = Some(why);
             }
         }
@@ -239,8 +244,12 @@ impl Findings {
         match &self.multicast {
             None => {}
             Some(Multicast { reason: None, .. }) => text.push_str("; multicast passes"),
-            Some(Multicast { reason: Some(why), .. }) => {
-                text.push_str(&format!("; multicast does not pass, and unicast took over: {why}"));
+            Some(Multicast {
+                reason: Some(why), ..
+            }) => {
+                text.push_str(&format!(
+                    "; multicast does not pass, and unicast took over: {why}"
+                ));
             }
         }
         text

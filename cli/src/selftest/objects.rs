@@ -86,7 +86,10 @@ impl<'a> Objects<'a> {
         let Some(error) = errors.pop() else {
             return Ok(());
         };
-        let what = format!("the test could not remove what it made: {}", names.join(", "));
+        let what = format!(
+            "the test could not remove what it made: {}",
+            names.join(", ")
+        );
         let failure = Failure::new(Exit::Failed, what).caused_by(error);
         Err(failure.advise("remove them by hand: `foghorn host delete`, `foghorn image delete`"))
     }

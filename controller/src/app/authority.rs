@@ -94,7 +94,10 @@ impl Place<'_> {
             if let Some(kept) = kept.as_ref().filter(|_| !replace) {
                 let trust = kept.open(self.key)?;
                 // Of a start that was broken off before it was claimed, nothing has come.
-                if known.as_deref().is_none_or(|known| known == trust.ca_fingerprint()) {
+                if known
+                    .as_deref()
+                    .is_none_or(|known| known == trust.ca_fingerprint())
+                {
                     return Ok(trust);
                 }
             }
@@ -139,7 +142,10 @@ impl Place<'_> {
         let is_ours = matches!(outcome, TxnOutcome::Committed(_));
         if is_ours {
             let fingerprint = trust.ca_fingerprint();
-            info!(fingerprint, "the certificate authority is in the store now, encrypted");
+            info!(
+                fingerprint,
+                "the certificate authority is in the store now, encrypted"
+            );
         }
         Ok(is_ours)
     }

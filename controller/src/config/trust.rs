@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, StoreConfig, seconds};
-use crate::trust::{KeySource, Keeping, Lifetimes, StoreKeyError};
+use crate::trust::{Keeping, KeySource, Lifetimes, StoreKeyError};
 
 /// Name of the authority's folder in a data directory.
 const OWN_FOLDER: &str = "ca";

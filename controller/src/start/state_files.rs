@@ -50,9 +50,9 @@ impl StateFileError {
             Self::NoAuthority { .. } => Some(
                 "give the configuration of a controller of this state: of its data directory, `trust.authority_dir` or `trust.store_key_file`",
             ),
-            Self::Import(ImportError::GivenAuthority { .. }) => Some(
-                "put the certificate authority of that state into the folder first",
-            ),
+            Self::Import(ImportError::GivenAuthority { .. }) => {
+                Some("put the certificate authority of that state into the folder first")
+            }
             Self::Import(ImportError::OtherAuthority { .. }) => Some(
                 "copy the folder ca/ of a controller of that state into the data directory first",
             ),

@@ -169,12 +169,23 @@ mod tests {
         std::fs::write(&path, format!("{}\n", "k".repeat(SHORTEST_KEY))).unwrap();
         let of_file = KeySource::File(path.clone()).read().await.unwrap();
         let shown = KeySource::Command(vec!["cat".to_owned(), path.display().to_string()]);
-        assert_eq!(of_file.0, shown.read().await.unwrap().0, "white space does not count");
+        assert_eq!(
+            of_file.0,
+            shown.read().await.unwrap().0,
+            "white space does not count"
+        );
         assert!(!format!("{of_file:?}").contains("kkk"));
         std::fs::write(&path, "short").unwrap();
         let error = KeySource::File(path).read().await.unwrap_err().to_string();
-        assert!(error.contains("5 characters") && !error.contains("short"), "{error}");
-        let fails = KeySource::Command(vec!["sh".to_owned(), "-c".to_owned(), "echo locked >&2; exit 3".to_owned()]);
+        assert!(
+            error.contains("5 characters") && !error.contains("short"),
+            "{error}"
+        );
+        let fails = KeySource::Command(vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            "echo locked >&2; exit 3".to_owned(),
+        ]);
         let error = fails.read().await.unwrap_err().to_string();
         assert!(error.contains("locked") && error.contains('3'), "{error}");
     }

@@ -24,7 +24,7 @@ mod tests;
 
 pub use authority::{LoadTrustError, Trust};
 pub use issue::{IssueError, Issued, IssuedServer, key_of_certificate, key_of_request};
-pub use keeping::{KeySource, Keeping, StoreKey, StoreKeyError};
+pub use keeping::{Keeping, KeySource, StoreKey, StoreKeyError};
 pub use peer::{PeerNameError, peer_name};
 pub use pem::{AuthorityPem, PemError};
 pub use seal::SealError;

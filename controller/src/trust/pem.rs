@@ -46,7 +46,10 @@ pub enum PemError {
 impl AuthorityPem {
     /// Whether `folder` has an authority, or half of one.
     pub(super) fn exists(folder: &Path) -> bool {
-        NAMES.iter().flatten().any(|name| folder.join(name).exists())
+        NAMES
+            .iter()
+            .flatten()
+            .any(|name| folder.join(name).exists())
     }
 
     /// What `folder` has; `None` if it has neither certificate nor key.
@@ -83,9 +86,7 @@ impl AuthorityPem {
 
     /// What [`AuthorityPem::files`] has given, as bytes in any order.
     #[must_use]
-    pub fn from_files<'a>(
-        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Option<Self> {
+    pub fn from_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Option<Self> {
         let [certificate, key] = NAMES[0];
         let (mut found, mut found_key) = (None, None);
         for (name, content) in files {
@@ -108,6 +109,9 @@ impl AuthorityPem {
 }
 
 fn text_of(path: PathBuf) -> Result<String, LoadTrustError> {
-    let failed = |source: io::Error| LoadTrustError::Io { path: path.clone(), source };
+    let failed = |source: io::Error| LoadTrustError::Io {
+        path: path.clone(),
+        source,
+    };
     fs::read_to_string(&path).map_err(failed)
 }

@@ -6,7 +6,7 @@ use foghorn_controller::app::authority::{self, AuthorityError};
 use foghorn_controller::config::StoreConfig;
 use foghorn_controller::state::State;
 use foghorn_controller::store::etcd::EtcdOptions;
-use foghorn_controller::trust::{KeySource, Keeping, Trust};
+use foghorn_controller::trust::{Keeping, KeySource, Trust};
 use foghorn_controller::{Config, Controller};
 use foghorn_types::StorageNodeId;
 use tokio_util::sync::CancellationToken;
@@ -98,20 +98,14 @@ async fn a_store_has_one_certificate_authority_on_both_engines() {
         let again = authority::open(&state, &one, false).await.unwrap();
         assert_eq!(first.ca_fingerprint(), again.ca_fingerprint());
 
-        let error = authority::open(&state, &other, false)
-            .await
-            .err()
-            .unwrap();
+        let error = authority::open(&state, &other, false).await.err().unwrap();
         assert!(matches!(error, AuthorityError::Missing { .. }), "{error}");
         assert!(
             !Trust::exists(other.folder()),
             "a second authority was made although it is of no use"
         );
         let second = Trust::load_or_create(other.folder()).unwrap();
-        let error = authority::open(&state, &other, false)
-            .await
-            .err()
-            .unwrap();
+        let error = authority::open(&state, &other, false).await.err().unwrap();
         let told = error.to_string();
         assert!(
             told.contains(first.ca_fingerprint()) && told.contains(second.ca_fingerprint()),
@@ -121,10 +115,7 @@ async fn a_store_has_one_certificate_authority_on_both_engines() {
 
         // By order, after a loss; then the first one is the stranger.
         authority::open(&state, &other, true).await.unwrap();
-        let error = authority::open(&state, &one, false)
-            .await
-            .err()
-            .unwrap();
+        let error = authority::open(&state, &one, false).await.err().unwrap();
         assert!(matches!(error, AuthorityError::Other { .. }), "{error}");
         cancel.cancel();
     }
@@ -151,14 +142,19 @@ async fn a_store_keeps_the_certificate_authority_on_both_engines() {
         for folder in &folders {
             places.push(keeping(folder.path(), "k").await);
         }
-        let opening = places.iter().map(|place| authority::open(&state, place, false));
+        let opening = places
+            .iter()
+            .map(|place| authority::open(&state, place, false));
         let opened = futures_util::future::join_all(opening).await;
         let prints: Vec<_> = opened
             .into_iter()
             .map(|trust| trust.unwrap().ca_fingerprint().to_owned())
             .collect();
         assert!(prints.iter().all(|print| *print == prints[0]), "{prints:?}");
-        assert!(!Trust::exists(&folders[0].path().join("ca")), "a key is on a disk");
+        assert!(
+            !Trust::exists(&folders[0].path().join("ca")),
+            "a key is on a disk"
+        );
 
         let error = authority::open(&state, &keeping(folders[0].path(), "x").await, false).await;
         let told = error.err().unwrap().to_string();

@@ -212,7 +212,10 @@ async fn an_authority_that_a_store_keeps_travels_in_the_file_only() {
         .await
         .unwrap();
     let kept = everything_embedded(&third).await;
-    assert!(kept.keys().all(|key| !key.contains("authority/v1")), "{kept:?}");
+    assert!(
+        kept.keys().all(|key| !key.contains("authority/v1")),
+        "{kept:?}"
+    );
     let controller = Controller::start(third).await.unwrap();
     assert_eq!(controller.ca_fingerprint(), fingerprint);
     controller.shutdown().await;

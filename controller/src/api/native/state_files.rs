@@ -191,9 +191,7 @@ impl From<ImportError> for Refused {
             ImportError::File(FileError::Read(_))
             | ImportError::Authority { .. }
             | ImportError::OwnAuthority(_)
-            | ImportError::Seal(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            | ImportError::Seal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             ImportError::File(FileError::Passphrase) => {
                 return Self::field(StatusCode::BAD_REQUEST, "passphrase", text);
             }
