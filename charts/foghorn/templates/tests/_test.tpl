@@ -44,16 +44,10 @@ env:
     value: {{ include "foghorn.url" .root }}
   - name: FOGHORN_CA
     value: /etc/foghorn/ca/ca.pem
-  - name: FOGHORN_API_TOKEN
-    valueFrom:
-      secretKeyRef:
-        name: {{ .secret }}
-        key: {{ default "api-token" $keys.apiToken }}
-  - name: FOGHORN_USER_TOKEN
-    valueFrom:
-      secretKeyRef:
-        name: {{ .secret }}
-        key: {{ default "user-token" $keys.userToken }}
+  - name: FOGHORN_API_TOKEN_FILE
+    value: /etc/foghorn/tokens/{{ default "api-token" $keys.apiToken }}
+  - name: FOGHORN_USER_TOKEN_FILE
+    value: /etc/foghorn/tokens/{{ default "user-token" $keys.userToken }}
 {{- with $values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}
