@@ -13,7 +13,6 @@ mod damage;
 mod enrolment;
 mod further;
 mod hostile_manifests;
-mod joining;
 mod link;
 mod memory;
 mod multicast;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, DAY};
@@ -20,28 +19,18 @@ impl Default for VersionConfig {
     fn default() -> Self {
         Self {
             most: 1,
-            keep: DAY * KEEP_DAYS,
+            keep: DAY * 14,
         }
     }
 }
 
 /// All versions of an image are one record of the store.
 const MOST_VERSIONS: u32 = 10;
-/// Default of `images.keep_days`.
-const KEEP_DAYS: u32 = 14;
 
-/// What captures replace.
-#[derive(Deserialize, JsonSchema, Default)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawImages {
-    /// Versions of each image that are kept beside the present one; 0: none. Each takes room on its
-    /// storage node for what only it contains.
-    #[schemars(range(max = MOST_VERSIONS))]
-    #[schemars(extend("default" = VersionConfig::default().most))]
     keep_versions: Option<u32>,
-    /// Days for which they are kept, since they were replaced.
-    #[schemars(range(min = 1))]
-    #[schemars(extend("default" = KEEP_DAYS))]
     keep_days: Option<u32>,
 }
 

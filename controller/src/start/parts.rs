@@ -18,18 +18,17 @@ use crate::agents::peers::Peers;
 use crate::api::native::telemetry;
 use crate::app::{further, replication, snapin_files};
 use crate::background::Background;
-use crate::backups::Backups;
+use crate::backups::{AUTHORITY_FOLDER, Backups};
 use crate::config::{Config, StoreConfig, machines_url};
 use crate::ctx::{Ctx, Settings};
 use crate::downloads::Downloads;
 use crate::events::{self, Hub};
-use crate::kubernetes::Cluster;
 use crate::leaving::Leaving;
 use crate::link::follow;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::State;
-use crate::trust::{CONTROLLER_TLS_NAME, Keeping, Trust};
+use crate::trust::{CONTROLLER_TLS_NAME, Trust};
 use crate::uploads::Uploads;
 use crate::{api, awake, dispatch, notify, scheduler, upkeep};
 
@@ -49,7 +48,7 @@ pub(super) async fn context(
     Arc::new(Ctx {
         backups: Arc::new(Backups::new(
             config.backups_folder(),
-            settings.keeping.folder().to_owned(),
+            config.data_dir.join(AUTHORITY_FOLDER),
             state.store().clone(),
         )),
         plugins,
@@ -71,7 +70,6 @@ pub(super) async fn context(
         downloads: Downloads::new(config.clients_folder()),
         settings,
         doors: Doors::new(&config.login),
-        cluster: config.kubernetes.clone().map(Cluster::new),
     })
 }
 
@@ -143,12 +141,11 @@ pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
 
 pub(super) fn settings(
     config: &Config,
-    keeping: Keeping,
-    (link_address, link_everywhere): (String, Option<u16>),
+    link_address: String,
+    link_everywhere: Option<u16>,
     rest: SocketAddr,
 ) -> Settings {
     Settings {
-        keeping,
         task_deadline: config.limits.task_deadline,
         node_grace: config.limits.node_grace,
         started: Timestamp::now(),

@@ -1,10 +1,9 @@
 //! Periodic clean-up: records and history that are no longer needed, jobs without reports;
-//! [`removals`]; [`backups`]; and credentials that are [`given`].
+//! [`removals`]; and [`backups`].
 
 mod age;
 pub(crate) mod backups;
 mod forget;
-pub(crate) mod given;
 mod history;
 pub(crate) mod removals;
 
@@ -128,11 +127,6 @@ impl Upkeep {
             report,
             "used and expired tokens",
             forget::tokens(&ctx.state, now).await,
-        );
-        removed(
-            report,
-            "expired join tokens for many nodes",
-            forget::join_tokens(&ctx.state, now).await,
         );
         removed(
             report,

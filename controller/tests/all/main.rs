@@ -8,7 +8,6 @@ mod engine;
 mod fog_rules;
 mod fog_support;
 mod further;
-mod given;
 mod guards;
 mod native;
 mod places;

@@ -58,7 +58,6 @@ impl Sites {
                     standing: Standing::Enrolled {
                         at: Timestamp::now(),
                     },
-                    key: None,
                     modified: 0,
                 });
             }

@@ -11,7 +11,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use foghorn_agent::{Agent, Config, Timing};
-use foghorn_proto::http::JoinToken;
 use tempfile::TempDir;
 
 use controller::Controller;
@@ -79,10 +78,7 @@ impl Node {
 pub fn config(controller: &Controller, folder: &TempDir) -> Config {
     Config {
         controller: Some(controller.url().parse().unwrap()),
-        join_token: Some(JoinToken {
-            token: controller.join_token(),
-            is_for_many: false,
-        }),
+        join_token: Some(controller.join_token()),
         listen: ([127, 0, 0, 1], 0).into(),
         timing: Timing {
             status_every: Duration::from_millis(300),

@@ -18,7 +18,6 @@ mod hosts;
 mod image_versions;
 mod images;
 mod input;
-mod join_tokens;
 mod multicast;
 mod names;
 mod node_status;
@@ -66,7 +65,6 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(backups::routes())
         .and(state_files::routes())
         .and(nodes::routes())
-        .and(join_tokens::routes())
         .and(node_status::routes())
         .and(sites::routes())
         .and(orphans::routes())

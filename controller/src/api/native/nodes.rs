@@ -41,18 +41,14 @@ fn joining() -> Routes<Arc<Ctx>> {
                 .named("enrolment", "authority", "Show the certificate authority")
                 .gives_text(200, CA_CERTIFICATE, "application/x-pem-file"),
         )
-        // An agent has no user: it has a join token, or the token of its service account.
+        // An agent has no user: it takes a one-time token.
         .add(
             post(ENROL_PATH, enrol)
                 .open()
-                .named("enrolment", "enrol", "Enrol an agent")
-                .about(
-                    "With a join token, for one node or for many, or with the token of a Kubernetes service \
-                     account, where the configuration allows it.",
-                )
+                .named("enrolment", "enrol", "Enrol an agent with a join token")
                 .takes::<EnrolRequest>()
                 .gives::<EnrolResponse>(200, "The agent's certificate and where to connect.")
-                .refuses(&[403, 409]),
+                .refuses(&[403]),
         )
         .add(
             post("/foghorn/v1/nodes/join-token", join_token)

@@ -8,7 +8,6 @@ mod groups;
 mod hosts;
 mod images;
 mod jobs;
-mod join_tokens;
 mod nodes;
 mod power;
 mod replication;
@@ -37,7 +36,6 @@ pub use self::images::{
 };
 
 pub use self::jobs::{DamagedChunk, DamagedRecord, JobCreated, JobStatus, SweepRequest};
-pub use self::join_tokens::{JoinTokenCreated, JoinTokenList, JoinTokenStatus, NewJoinToken};
 pub use self::nodes::{
     CordonRequest, NodeCheck, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState,
 };

@@ -3,7 +3,7 @@
 mod examples;
 mod mails;
 mod races;
-pub(crate) mod receiver;
+mod receiver;
 mod smtp;
 mod states;
 
