@@ -290,7 +290,8 @@ impl Live {
     }
 
     /// A controller that is not heard says of a node whose link is lost or was never heard of that it
-    /// is linked there; or says so no longer. `at` are the addresses at which clients reach it; `None` when it is not linked there any longer.
+    /// is linked there; or says so no longer. `at` are the addresses at which clients reach it; `None`
+    /// when it is not linked there any longer.
     pub(crate) fn set_elsewhere(&self, node: StorageNodeId, at: Option<&[String]>, now: Instant) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         let live = nodes.entry(node).or_default();
