@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::counter::sent;
+use crate::counter::moved;
 use crate::figures::Cap;
 use crate::nodes::{Nodes, TestImage};
 
@@ -82,14 +82,14 @@ fn unix() -> Result<f64> {
 
 /// On the wire, in Mbit/s.
 fn rate(over: Duration) -> Result<f64> {
-    let (before, begun) = (sent()?, Instant::now());
+    let (before, begun) = (moved()?, Instant::now());
     std::thread::sleep(over);
-    Ok((sent()? - before) as f64 * 8.0 / 1e6 / begun.elapsed().as_secs_f64())
+    Ok((moved()? - before) as f64 * 8.0 / 1e6 / begun.elapsed().as_secs_f64())
 }
 
 fn wait_begun() -> Result<()> {
-    let (before, begun) = (sent()?, Instant::now());
-    while sent()? - before < 1 << 20 {
+    let (before, begun) = (moved()?, Instant::now());
+    while moved()? - before < 1 << 20 {
         ensure!(begun.elapsed() < LATE, "the copy does not begin");
         std::thread::sleep(LOOK);
     }

@@ -109,7 +109,8 @@ fn measure(
         }
         std::fs::remove_file(&image.disk)?;
     }
-    let image = nodes.new_image(if smoke { mib } else { mib.max(1024) })?;
+    // Half of it is stored, and must last over a full minute at the lower rate.
+    let image = nodes.new_image(if smoke { mib } else { mib.max(2048) })?;
     figures.cap = Some(cap::measure(nodes, &image, smoke)?);
     Ok(())
 }

@@ -11,7 +11,7 @@ use foghorn_tests::stack::{Engine, Options, Stack};
 use serde_json::{Value, json};
 
 use crate::LAB;
-use crate::counter::sent;
+use crate::counter::moved;
 use crate::figures::{Copied, Second};
 
 /// A copy that takes longer has failed.
@@ -106,12 +106,12 @@ impl Nodes {
     }
 
     pub(crate) fn replicate(&self, image: &TestImage) -> Result<Copied> {
-        let (ordered, before) = (Instant::now(), sent()?);
+        let (ordered, before) = (Instant::now(), moved()?);
         self.replicated(image.number, true)?;
         let mut begun = None;
         while self.replica(image.number)?["state"] != "ready" {
             ensure!(ordered.elapsed() < LIMIT, "a copy did not come to its end");
-            if begun.is_none() && sent()? - before > BEGUN {
+            if begun.is_none() && moved()? - before > BEGUN {
                 begun = Some(Instant::now());
             }
             std::thread::sleep(LOOK);
@@ -120,7 +120,7 @@ impl Nodes {
         let copying = begun.map_or(whole, |begun| begun.elapsed().as_secs_f64());
         Ok(Copied {
             bytes: image.stored,
-            wire: sent()? - before,
+            wire: moved()? - before,
             whole,
             copying,
         })
