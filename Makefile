@@ -33,9 +33,17 @@ FILES_demo := $(FILES_build)
 # What makes packages, and the client that is linked statically.
 PROGRAMS_deb := $(PROGRAMS_build) musl-gcc:musl-tools dpkg-deb:dpkg strip:binutils
 FILES_deb := $(FILES_build)
+# What makes container images: etcd is put into one of them.
+PROGRAMS_images := $(PROGRAMS_deb) etcd:etcd-server etcdctl:etcd-client
+FILES_images := $(FILES_deb)
+# What a cluster of the tests has from Debian; the rest is built (tests/kube/tools), with a Go of any version.
+PROGRAMS_chart := $(PROGRAMS_images) \
+	containerd:containerd ctr:containerd runc:runc iptables:iptables ipset:ipset conntrack:conntrack ethtool:ethtool \
+	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static
+FILES_chart := $(FILES_images) /usr/lib/cni/bridge:containernetworking-plugins
 # Everything, peers of the benchmarks too: tests run each benchmark for a moment.
 PROGRAMS_test := $(PROGRAMS_demo) \
-	etcd:etcd-server wrk:wrk partclone.ext4:partclone nginx:nginx zstd:zstd curl:curl nft:nftables ip:iproute2 \
+	etcd:etcd-server etcdctl:etcd-client wrk:wrk partclone.ext4:partclone nginx:nginx zstd:zstd curl:curl nft:nftables ip:iproute2 \
 	ps:procps losetup:mount mdadm:mdadm mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.exfat:exfatprogs \
 	cryptsetup:cryptsetup-bin wipefs:util-linux mkswap:util-linux veritysetup:cryptsetup-bin \
 	mkfs.f2fs:f2fs-tools mkfs.jfs:jfsutils mkreiserfs:reiserfsprogs mkfs.nilfs2:nilfs-tools \
@@ -49,7 +57,7 @@ FILES_test := $(FILES_demo)
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build client-static deb install uninstall demo test bench-image bench-rest bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
+.PHONY: help setup build client-static deb images chart-lint chart-docs chart-test install uninstall demo test bench-image bench-rest bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -57,8 +65,8 @@ help: ## Show this list
 setup: ## Install all Debian packages that are missing (as root), or say which
 	@$(STEP) setup $(MAKE) -s packages FOR=test
 
-.PHONY: setup-build setup-demo setup-deb packages
-setup-build setup-demo setup-deb: setup-%:
+.PHONY: setup-build setup-demo setup-deb setup-images setup-chart packages
+setup-build setup-demo setup-deb setup-images setup-chart: setup-%:
 	@$(STEP) setup-$* $(MAKE) -s packages FOR=$*
 
 packages:
@@ -71,6 +79,9 @@ packages:
 	done; \
 	if [ $(FOR) = test ]; then \
 		python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv); \
+	fi; \
+	if [ $(FOR) = chart ]; then \
+		command -v go > /dev/null || test -x /usr/local/go/bin/go || missing+=(golang-go); \
 	fi; \
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
 	packages=$$(printf '%s\n' "$${missing[@]}" | sort -u | tr '\n' ' '); \
@@ -106,6 +117,14 @@ PROGRAMS := --programs $(CARGO_TARGET_DIR)/release --client $(CLIENT_STATIC)
 deb: build client-static ## Make Debian packages in target/deb
 	$(PACKAGING) deb $(PROGRAMS) --out $(CARGO_TARGET_DIR)/deb
 
+# The names of images begin with REGISTRY. A commit with changes of one's own is not that commit.
+REGISTRY ?= localhost
+REVISION := $(shell git describe --always --abbrev=40 --match= --dirty 2> /dev/null)
+IMAGE_NAMES = --registry $(REGISTRY) $(if $(TAG),--tag $(TAG)) --revision "$(REVISION)" --source "$(SOURCE)"
+
+images: setup-images build client-static ## Make container images in target/images (REGISTRY=localhost, TAG=version, SOURCE=address)
+	@$(STEP) images $(PACKAGING) images $(PROGRAMS) $(IMAGE_NAMES) --out $(CARGO_TARGET_DIR)/images
+
 # Compiles nothing, so that it can be run as root after `make build client-static`.
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -130,6 +149,33 @@ test: setup $(PYTHON_TOOLS) $(DEBIAN) client-static ## Run every test, with a re
 	@$(if $(DEBIAN),ln -sfn $(DEBIAN) $(CARGO_TARGET_DIR)/tools/debian)
 	@$(BUILD) --tests --test fleet_sim
 	@CARGO='$(CARGO)' $(STEP) test .ci/test
+
+# The images of the tests have the programs of the tests. KUBERNETES is the version of the cluster; objects are also shown
+# to the API server of KUBERNETES_OLD, if that is not empty.
+KUBERNETES_OLD ?= v1.35.4
+CHART_IMAGES := $(abspath $(CARGO_TARGET_DIR))/images-of-tests
+CHART_TEST := $(abspath $(CARGO_TARGET_DIR))/debug/chart-test
+export PACKAGING_OF_TESTS := $(abspath $(CARGO_TARGET_DIR))/debug/foghorn-packaging
+
+.PHONY: chart-programs
+chart-programs: setup-chart
+	@$(BUILD) $(if $(CI),--tests --test fleet_sim)
+	@$(STEP) kube-tools tests/kube/tools
+
+chart-lint: chart-programs ## Lint and render the chart with every set of values, without a cluster
+	@. tests/kube/env && PATH="$$bin:$$PATH" $(CHART_TEST) --kubernetes "$$KUBERNETES" --only rendered
+
+chart-docs: chart-programs ## Write the chart's README from its values
+	@. tests/kube/env && "$$bin/helm-docs" --log-level error --chart-search-root charts
+
+chart-test: chart-programs ## Test the chart on a cluster of three nodes on this machine (root; KUBERNETES=v1.37.2, KEEP=1, ONLY=part)
+	@rm -rf $(CHART_IMAGES)
+	@$(STEP) chart-images $(PACKAGING_OF_TESTS) images --quick --programs $(CARGO_TARGET_DIR)/debug \
+		--registry foghorn.test --tag test --out $(CHART_IMAGES)
+	@$(if $(KUBERNETES_OLD),$(if $(ONLY),,KUBERNETES=$(KUBERNETES_OLD) $(STEP) kube-tools-old tests/kube/tools api))
+	@$(if $(KUBERNETES_OLD),$(if $(ONLY),,KUBERNETES=$(KUBERNETES_OLD) $(STEP) chart-old tests/kube/with --nodes 0 \
+		$(CHART_TEST) --only accepted --json $(CARGO_TARGET_DIR)/bench/chart-old.json))
+	@$(STEP) chart tests/kube/with --images $(CHART_IMAGES) $(CHART_TEST) $(addprefix --only ,$(ONLY))
 
 bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx (root)
 	$(CARGO) build --locked --release --workspace --bins

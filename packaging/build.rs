@@ -1,4 +1,5 @@
-//! Collects the licences of the libraries that are linked into each program, for its package.
+//! Collects the libraries that are linked into each program: with their licences for its package,
+//! and as a list for its image.
 //!
 //! It is done where Cargo is at hand anyway: `make install` may run as somebody without it.
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -29,9 +30,13 @@ fn main() -> Result<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let metadata = metadata(&root)?;
     let graph = Graph::of(&metadata)?;
+    let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    let checksums = checksums(&lock);
     for (library, program) in PROGRAMS {
         let linked = graph.linked_into(library)?;
         fs::write(out.join(program), text(program, &linked)?)?;
+        let list = Value::from_iter(linked.iter().map(|package| component(package, &checksums)));
+        fs::write(out.join(format!("{program}.json")), list.to_string())?;
     }
     Ok(())
 }
@@ -97,6 +102,47 @@ impl<'m> Graph<'m> {
         linked.sort_by_key(|package| (word(&package["name"]), word(&package["version"])));
         Ok(linked)
     }
+}
+
+/// Hashes of the archives of packages, by name and version, from the lock file.
+fn checksums(lock: &str) -> BTreeMap<(&str, &str), &str> {
+    let mut found = BTreeMap::new();
+    for package in lock.split("[[package]]") {
+        let value = |key: &str| {
+            let lines = package.lines();
+            let mut values = lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+            values.next().map(|value| value.trim_matches('"'))
+        };
+        if let (Some(name), Some(version), Some(hash)) =
+            (value("name"), value("version"), value("checksum"))
+        {
+            found.insert((name, version), hash);
+        }
+    }
+    found
+}
+
+/// A library as CycloneDX describes it.
+fn component(package: &Value, checksums: &BTreeMap<(&str, &str), &str>) -> Value {
+    let (name, version) = (word(&package["name"]), word(&package["version"]));
+    // A plus sign means something in addresses.
+    let address = format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"));
+    let mut component = json!({
+        "type": "library",
+        "bom-ref": address,
+        "name": name,
+        "version": version,
+        "purl": address,
+    });
+    if let Some(licence) = package["license"].as_str() {
+        // As it was written before there were expressions.
+        let expression = licence.replace(" / ", "/").replace('/', " OR ");
+        component["licenses"] = json!([{ "expression": expression }]);
+    }
+    if let Some(hash) = checksums.get(&(name, version)) {
+        component["hashes"] = json!([{ "alg": "SHA-256", "content": hash }]);
+    }
+    component
 }
 
 fn text(program: &str, linked: &[&Value]) -> Result<String> {

@@ -1,12 +1,15 @@
 //! The command line of `foghorn-agent`. In the library, because its manual is made from it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use foghorn_proto::http::{JOIN_PREFIX, TokenText};
+use foghorn_proto::http::{JoinToken, ParseTokenError};
+use foghorn_settings::{Form, Instead, Layers, SettingsError};
+use foghorn_types::NodeName;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigFile, PROGRAM, fingerprint, known_authority, node_name};
 use crate::controller_url::ControllerUrl;
 
 /// A storage node of Foghorn.
@@ -20,14 +23,23 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Serve until stopped by SIGINT or SIGTERM.
-    Run(Run),
-    /// Only enrol this node: make a key, buy a certificate for the join token, and exit.
+    Run(RunArguments),
+    /// Only enrol this node: make a key, get a certificate for it, and exit.
     Enrol(Enrol),
 }
 
 #[derive(Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub run: Run,
+    #[command(flatten)]
+    pub instead: Instead,
+}
+
+#[derive(Args, Clone)]
 pub struct Run {
-    /// Configuration file (TOML). The options below take precedence over it.
+    /// Configuration file (TOML). Variables such as FOGHORN_AGENT__LIMITS__CONNECTIONS take
+    /// precedence over it, and the options below over both.
     #[arg(long, env = "FOGHORN_AGENT_CONFIG")]
     pub config: Option<PathBuf>,
     /// Folder of the node's identity and chunks.
@@ -38,7 +50,9 @@ pub struct Run {
     pub controller: Option<ControllerUrl>,
     /// Used once, when the node has no identity yet.
     #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token)]
-    pub join_token: Option<TokenText>,
+    pub join_token: Option<JoinToken>,
+    #[command(flatten)]
+    pub joining: Joining,
     /// Address (UDP) to serve clients on.
     #[arg(long, env = "FOGHORN_AGENT_LISTEN")]
     pub listen: Option<SocketAddr>,
@@ -56,34 +70,227 @@ pub struct Enrol {
     #[arg(long, env = "FOGHORN_AGENT_CONTROLLER")]
     pub controller: ControllerUrl,
     /// Join token, as `foghorn node join-token` printed it.
-    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token)]
-    pub token: TokenText,
+    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token, required_unless_present = "service_account_token_file")]
+    pub token: Option<JoinToken>,
+    #[command(flatten)]
+    pub joining: Joining,
 }
 
-fn join_token(text: &str) -> Result<TokenText, foghorn_proto::http::ParseTokenError> {
-    TokenText::parse_typed(JOIN_PREFIX, text)
+/// Who this node is, where its token does not say so.
+#[derive(Args, Clone)]
+pub struct Joining {
+    /// Name of this node, with a token for many nodes or of a service account; dots become hyphens.
+    /// Default: the name of the machine.
+    #[arg(long, env = "FOGHORN_AGENT_NAME", value_parser = node_name)]
+    pub name: Option<NodeName>,
+    /// File with the token of a Kubernetes service account, in place of a join token.
+    #[arg(
+        long,
+        env = "FOGHORN_AGENT_SERVICE_ACCOUNT_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    pub service_account_token_file: Option<PathBuf>,
+    /// Certificate of the controller's authority (PEM), with the token of a service account.
+    #[arg(long, env = "FOGHORN_AGENT_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of that certificate, in place of the file.
+    #[arg(long, env = "FOGHORN_AGENT_CA_FINGERPRINT", value_name = "SHA", value_parser = fingerprint)]
+    pub ca_fingerprint: Option<String>,
+}
+
+impl Joining {
+    /// Puts what is given here, and `token`, over what the file says.
+    fn apply(self, token: Option<JoinToken>, config: &mut Config) -> anyhow::Result<()> {
+        // One of the two that is given here takes the place of the other one in the file.
+        if token.is_some() || self.service_account_token_file.is_some() {
+            if token.is_some() {
+                config.authority = None;
+            }
+            config.join_token = token;
+            config.service_account_token_file = self.service_account_token_file;
+        }
+        let authority = known_authority(self.ca_file, self.ca_fingerprint)?;
+        config.authority = authority.or(config.authority.take());
+        config.name = self.name.or(config.name.take());
+        Ok(config.check_joining()?)
+    }
+}
+
+fn join_token(text: &str) -> Result<JoinToken, ParseTokenError> {
+    JoinToken::parse_typed(text)
+}
+
+impl Enrol {
+    /// What of the configuration an enrolment needs.
+    ///
+    /// # Errors
+    /// When options contradict each other.
+    pub fn into_config(self) -> anyhow::Result<Config> {
+        let mut config = Config::new(self.state_dir);
+        config.controller = Some(self.controller);
+        self.joining.apply(self.token, &mut config)?;
+        Ok(config)
+    }
+}
+
+/// Every key of the configuration.
+#[must_use]
+pub fn form() -> Form {
+    Form::of::<ConfigFile>(PROGRAM, &[])
 }
 
 impl Run {
-    /// The file, if there is one, with the flags over it.
+    /// What the file, if there is one, these variables and the flags say together.
     ///
     /// # Errors
-    /// When the file is not valid, or nothing says where the data is.
-    pub fn into_config(self) -> anyhow::Result<Config> {
-        let mut config = match (&self.config, &self.state_dir) {
-            (Some(path), _) => Config::load(path)?,
-            (None, Some(state_dir)) => Config::new(state_dir),
-            (None, None) => anyhow::bail!("either --config or --state-dir is needed"),
-        };
-        if let Some(state_dir) = self.state_dir {
-            config.state_dir = state_dir;
+    /// When the file cannot be read, or a variable is no setting.
+    pub fn layers(
+        &self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Layers, SettingsError> {
+        let mut layers = Layers::new(form());
+        if let Some(path) = &self.config {
+            layers.add_file(path)?;
         }
-        if let Some(listen) = self.listen {
-            config.listen = listen;
+        layers.add_variables(variables)?;
+        if let Some(dir) = &self.state_dir {
+            let dir = dir.to_string_lossy().into_owned();
+            layers.set("state_dir", "--state-dir", dir);
         }
-        config.controller = self.controller.or(config.controller);
-        config.join_token = self.join_token.or(config.join_token);
-        config.advertise = self.advertise.or(config.advertise);
+        if let Some(url) = &self.controller {
+            layers.set("controller", "--controller", url.to_string());
+        }
+        if let Some(address) = self.listen {
+            layers.set("listen", "--listen", address.to_string());
+        }
+        if let Some(address) = &self.advertise {
+            layers.set("advertise", "--advertise", address.clone());
+        }
+        Ok(layers)
+    }
+
+    /// The configuration that these layers are.
+    ///
+    /// # Errors
+    /// When a value is invalid, or nothing says where the data is. The message names the file,
+    /// variable or flag.
+    pub fn config(&self, layers: &Layers) -> anyhow::Result<Config> {
+        let checked = Config::of_file(layers.read()?).map_err(|error| {
+            let origin = error.key().and_then(|key| layers.origin(key)).cloned();
+            match origin {
+                Some(origin) => {
+                    anyhow::Error::new(error).context(format!("{origin} cannot be used"))
+                }
+                None => error.into(),
+            }
+        });
+        let mut config = checked?;
+        // What the layers have is text, and a path need not be.
+        if let Some(dir) = &self.state_dir {
+            config.state_dir.clone_from(dir);
+        }
+        self.joining
+            .clone()
+            .apply(self.join_token.clone(), &mut config)?;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn config(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+        let flags = ["run"].iter().chain(flags);
+        let run = Only::try_parse_from(flags).unwrap().run;
+        let variables = variables.iter();
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let layers = run.layers(variables).map_err(anyhow::Error::from);
+        layers
+            .and_then(|layers| run.config(&layers))
+            .map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn variables_are_enough_and_flags_are_over_them() {
+        let variables = [
+            ("FOGHORN_AGENT__STATE_DIR", "/srv/foghorn"),
+            ("FOGHORN_AGENT__CONTROLLER", "https://fog.example"),
+            ("FOGHORN_AGENT__LISTEN", "127.0.0.1:7000"),
+            ("FOGHORN_AGENT__LIMITS__CONNECTIONS", "7"),
+            ("FOGHORN_AGENT__WAKE__INTERFACES", "[]"),
+            ("FOGHORN_AGENT__COLD__BUCKET", "images"),
+            ("FOGHORN_AGENT__COLD__CACHE_MIB", "1024"),
+        ];
+        let token = format!("fhj1.secret.{}", "a".repeat(43));
+        let flags = ["--listen", "127.0.0.1:7001", "--join-token", &token];
+        let config = config(&flags, &variables).unwrap();
+        assert_eq!(config.state_dir, PathBuf::from("/srv/foghorn"));
+        assert_eq!(config.listen.port(), 7001);
+        assert_eq!(config.limits.connections, 7);
+        assert_eq!(config.wake.interfaces, Some(vec![]));
+        assert_eq!(config.cold.unwrap().bucket, "images");
+        assert_eq!(config.join_token.unwrap().token.secret, "secret");
+    }
+
+    #[test]
+    fn a_complaint_names_the_variable_and_shows_no_token() {
+        let dir = ("FOGHORN_AGENT__STATE_DIR", "/srv/foghorn");
+        for (name, value, part) in [
+            ("FOGHORN_AGENT__LIMITS__CONNECTIONS", "0", "serve nobody"),
+            ("FOGHORN_AGENT__LIMITS__CONNECTION", "5", "no setting"),
+            (
+                "FOGHORN_AGENT__CONTROLLER",
+                "http://fog.example",
+                "not encrypted",
+            ),
+            ("FOGHORN_AGENT__JOIN_TOKEN", "s3cret", "join_token"),
+            ("FOGHORN_AGENT__COLD__BUCKET", "images", "cold.cache_mib"),
+        ] {
+            let said = config(&[], &[dir, (name, value)]).unwrap_err();
+            assert!(said.contains(part) && !said.contains("s3cret"), "{said}");
+            assert!(said.contains(name) || part == "cold.cache_mib", "{said}");
+        }
+        let nowhere = config(&[], &[]).unwrap_err();
+        assert!(nowhere.contains("--state-dir"), "{nowhere}");
+    }
+
+    /// Keys without a default are commented out, with an example.
+    #[test]
+    fn the_sample_and_the_schema_are_those_of_the_types() {
+        let form = form();
+        for key in form.keys() {
+            let is_shown = key.default.is_some() || key.example.is_some();
+            assert!(
+                is_shown,
+                "{} has neither a default nor an example",
+                key.path
+            );
+            assert!(!key.description.is_empty(), "{} is not described", key.path);
+        }
+        let sample: ConfigFile = toml::from_str(&form.sample()).unwrap();
+        let sample = Config::of_file(sample).unwrap();
+        let nothing = config(&["--state-dir", "/var/lib/foghorn/agent"], &[]).unwrap();
+        assert_eq!(format!("{sample:#?}"), format!("{nothing:#?}"));
+
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../docs/config/agent.schema.json"
+        );
+        let printed = form.schema();
+        if std::env::var_os("CONFIG_FILES").is_some_and(|how| how == "write") {
+            std::fs::write(path, &printed).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == printed,
+            "{path} is not what `--print-config-schema` prints: run this test with CONFIG_FILES=write"
+        );
     }
 }

@@ -1,17 +1,23 @@
 //! What an agent is told before it starts. Read and checked once; everything else trusts
 //! [`Config`].
 
+mod check;
 mod cold;
+mod file;
+mod joining;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foghorn_proto::http::{JOIN_PREFIX, ParseTokenError, TokenText};
-use foghorn_types::{BitRate, ByteCount, Timetable};
-use serde::Deserialize;
+use foghorn_proto::http::{JoinToken, ParseTokenError};
+use foghorn_settings::Program;
+use foghorn_types::{BitRate, ByteCount, NodeName, Timetable};
 
 pub use self::cold::{ColdConfig, Credentials};
+pub use self::file::ConfigFile;
+pub use self::joining::{JoiningError, KnownAuthority, Offer, Ticket};
+pub(crate) use self::joining::{fingerprint, known_authority, node_name};
 use crate::controller_url::{ControllerUrl, ParseControllerUrlError};
 
 /// Port of the QUIC listener when nothing else is said.
@@ -19,6 +25,15 @@ pub const DEFAULT_QUIC_PORT: u16 = 7472;
 
 /// In seconds.
 const DAY: u64 = 24 * 3600;
+/// Defaults of `upkeep.check_every_days`, `upkeep.check` (25 MB in a second read a terabyte in half a
+/// day) and `upkeep.verify`.
+const CHECK_DAYS: u64 = 30;
+const CHECK: &str = "200m";
+const VERIFY: &str = "unlimited";
+/// Defaults of `limits.…_mib`.
+const READ_AHEAD_MIB: u32 = 64;
+const WRITE_BEHIND_MIB: u32 = 64;
+const KEEP_FREE_MIB: u32 = 64;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -28,7 +43,14 @@ pub struct Config {
     /// Where to enrol. Not needed once the node has an identity.
     pub controller: Option<ControllerUrl>,
     /// Used once, when `state_dir` holds no identity yet.
-    pub join_token: Option<TokenText>,
+    pub join_token: Option<JoinToken>,
+    /// Name of the node, where the token does not belong to one. `None`: that of the machine.
+    pub name: Option<NodeName>,
+    /// File with the token of the node's service account in a Kubernetes cluster, in place of a join
+    /// token.
+    pub service_account_token_file: Option<PathBuf>,
+    /// Whom to trust with that token.
+    pub authority: Option<KnownAuthority>,
     /// Address (UDP) on which clients are served. Port 0 takes any free one.
     pub listen: SocketAddr,
     /// `host:port` that clients should use. `None`: the address that the system uses towards the
@@ -39,8 +61,19 @@ pub struct Config {
     pub wake: WakeConfig,
     /// Cold copies of all images of the node; `None`: there are none.
     pub cold: Option<ColdConfig>,
+    /// What is logged, unless a variable says it.
+    pub log_filter: String,
     pub timing: Timing,
 }
+
+/// What sets the keys of [`ConfigFile`], beside a file.
+pub const PROGRAM: Program = Program {
+    command: "foghorn-agent run",
+    about: "A storage node of Foghorn.",
+    prefix: "FOGHORN_AGENT__",
+    file: "/etc/foghorn/agent.toml",
+    required: &["state_dir"],
+};
 
 /// How hosts are woken.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -109,17 +142,19 @@ pub struct Timing {
     pub heal_within: Duration,
     /// First and longest wait between two attempts to reach the controller.
     pub redial: (Duration, Duration),
+    /// How long a node tries to be let in that may ask several times, while nobody says no.
+    pub enrol_within: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            read_ahead: ByteCount::from_mib(64),
-            write_behind: ByteCount::from_mib(64),
+            read_ahead: ByteCount::from_mib(READ_AHEAD_MIB),
+            write_behind: ByteCount::from_mib(WRITE_BEHIND_MIB),
             disk_operations: 8,
             multicast_rate: None,
-            keep_free: ByteCount::from_mib(64),
+            keep_free: ByteCount::from_mib(KEEP_FREE_MIB),
         }
     }
 }
@@ -136,10 +171,9 @@ impl Default for Upkeep {
         Self {
             grace: Duration::from_secs(24 * 3600),
             sweep_every: Duration::from_secs(3600),
-            // 25 MB in a second read a terabyte in half a day.
-            check: Timetable::always(BitRate::from_mbit(200)),
-            verify: Timetable::unlimited(),
-            check_every: Some(Duration::from_secs(30 * DAY)),
+            check: Timetable::with_pauses(CHECK).expect("the default is a timetable"),
+            verify: Timetable::with_pauses(VERIFY).expect("the default is a timetable"),
+            check_every: Some(Duration::from_secs(CHECK_DAYS * DAY)),
         }
     }
 }
@@ -154,6 +188,7 @@ impl Default for Timing {
             confirm_within: Duration::from_secs(15 * 60),
             heal_within: Duration::from_secs(60),
             redial: (Duration::from_millis(250), Duration::from_secs(10)),
+            enrol_within: Duration::from_secs(120),
         }
     }
 }
@@ -166,12 +201,16 @@ impl Config {
             state_dir: state_dir.into(),
             controller: None,
             join_token: None,
+            name: None,
+            service_account_token_file: None,
+            authority: None,
             listen: SocketAddr::from(([0, 0, 0, 0], DEFAULT_QUIC_PORT)),
             advertise: None,
             limits: Limits::default(),
             upkeep: Upkeep::default(),
             wake: WakeConfig::default(),
             cold: None,
+            log_filter: foghorn_telemetry::DEFAULT_FILTER.to_owned(),
             timing: Timing::default(),
         }
     }
@@ -194,9 +233,19 @@ impl Config {
     pub fn from_toml(text: &str) -> Result<Self, LoadConfigError> {
         let file: ConfigFile =
             toml::from_str(text).map_err(|source| LoadConfigError::Toml(Box::new(source)))?;
+        Self::of_file(file)
+    }
+
+    /// Checks what file, variables and flags say together.
+    ///
+    /// # Errors
+    /// When a value cannot be used, or nothing says where the data is. The message names the key.
+    pub fn of_file(file: ConfigFile) -> Result<Self, LoadConfigError> {
         let missing = || LoadConfigError::Value {
             key: "state_dir",
-            why: "is required".to_owned(),
+            why: "is required: give --state-dir, the variable FOGHORN_AGENT__STATE_DIR, or a line \
+                  in the file of --config"
+                .to_owned(),
         };
         let state_dir = file.state_dir.clone().ok_or_else(missing)?;
         file.check(state_dir)
@@ -218,247 +267,26 @@ pub enum LoadConfigError {
     Controller(#[source] ParseControllerUrlError),
     #[error("join_token: this token is not valid")]
     JoinToken(#[source] ParseTokenError),
+    #[error("it is not clear how this node is to be let in")]
+    Joining(#[from] JoiningError),
+    #[error("{key}: could not read {}", path.display())]
+    File {
+        key: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
 }
 
-/// The settings as a file has them: all of it, or a section of the file of `foghorn serve`.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigFile {
-    state_dir: Option<PathBuf>,
-    controller: Option<String>,
-    join_token: Option<String>,
-    listen: Option<SocketAddr>,
-    advertise: Option<String>,
-    #[serde(default)]
-    limits: RawLimits,
-    #[serde(default)]
-    upkeep: RawUpkeep,
-    #[serde(default)]
-    wake: RawWake,
-    cold: Option<cold::RawCold>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawWake {
-    interfaces: Option<Vec<String>>,
-    #[serde(default)]
-    targets: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawLimits {
-    connections: Option<usize>,
-    read_ahead_mib: Option<u32>,
-    write_behind_mib: Option<u32>,
-    disk_operations: Option<usize>,
-    keep_free_mib: Option<u32>,
-    multicast_mbit: Option<u32>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawUpkeep {
-    grace_seconds: Option<u64>,
-    sweep_every_seconds: Option<u64>,
-    check: Option<String>,
-    verify: Option<String>,
-    check_every_days: Option<u64>,
-}
-
-impl ConfigFile {
-    /// The settings of a node that is a part of `foghorn serve`, which enrols it and chooses where
-    /// its data is.
-    ///
-    /// # Errors
-    /// When a value is invalid, or chosen by `foghorn serve`. The message names the key.
-    pub fn for_site(self, state_dir: PathBuf) -> Result<Config, LoadConfigError> {
-        let chosen = [
-            ("state_dir", self.state_dir.is_some()),
-            ("controller", self.controller.is_some()),
-            ("join_token", self.join_token.is_some()),
-        ];
-        if let Some((key, _)) = chosen.into_iter().find(|(_, is_set)| *is_set) {
-            let why = "`foghorn serve` chooses it for its own storage node: leave it out";
-            return Err(LoadConfigError::Value {
-                key,
-                why: why.to_owned(),
-            });
+impl LoadConfigError {
+    /// The key that is at fault, if it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Value { key, .. } | Self::File { key, .. } => Some(key),
+            Self::Controller(_) => Some("controller"),
+            Self::JoinToken(_) => Some("join_token"),
+            Self::Read { .. } | Self::Toml(_) | Self::Joining(_) => None,
         }
-        self.check(state_dir)
-    }
-
-    fn check(self, state_dir: PathBuf) -> Result<Config, LoadConfigError> {
-        let mut config = Config::new(state_dir);
-        config.controller = self
-            .controller
-            .map(|url| url.parse())
-            .transpose()
-            .map_err(LoadConfigError::Controller)?;
-        config.join_token = self
-            .join_token
-            .map(|text| TokenText::parse(JOIN_PREFIX, &text))
-            .transpose()
-            .map_err(LoadConfigError::JoinToken)?;
-        if let Some(listen) = self.listen {
-            config.listen = listen;
-        }
-        config.advertise = self.advertise.map(check_advertise).transpose()?;
-        config.limits = self.limits.check()?;
-        config.upkeep = self.upkeep.check()?;
-        config.wake = self.wake.check()?;
-        config.cold = self.cold.map(cold::RawCold::check).transpose()?;
-        Ok(config)
-    }
-}
-
-impl RawLimits {
-    fn check(self) -> Result<Limits, LoadConfigError> {
-        let default = Limits::default();
-        let mib = |value: Option<u32>, key, least: u32, default| match value {
-            Some(found) if found < least => Err(LoadConfigError::Value {
-                key,
-                why: format!("{found} is too little, at least {least}"),
-            }),
-            Some(found) => Ok(ByteCount::from_mib(found)),
-            None => Ok(default),
-        };
-        let count = |value: Option<usize>, key, default| match value {
-            Some(0) => Err(LoadConfigError::Value {
-                key,
-                why: "0 would serve nobody".to_owned(),
-            }),
-            Some(found) => Ok(found),
-            None => Ok(default),
-        };
-        Ok(Limits {
-            connections: count(self.connections, "limits.connections", default.connections)?,
-            read_ahead: mib(
-                self.read_ahead_mib,
-                "limits.read_ahead_mib",
-                4,
-                default.read_ahead,
-            )?,
-            write_behind: mib(
-                self.write_behind_mib,
-                "limits.write_behind_mib",
-                4,
-                default.write_behind,
-            )?,
-            disk_operations: count(
-                self.disk_operations,
-                "limits.disk_operations",
-                default.disk_operations,
-            )?,
-            multicast_rate: match self.multicast_mbit {
-                Some(0) => {
-                    let why = "0 would send nothing".to_owned();
-                    return Err(LoadConfigError::Value {
-                        key: "limits.multicast_mbit",
-                        why,
-                    });
-                }
-                rate => rate.map(BitRate::from_mbit),
-            },
-            keep_free: mib(
-                self.keep_free_mib,
-                "limits.keep_free_mib",
-                0,
-                default.keep_free,
-            )?,
-        })
-    }
-}
-
-impl RawUpkeep {
-    fn check(self) -> Result<Upkeep, LoadConfigError> {
-        let default = Upkeep::default();
-        if self.sweep_every_seconds == Some(0) {
-            let why = "0 would sweep without a pause".to_owned();
-            return Err(LoadConfigError::Value {
-                key: "upkeep.sweep_every_seconds",
-                why,
-            });
-        }
-        Ok(Upkeep {
-            grace: self
-                .grace_seconds
-                .map_or(default.grace, Duration::from_secs),
-            sweep_every: self
-                .sweep_every_seconds
-                .map_or(default.sweep_every, Duration::from_secs),
-            check: timetable(self.check.as_deref(), "upkeep.check", default.check)?,
-            verify: timetable(self.verify.as_deref(), "upkeep.verify", default.verify)?,
-            check_every: match self.check_every_days {
-                None => default.check_every,
-                Some(0) => None,
-                Some(days) => Some(Duration::from_secs(days.saturating_mul(DAY))),
-            },
-        })
-    }
-}
-
-fn timetable(
-    text: Option<&str>,
-    key: &'static str,
-    default: Timetable,
-) -> Result<Timetable, LoadConfigError> {
-    let read = text.map_or(Ok(default), Timetable::with_pauses);
-    read.map_err(|error| LoadConfigError::Value {
-        key,
-        why: error.to_string(),
-    })
-}
-
-/// Port of a target that names none.
-const WAKE_PORT: u16 = 9;
-
-impl RawWake {
-    fn check(self) -> Result<WakeConfig, LoadConfigError> {
-        let mut names = self.interfaces.iter().flatten();
-        if let Some(name) =
-            names.find(|name| name.is_empty() || name.len() > 15 || name.contains('/'))
-        {
-            let why = format!("{name:?} is not the name of a network interface");
-            return Err(LoadConfigError::Value {
-                key: "wake.interfaces",
-                why,
-            });
-        }
-        let target = |text: String| {
-            let whole = text.parse().or_else(|_| {
-                text.parse::<std::net::IpAddr>()
-                    .map(|ip| (ip, WAKE_PORT).into())
-            });
-            whole.map_err(|_| LoadConfigError::Value {
-                key: "wake.targets",
-                why: format!("{text:?} is neither an IP address nor ADDRESS:PORT"),
-            })
-        };
-        let targets = self
-            .targets
-            .into_iter()
-            .map(target)
-            .collect::<Result<_, _>>()?;
-        Ok(WakeConfig {
-            interfaces: self.interfaces,
-            targets,
-        })
-    }
-}
-
-fn check_advertise(text: String) -> Result<String, LoadConfigError> {
-    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
-    });
-    if fits {
-        Ok(text)
-    } else {
-        Err(LoadConfigError::Value {
-            key: "advertise",
-            why: format!("{text:?} is not HOST:PORT"),
-        })
     }
 }
 

@@ -40,8 +40,8 @@ mod whole_file;
 
 pub use cold::OpenColdError;
 pub use config::{
-    ColdConfig, Config, ConfigFile, Credentials, DEFAULT_QUIC_PORT, Limits, LoadConfigError,
-    Timing, Upkeep, WakeConfig,
+    ColdConfig, Config, ConfigFile, Credentials, DEFAULT_QUIC_PORT, JoiningError, KnownAuthority,
+    Limits, LoadConfigError, Offer, PROGRAM, Ticket, Timing, Upkeep, WakeConfig,
 };
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{

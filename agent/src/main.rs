@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser as _;
-use foghorn_agent::args::{Cli, Command, Enrol, Run};
-use foghorn_agent::{Agent, EnrolError};
+use foghorn_agent::args::{Cli, Command, Enrol, Run, RunArguments, form};
+use foghorn_agent::{Agent, Config, EnrolError};
+use foghorn_settings::{Layers, SettingsError};
+use foghorn_telemetry::{LogFilter, Reread, reread_on_hangup};
 use foghorn_types::{Complaint, complaint};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> ExitCode {
-    let _telemetry = match foghorn_telemetry::init("foghorn-agent", None) {
+    let telemetry = match foghorn_telemetry::init("foghorn-agent", None) {
         Ok(guard) => guard,
         Err(problem) => {
             eprintln!("{}", complaint(&problem).line());
@@ -34,7 +37,7 @@ async fn run(command: Command) -> ExitCode {
         }
     };
     let done = match command {
-        Command::Run(run) => serve(run).await,
+        Command::Run(arguments) => run_or(arguments, telemetry.log_filter()).await,
         Command::Enrol(enrol) => enrol_only(enrol).await,
     };
     match done {
@@ -46,25 +49,70 @@ async fn run(command: Command) -> ExitCode {
     }
 }
 
+const ANOTHER_TOKEN: &str = "make a new join token on the server: foghorn node join-token NAME";
+
 /// What can be done about an error that people meet when they set up a node.
 fn todo(problem: &anyhow::Error) -> Option<&'static str> {
+    if let Some(settings) = problem.downcast_ref::<SettingsError>() {
+        return settings.todo();
+    }
     let enrolment = problem.chain().find_map(|cause| cause.downcast_ref())?;
     match enrolment {
         EnrolError::FetchAuthority { .. } => Some(
             "check the address of the controller, and that it is running and reachable from here",
         ),
         EnrolError::Authority { .. } => Some(
-            "copy the join token again, the whole of it, and check the address of the controller",
+            "copy the join token or the fingerprint again, the whole of it, and check the address of the controller",
         ),
-        EnrolError::Refused { .. } | EnrolError::Send { .. } => {
-            Some("make a new join token on the server: foghorn node join-token NAME")
+        EnrolError::Send { .. } => Some(ANOTHER_TOKEN),
+        // What else is refused says what to do.
+        EnrolError::Refused { field, .. } if field.as_deref() == Some("join_token") => {
+            Some(ANOTHER_TOKEN)
         }
+        EnrolError::Ask { .. } => Some(
+            "check the address of the controller, that it is running and reachable from here, and that its certificate is of the authority that this node trusts",
+        ),
         _ => None,
     }
 }
 
-async fn serve(run: Run) -> anyhow::Result<()> {
-    let config = run.into_config()?;
+/// Runs, or does what is asked for instead.
+async fn run_or(arguments: RunArguments, log: &LogFilter) -> anyhow::Result<()> {
+    let RunArguments { run, instead } = arguments;
+    if let Some(text) = instead.text(&form()) {
+        return show(&text);
+    }
+    let layers = run.layers(std::env::vars_os())?;
+    let config = run.config(&layers)?;
+    if instead.check_config {
+        config.check_files()?;
+        return show(&format!("the configuration is valid\n{}", layers.shown()));
+    }
+    log.set(&config.log_filter)?;
+    reread_on_hangup(log.clone(), Arc::new(move || reread(&run, &layers)))
+        .context("could not watch for SIGHUP")?;
+    serve(config).await
+}
+
+fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.context("could not write to standard output")
+}
+
+/// What the configuration says by now, while the agent runs with that of its start.
+fn reread(run: &Run, start: &Layers) -> Result<Reread, Box<dyn std::error::Error + Send + Sync>> {
+    let layers = run.layers(std::env::vars_os())?;
+    let config = run.config(&layers)?;
+    let mut others = layers.changed_since(start);
+    others.retain(|key| key != "log.filter");
+    Ok(Reread {
+        filter: config.log_filter,
+        others,
+    })
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("could not watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not watch for SIGINT")?;
     let stop = async {
@@ -91,11 +139,9 @@ async fn enrol_only(enrol: Enrol) -> anyhow::Result<()> {
             "{} holds an identity already: to enrol again, remove its folder `identity`",
             enrol.state_dir.display()
         );
-        Ok(foghorn_agent::enrol(
-            &enrol.state_dir,
-            &enrol.controller,
-            &enrol.token,
-        )?)
+        let config = enrol.into_config()?;
+        let offer = config.offer()?.context("there is no token")?;
+        Ok(foghorn_agent::enrol(&config.state_dir, &offer)?)
     });
     let identity = enrolled.await??;
     // The node has its identity; whether somebody reads this changes nothing.

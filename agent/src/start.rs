@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::address::{Advertised, FindAddressError};
+use crate::backoff::Backoff;
 use crate::cold::{self, Cold, OpenColdError};
-use crate::config::Config;
+use crate::config::{Config, JoiningError};
 use crate::disk::Disk;
 use crate::files::Files;
 use crate::healing::Healing;
@@ -53,6 +54,7 @@ impl From<ObtainError> for StartError {
         match error {
             ObtainError::Load(error) => Self::Identity(error),
             ObtainError::NotEnrolled => Self::NotEnrolled,
+            ObtainError::Joining(error) => Self::Joining(error),
             ObtainError::Enrol(error) => Self::Enrol(error),
         }
     }
@@ -68,8 +70,12 @@ struct TaskGroup {
 pub enum StartError {
     #[error("could not load this node's identity")]
     Identity(#[from] LoadIdentityError),
-    #[error("this node has no identity yet: it needs the controller's address and a join token")]
+    #[error(
+        "this node has no identity yet: it needs the controller's address, and a join token or the token of a service account"
+    )]
     NotEnrolled,
+    #[error("it is not clear how this node is to be let in")]
+    Joining(#[from] JoiningError),
     #[error("could not enrol this node")]
     Enrol(#[from] EnrolError),
     #[error("this node's certificate and key cannot be used")]
@@ -323,12 +329,32 @@ impl TaskGroup {
 }
 
 async fn obtain_identity(config: &Config) -> Result<NodeIdentity, StartError> {
-    let config = config.clone();
-    let obtained = tokio::task::spawn_blocking(move || {
-        let offer = config.controller.as_ref().zip(config.join_token.as_ref());
-        identity::obtain(&config.state_dir, offer, Timestamp::now())
-    });
-    Ok(obtained.await.expect("enrolling does not panic")?)
+    let until = tokio::time::Instant::now() + config.timing.enrol_within;
+    let mut backoff = Backoff::new(config.timing.redial.0, config.timing.redial.1);
+    loop {
+        let (state_dir, offer) = (config.state_dir.clone(), config.offer());
+        let may_ask_again = matches!(&offer, Ok(Some(offer)) if offer.ticket.is_good_again());
+        let obtained = tokio::task::spawn_blocking(move || {
+            identity::obtain(&state_dir, offer, Timestamp::now())
+        });
+        match obtained.await.expect("enrolling does not panic") {
+            // A controller that is started at the same time may not be there yet.
+            Err(ObtainError::Enrol(error))
+                if may_ask_again && error.may_pass() && tokio::time::Instant::now() < until =>
+            {
+                warn!(error = %chain(&error), "could not enrol yet; trying again");
+                let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+                tokio::time::sleep(backoff.next(random)).await;
+            }
+            obtained => {
+                let identity = obtained?;
+                if let Some(name) = config.name.as_ref().filter(|name| **name != identity.node) {
+                    warn!(%name, node = %identity.node, "this node has another name than the configuration says, because its identity or its token has it");
+                }
+                return Ok(identity);
+            }
+        }
+    }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {

@@ -8,6 +8,7 @@ use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
+use crate::selftest::SelftestArgs;
 use crate::serve::ServeArgs;
 use crate::verbs::api_switch::ApiCommand;
 use crate::verbs::audit::AuditArgs;
@@ -197,6 +198,10 @@ pub enum Verb {
     /// Check the server, the connection to it and its storage, and say how to solve problems
     #[command(after_help = "Example:\n  foghorn doctor")]
     Doctor(DoctorArgs),
+    /// Capture a small disk of random bytes through the server, copy, deploy and compare it, and remove
+    /// it again
+    #[command(after_help = "Example:\n  foghorn selftest --multicast")]
+    Selftest(SelftestArgs),
     /// Run a complete site in one process: controller, embedded store and one storage node
     #[command(
         after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443"

@@ -1,6 +1,6 @@
 //! Which server a command uses: flags and environment take precedence over the context file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::api::Api;
 use crate::context::{Context, ContextError, Contexts, default_path};
@@ -46,6 +46,15 @@ pub struct ConnectionArgs {
         help_heading = "Connection"
     )]
     pub api_token: Option<String>,
+    /// File with nothing but that token, such as a mounted Secret
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_API_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub api_token_file: Option<PathBuf>,
     /// Token of the user
     #[arg(
         long,
@@ -56,6 +65,15 @@ pub struct ConnectionArgs {
         help_heading = "Connection"
     )]
     pub user_token: Option<String>,
+    /// File with nothing but that token, such as a mounted Secret
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_USER_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub user_token_file: Option<PathBuf>,
 }
 
 impl From<ContextError> for Failure {
@@ -99,23 +117,18 @@ impl ConnectionArgs {
             Some(path) => Some(read_ca(path)?),
             None => stored.as_ref().and_then(|context| context.ca_pem.clone()),
         };
-        let token = |flag: &Option<String>, kept: Option<String>, name: &str| {
-            flag.clone().or(kept).ok_or_else(|| {
-                Failure::usage(format!("no {name} token is set for {server}"))
-                    .advise("run `foghorn login`, or set FOGHORN_API_TOKEN and FOGHORN_USER_TOKEN")
-            })
+        let missing = |name: &str| {
+            Failure::usage(format!("no {name} token is set for {server}"))
+                .advise("run `foghorn login`, or set FOGHORN_API_TOKEN and FOGHORN_USER_TOKEN")
         };
+        let (kept_api, kept_user) = stored
+            .map(|context| (context.api_token, context.user_token))
+            .unzip();
+        let api_token = given(&self.api_token, self.api_token_file.as_deref())?.or(kept_api);
+        let user_token = given(&self.user_token, self.user_token_file.as_deref())?.or(kept_user);
         Ok(Context {
-            api_token: token(
-                &self.api_token,
-                stored.as_ref().map(|context| context.api_token.clone()),
-                "API",
-            )?,
-            user_token: token(
-                &self.user_token,
-                stored.as_ref().map(|context| context.user_token.clone()),
-                "user",
-            )?,
+            api_token: api_token.ok_or_else(|| missing("API"))?,
+            user_token: user_token.ok_or_else(|| missing("user"))?,
             ca_pem,
             server,
         })
@@ -133,8 +146,8 @@ impl ConnectionArgs {
         // When everything is given, neither a file nor a home directory is needed.
         if self.context.is_none()
             && self.server.is_some()
-            && self.api_token.is_some()
-            && self.user_token.is_some()
+            && (self.api_token.is_some() || self.api_token_file.is_some())
+            && (self.user_token.is_some() || self.user_token_file.is_some())
         {
             return Ok(None);
         }
@@ -151,7 +164,22 @@ impl ConnectionArgs {
 }
 
 /// Reads a PEM file with at least one certificate.
-pub(crate) fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
+pub(crate) /// A token that was given itself, or else that of a file.
+fn given(token: &Option<String>, file: Option<&Path>) -> Result<Option<String>, Failure> {
+    let Some(path) = file.filter(|_| token.is_none()) else {
+        return Ok(token.clone());
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("could not read the token in {}", path.display());
+        Failure::new(Exit::Failed, what).caused_by(error)
+    })?;
+    match text.trim() {
+        "" => Err(Failure::usage(format!("there is no token in {}", path.display()))),
+        found => Ok(Some(found.to_owned())),
+    }
+}
+
+fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::usage(format!(
             "could not read the certificate authority {}",
@@ -253,5 +281,24 @@ mod tests {
             (context.server.as_str(), context.api_token.as_str()),
             ("https://fog", "a")
         );
+    }
+
+    #[test]
+    fn tokens_come_from_files_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "of-a-file\n").unwrap();
+        let args = ConnectionArgs {
+            server: Some("https://fog".into()),
+            api_token: Some("a".into()),
+            api_token_file: Some("/nowhere".into()),
+            user_token_file: Some(path.clone()),
+            ..Default::default()
+        };
+        let context = args.resolve().unwrap();
+        let tokens = (context.api_token.as_str(), context.user_token.as_str());
+        assert_eq!(tokens, ("a", "of-a-file"), "the nearer one takes precedence");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(args.resolve().unwrap_err().to_string().contains("no token"));
     }
 }

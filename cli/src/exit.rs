@@ -56,6 +56,13 @@ impl Failure {
         Self::new(Exit::Usage, what)
     }
 
+    /// The same, with another exit code.
+    #[must_use]
+    pub fn ending_with(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Adds what the reader can do about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {

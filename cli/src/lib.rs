@@ -1,9 +1,9 @@
 //! `foghorn`, the program that users install.
 //!
-//! Every command except two uses only the REST API: what it can do, a script can do with `curl`.
-//! The two are [`serve`], which runs a controller and a storage node in this process, and [`demo`],
-//! which starts `serve` and real clients as child processes and shows a complete capture and
-//! deploy.
+//! Every command except three uses only the REST API: what it can do, a script can do with `curl`.
+//! [`serve`] runs a controller and a storage node in this process, [`demo`] starts `serve` and real
+//! clients as child processes and shows a complete capture and deploy, and [`selftest`] starts clients
+//! against an installation to do the same there.
 //!
 //! Results are written to standard output, messages and progress to standard error. The result is
 //! in the exit code ([`exit::Exit`]), which scripts may rely on.
@@ -19,11 +19,13 @@ pub mod exit;
 pub mod find;
 pub mod fingerprint;
 pub mod human;
+mod machines;
 pub mod moment;
 pub mod native;
 pub mod number;
 pub mod output;
 pub mod password;
+pub mod selftest;
 pub mod serve;
 pub mod sheet;
 pub mod verbs;
@@ -90,6 +92,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::run(&args, &session),
         Verb::Wake(args) => verbs::wake::run(&args, &session),
         Verb::Serve(args) => serve::run(args, output),
+        Verb::Selftest(args) => selftest::run(&args, &session),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions { shell } => verbs::completions::run(shell),
     }

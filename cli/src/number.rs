@@ -39,6 +39,24 @@ pub fn rate_limit(text: &str) -> Result<BitRate, String> {
     rate.as_limit().map_err(|error| error.to_string())
 }
 
+/// Reads what [`parse_duration`] reads, and days, such as `7d`; at least a second.
+///
+/// # Errors
+/// When the text does not have this form.
+pub fn lifetime(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time until something expires: use 30m, 12h or 7d");
+    let read = match text.trim().strip_suffix('d') {
+        Some(days) => days
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .and_then(|days| days.checked_mul(24 * 3600))
+            .map(Duration::from_secs),
+        None => parse_duration(text).ok(),
+    };
+    read.filter(|time| !time.is_zero()).ok_or_else(wrong)
+}
+
 /// Reads `90`, `90s`, `30m` or `2h`.
 ///
 /// # Errors
@@ -58,4 +76,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .checked_mul(seconds)
         .map(Duration::from_secs)
         .ok_or_else(|| format!("{text:?} is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_expires_may_do_so_in_days() {
+        for (text, seconds) in [
+            ("7d", 604_800),
+            ("12h", 43_200),
+            ("90", 90),
+            (" 1d ", 86_400),
+        ] {
+            assert_eq!(lifetime(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "d", "0d", "0", "-1d", "1w", "99999999999999999d"] {
+            assert!(lifetime(bad).is_err(), "{bad:?} was taken");
+        }
+    }
 }

@@ -8,14 +8,18 @@
 mod first_run;
 mod plan;
 mod ready;
+mod settings;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_agent::Agent;
 use foghorn_controller::{Controller, EXPOSED, StartError};
+use foghorn_settings::Instead;
+use foghorn_telemetry::reread_on_hangup;
 use foghorn_types::NodeName;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,7 +38,9 @@ const LINK_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
-    /// File with the settings of the site (TOML); the flags below take precedence over it
+    /// File with the settings of the site (TOML); variables such as
+    /// FOGHORN_SERVE__CONTROLLER__REST__LISTEN take precedence over it, and the flags below over
+    /// both
     #[arg(long, env = "FOGHORN_SERVE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Directory for all data: state, certificate authority, images
@@ -75,6 +81,8 @@ pub struct ServeArgs {
     /// Put a backup back (DIR/controller/backups/NAME) and exit; the server must be stopped
     #[arg(long, value_name = "FOLDER", conflicts_with = "reset_admin")]
     restore: Option<PathBuf>,
+    #[command(flatten)]
+    instead: Instead,
 }
 
 /// What the end takes at most when the controller has handed over what it has.
@@ -85,23 +93,37 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// When a part cannot start; nothing is left running then.
 pub fn run(args: ServeArgs, output: Output) -> Result<Exit, Failure> {
-    let plan = Plan::new(args)?;
+    if let Some(text) = args.instead.text(&plan::form()) {
+        return print(&text).map(|()| Exit::Ok);
+    }
+    if args.instead.check_config {
+        return settings::check(&args);
+    }
+    let (layers, plan) = settings::read(&args)?;
     let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
     };
-    let _telemetry = foghorn_telemetry::init("foghorn", None)
+    let telemetry = foghorn_telemetry::init("foghorn", None)
+        .map_err(|error| failed("could not set up logging", error.into()))?;
+    let log = telemetry.log_filter().clone();
+    log.set(&plan.log_filter)
         .map_err(|error| failed("could not set up logging", error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| failed("could not start the threads of the process", error.into()))?;
-    if let Some(backup) = &plan.restore {
+    if let Some(backup) = &args.restore {
         return restore(&plan.controller, backup);
     }
-    if plan.reset_admin {
+    if args.reset_admin {
         return runtime.block_on(reset_admin(&plan.controller, output));
     }
-    let done = runtime.block_on(serve(plan));
+    let reread = Arc::new(move || settings::reread(&args, &layers));
+    let done = runtime.block_on(async {
+        reread_on_hangup(log, reread)
+            .map_err(|error| failed("could not watch for SIGHUP", error.into()))?;
+        serve(plan).await
+    });
     runtime.shutdown_timeout(foghorn_telemetry::BLOCKING_CALLS);
     done
 }

@@ -1,6 +1,7 @@
 //! `foghorn serve` as a program: its first credentials, and how it ends.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -98,6 +99,93 @@ fn first_credentials_survive_an_output_that_is_lost_and_reset_admin_speaks_json(
     assert_ne!(made["user_token"], read[0]);
     let text = String::from_utf8(reset(&state, &[]).stdout).expect("text");
     assert!(text.contains("API token: "), "{text}");
+}
+
+/// What a service prints is in a log that many may read.
+#[test]
+fn what_is_no_terminal_gets_no_secret_but_where_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = serve(Command::new(PROGRAM), &folder.path().join("site"));
+    let mut site = Site::start(command.stdout(Stdio::piped()));
+    let out = BufReader::new(site.0.stdout.take().expect("it is piped"));
+    let mut printed = String::new();
+    for line in out.lines() {
+        printed.push_str(&line.expect("it is text"));
+        if printed.contains("[controller.first_run]") {
+            break;
+        }
+    }
+    assert!(printed.contains("--first-run-file"), "{printed}");
+    for secret in ["API token:", "password:"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    site.stop();
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_trace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("site");
+    let check = |name: &str, value: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--check-config", "--state-dir"]);
+        command.arg(&state).env(name, value);
+        command.output().expect("it runs")
+    };
+    let good = check("FOGHORN_SERVE__AGENT__LIMITS__CONNECTIONS", "9");
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert_eq!(good.status.code(), Some(0), "{said}");
+    for part in [
+        "the configuration is valid",
+        "agent.limits.connections = 9",
+        "from --state-dir",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let missing = folder.path().join("missing");
+    let missing = missing.to_str().expect("it is text");
+    for (name, value, part) in [
+        (
+            "FOGHORN_SERVE__AGENT__LIMITS__CONNECTIONS",
+            "0",
+            "serve nobody",
+        ),
+        ("FOGHORN_SERVE__AGENT__LIMIT", "1", "no setting"),
+        (
+            "FOGHORN_SERVE__CONTROLLER__FIRST_RUN__PASSWORD",
+            "x",
+            "api_token_file",
+        ),
+    ] {
+        let bad = check(name, value);
+        let said = String::from_utf8_lossy(&bad.stderr).into_owned();
+        assert_eq!(bad.status.code(), Some(1), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+    let variables = [
+        (
+            "FOGHORN_SERVE__CONTROLLER__FIRST_RUN__API_TOKEN_FILE",
+            missing,
+        ),
+        (
+            "FOGHORN_SERVE__CONTROLLER__FIRST_RUN__PASSWORD_FILE",
+            missing,
+        ),
+    ];
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--check-config", "--state-dir"]);
+    let bad = command
+        .arg(&state)
+        .envs(variables)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&bad.stderr).into_owned();
+    assert_eq!(bad.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("could not read") && said.contains(missing),
+        "{said}"
+    );
+    assert!(!state.exists(), "nothing was made");
 }
 
 #[test]

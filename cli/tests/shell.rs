@@ -295,6 +295,42 @@ fn what_destroys_is_named_and_refused_where_nobody_can_be_asked() {
 }
 
 #[test]
+fn a_join_token_for_many_nodes_is_made_listed_and_deleted() {
+    let site = Site::start();
+    let made = site.run("node join-token --for-many store-* --count 20 --expires 7d");
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    assert!(said(&made).contains("20 nodes"), "{}", said(&made));
+    let token = String::from_utf8_lossy(&made.stdout).into_owned();
+    let secret = token.trim().strip_prefix("fhm1.").expect("one for many");
+    let secret = secret.split('.').next().expect("a secret");
+    let list = site.run("node join-tokens list");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(
+        list.contains("store-*") && list.contains("20 of 20") && !list.contains(secret),
+        "{list}"
+    );
+    for wrong in [
+        "node join-token",
+        "node join-token north --for-many s-* --count 1",
+        "node join-token --for-many s-*",
+        "node join-token --for-many s.* --count 1",
+        "node join-token --for-many s-* --count 0",
+        "node join-token --for-many s-* --count 1 --expires soon",
+        "node join-token north --count 3",
+        "node join-token north --expires 30d",
+    ] {
+        assert_eq!(site.exit(wrong), Some(2), "{wrong}");
+    }
+    assert_eq!(site.exit("node join-token north --expires 12h"), Some(0));
+    let delete = "node join-tokens delete 1";
+    assert_eq!(site.exit(delete), Some(5), "nobody to ask");
+    assert_eq!(site.exit("node join-tokens delete 99 --yes"), Some(4));
+    assert_eq!(site.exit(&format!("{delete} --dry-run")), Some(0));
+    assert_eq!(site.exit(&format!("{delete} --yes")), Some(0));
+    assert_eq!(site.exit(&format!("{delete} --yes")), Some(4), "it is gone");
+}
+
+#[test]
 fn json_is_the_object_of_the_api_and_the_doctor_finds_nothing() {
     let site = Site::start();
     assert_eq!(site.exit("group create lab"), Some(0));

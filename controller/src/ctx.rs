@@ -16,11 +16,12 @@ use crate::backups::Backups;
 use crate::config::{MulticastConfig, VersionConfig};
 use crate::downloads::Downloads;
 use crate::events::Hub;
+use crate::kubernetes::Cluster;
 use crate::leaving::Leaving;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::State;
-use crate::trust::Trust;
+use crate::trust::{Keeping, Trust};
 use crate::uploads::Uploads;
 
 /// The parts of the controller, shared. Cheap to clone behind an [`Arc`].
@@ -51,11 +52,15 @@ pub struct Ctx {
     pub settings: Settings,
     /// Counts failed log-ins.
     pub doors: Doors,
+    /// The cluster whose service-account tokens let agents in.
+    pub cluster: Option<Cluster>,
 }
 
 /// The part of the configuration that handlers need.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where the certificate authority is.
+    pub keeping: Keeping,
     /// Time from its creation in which a task must end.
     pub task_deadline: Duration,
     /// How long a node may be silent before it has failed.

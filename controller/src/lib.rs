@@ -18,6 +18,7 @@ mod descriptors;
 pub mod dispatch;
 pub mod downloads;
 pub mod events;
+pub mod kubernetes;
 pub mod leaving;
 pub mod link;
 pub mod logins;
@@ -38,6 +39,6 @@ pub mod uploads;
 
 pub use config::{Config, ConfigError, ConfigFile};
 pub use start::{
-    Bare, Carried, Controller, EXPOSED, StartError, StateFileError, export_state, import_state,
-    reset_admin, restore,
+    Bare, Carried, CheckFilesError, Controller, EXPOSED, StartError, StateFileError, check_files,
+    export_state, import_state, reset_admin, restore,
 };

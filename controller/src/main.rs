@@ -1,16 +1,19 @@
 //! `foghorn-controller`: logs, signals. Everything else is in the library.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use foghorn_controller::app::accounts::FirstRun;
-use foghorn_controller::args::{Arguments, Command, StateCommand};
+use foghorn_controller::args::{Arguments, Command, Options, Run, StateCommand, form};
 use foghorn_controller::{Config, Controller, StartError, StateFileError};
+use foghorn_settings::{Layers, SettingsError};
+use foghorn_telemetry::{LogFilter, Reread, reread_on_hangup};
 use foghorn_types::{Complaint, complaint};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -42,9 +45,11 @@ fn main() -> ExitCode {
         Err(error) => {
             let start = error.downcast_ref::<StartError>();
             let file = error.downcast_ref::<StateFileError>();
+            let settings = error.downcast_ref::<SettingsError>();
             let todo = start
                 .and_then(StartError::todo)
-                .or_else(|| file.and_then(StateFileError::todo));
+                .or_else(|| file.and_then(StateFileError::todo))
+                .or_else(|| settings.and_then(SettingsError::todo));
             eprintln!("{}", complaint(&*error).todo(todo).line());
             ExitCode::FAILURE
         }
@@ -52,9 +57,9 @@ fn main() -> ExitCode {
 }
 
 async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
-    let _flush = foghorn_telemetry::init("foghorn-controller", None)?;
+    let telemetry = foghorn_telemetry::init("foghorn-controller", None)?;
     match arguments.command {
-        Command::Run(options) => run(options.into_config()?).await,
+        Command::Run(arguments) => run(arguments, telemetry.log_filter()).await,
         Command::FirstRun(options) => first_run(options.into_config()?).await,
         Command::ResetAdmin { user, options } => {
             let config = options.into_config()?;
@@ -112,7 +117,41 @@ fn passphrase(path: &Path) -> anyhow::Result<String> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+/// Runs, or does what is asked for instead.
+async fn run(arguments: Run, log: &LogFilter) -> anyhow::Result<()> {
+    let Run { options, instead } = arguments;
+    if let Some(text) = instead.text(&form()) {
+        return show(&text).context("could not write to standard output");
+    }
+    let layers = options.layers(std::env::vars_os())?;
+    let config = options.config(&layers)?;
+    if instead.check_config {
+        foghorn_controller::check_files(&config)?;
+        let text = format!("the configuration is valid\n{}", layers.shown());
+        return show(&text).context("could not write to standard output");
+    }
+    log.set(&config.log_filter)?;
+    reread_on_hangup(log.clone(), Arc::new(move || reread(&options, &layers)))
+        .context("could not watch for SIGHUP")?;
+    serve(config).await
+}
+
+/// What the configuration says by now, while the controller runs with that of its start.
+fn reread(
+    options: &Options,
+    start: &Layers,
+) -> Result<Reread, Box<dyn std::error::Error + Send + Sync>> {
+    let layers = options.layers(std::env::vars_os())?;
+    let config = options.config(&layers)?;
+    let mut others = layers.changed_since(start);
+    others.retain(|key| key != "log.filter");
+    Ok(Reread {
+        filter: config.log_filter,
+        others,
+    })
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     let mut stop = Stop {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -168,10 +207,24 @@ impl Stop {
     }
 }
 
+/// How to get the first credentials, where they are not shown: what a service prints is read by
+/// everybody who may see its log.
+const HOW_TO_GET_THEM: &str = "\
+    The first user and its tokens are not shown here, because this is not a terminal.\n  \
+    to do: give --first-run-file FILE; or run `foghorn-controller first-run`, with the embedded\n  \
+    store while this program is stopped; or give the credentials: [first_run] in the configuration\n";
+
+/// Shows where the controller is and, until they are used, its first credentials: in the file, or on
+/// a terminal.
 fn announce(controller: &Controller, file: Option<&Path>) {
-    if let Some(first) = controller.first_run()
-        && let Err(error) = hand_out(first, Some(controller.ca_fingerprint()), file)
-    {
+    let shown = match controller.first_run() {
+        None => Ok(()),
+        Some(_) if file.is_none() && !std::io::stdout().is_terminal() => {
+            show(HOW_TO_GET_THEM).context("could not write to standard output")
+        }
+        Some(first) => hand_out(first, Some(controller.ca_fingerprint()), file),
+    };
+    if let Err(error) = shown {
         tracing::error!(
             error = format!("{error:#}"),
             "could not show the first credentials; they are kept until they are used: the next start or `foghorn-controller first-run` shows them again"
@@ -189,6 +242,11 @@ fn announce(controller: &Controller, file: Option<&Path>) {
 
 /// Ports chosen by the system, because another controller may use the same etcd at the same time.
 async fn first_run(mut config: Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.given.is_none(),
+        "the credentials of the first user are given by the configuration (first_run), so none are \
+         made"
+    );
     config.rest.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.link.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let file = config.first_run_file.clone();

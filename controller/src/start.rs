@@ -2,40 +2,40 @@
 
 mod addresses;
 mod bare;
+mod check;
+mod credentials;
 mod error;
 mod ground;
 mod leave;
 mod offline;
 mod parts;
+mod ports;
 mod state_files;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_types::{NodeName, StorageNodeId, chain};
+use foghorn_types::{NodeName, StorageNodeId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use self::addresses::{advertised_link, certificate_names, listen, own, reachable};
-use self::ground::{create_data_dir, engine, load, refuse_lost_store};
-use self::parts::{context, router, settings, spawn_drivers};
-use crate::app::accounts::{FirstRun, first_run};
-use crate::app::authority;
+use self::addresses::{advertised_link, own, reachable};
+use self::credentials::first;
+use self::ground::load;
+use self::parts::{context, settings, spawn_drivers};
+use self::ports::Ports;
+use crate::app::accounts::FirstRun;
 use crate::app::enrolment;
-use crate::backups::AUTHORITY_FOLDER;
 use crate::config::{Config, StoreConfig};
 use crate::ctx::Ctx;
-use crate::link::service::LinkService;
-use crate::peers::service::PeerService;
 use crate::plugins::Plugins;
 use crate::state::Refusal;
-use crate::store::measured::MeasuredStore;
-use crate::store::open;
-use crate::{descriptors, peers, recorder, serve};
+use crate::{peers, recorder};
 
 pub use self::bare::{Bare, Carried};
+pub use self::check::{CheckFilesError, check_files};
 pub use self::error::StartError;
 pub use self::offline::{reset_admin, restore};
 pub use self::state_files::{StateFileError, export_state, import_state};
@@ -71,87 +71,37 @@ impl Controller {
         let cancel = CancellationToken::new();
         let stop_on_error = cancel.clone().drop_guard();
         recorder::handle();
-        create_data_dir(&config.data_dir)?;
         let tasks = TaskTracker::new();
-        let engine = engine(&config);
-        refuse_lost_store(&engine, &config.data_dir)?;
-        let store = Arc::new(MeasuredStore::new(open::open(&engine).await?));
-        let (state, follower) = load(store, &cancel).await.map_err(StartError::State)?;
-        tasks.spawn(async move {
-            if let Err(error) = follower.await {
-                warn!(error = %chain(&error), "the watch cache ended");
-            }
-        });
-        let trust = Arc::new(
-            authority::open(
-                &state,
-                &config.data_dir.join(AUTHORITY_FOLDER),
-                config.new_authority,
-            )
-            .await?
-            .with_lifetimes(config.lifetimes),
-        );
-        let rest = listen("REST", config.rest.listen).await?;
-        let link = listen("agents", config.link.listen).await?;
-        let names = certificate_names(&config);
-        let rest_tls = trust.rest_config(names.clone())?;
-        let link_tls = trust.link_config(names)?;
-        let link_address = advertised_link(&config, link.1);
-        let link_everywhere = (config.link.advertise.is_none() && link.1.ip().is_unspecified())
-            .then(|| link.1.port());
+        let (state, keeping, trust) = load(&config, &tasks, &cancel).await?;
+        let ports = Ports::open(&config, &trust).await?;
+        let (rest, link) = (ports.rest.1, ports.link.1);
+        let link_everywhere =
+            (config.link.advertise.is_none() && link.ip().is_unspecified()).then(|| link.port());
         // After everything that can fail because of a wrong setting: the credentials are shown
         // once, and only if all this succeeds.
-        let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
-        let settings = settings(&config, link_address, link_everywhere, rest.1);
+        let first = first(&state, &config).await?;
+        let link_addresses = (advertised_link(&config, link), link_everywhere);
+        let settings = settings(&config, keeping, link_addresses, rest);
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
         let ctx = context(&config, state, (trust, plugins), settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
+        let first_run = first.follow((&ctx, &config), &tasks, &cancel);
         if matches!(config.store, StoreConfig::Etcd(_)) {
-            let own = own(&config, &ctx, link.1);
+            let own = own(&config, &ctx, link);
             let calls = (own, Arc::new(peers::OverTls) as Arc<dyn peers::Dial>);
             let peers = peers::run(ctx.clone(), calls, tasks.clone(), cancel.child_token());
             tasks.spawn(peers);
         }
-        let services = (
-            LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token()),
-            PeerService::new(ctx.clone(), tasks.clone(), cancel.child_token()),
-        );
-        tasks.spawn(serve::link(
-            link.0,
-            link_tls,
-            services,
-            cancel.child_token(),
-        ));
-        let limits = serve::RestLimits {
-            connections: descriptors::room_for(config.rest.max_connections),
-            connections_each: config.rest.max_connections_per_address,
-            proxies: config.login.trusted_proxies.clone(),
-            patience: config.rest.patience,
-        };
-        let requests = TaskTracker::new();
-        requests.spawn(serve::rest(
-            rest.0,
-            serve::Security {
-                tls: rest_tls,
-                plain_too: config.rest.plain_http,
-            },
-            router(&ctx),
-            limits,
-            serve::End {
-                leaving: ctx.leaving.clone(),
-                cancel: cancel.child_token(),
-            },
-        ));
-        requests.close();
+        let requests = ports.serve(&config, &ctx, &tasks, &cancel);
         if config.is_exposed() {
             warn!("{EXPOSED}");
         }
         let plain_http = config.rest.plain_http;
-        info!(rest = %rest.1, link = %link.1, plain_http, "controller started");
+        info!(%rest, %link, plain_http, "controller started");
         stop_on_error.disarm();
         Ok(Self {
             ctx,
-            rest: reachable(rest.1),
+            rest: reachable(rest),
             first_run,
             tasks,
             requests,
@@ -184,7 +134,8 @@ impl Controller {
         self.ctx.trust.ca_fingerprint()
     }
 
-    /// User and tokens created by this start; `None` if the store already had some.
+    /// User and tokens created by this start; `None` if the store already had some, or they are
+    /// given.
     #[must_use]
     pub fn first_run(&self) -> Option<&FirstRun> {
         self.first_run.as_ref()

@@ -30,7 +30,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 31] = [
+const PAGES: [(&str, &str); 32] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
@@ -44,6 +44,7 @@ const PAGES: [(&str, &str); 31] = [
     page!("operations/disks.md"),
     page!("operations/host-lists.md"),
     page!("operations/install.md"),
+    page!("operations/joining.md"),
     page!("operations/multicast.md"),
     page!("operations/notifications.md"),
     page!("operations/reverse-proxy.md"),
@@ -104,12 +105,27 @@ impl Package {
     }
 
     /// Of the libraries that are linked into the program; see `build.rs`.
-    fn licences(self) -> &'static [u8] {
+    pub(crate) fn licences(self) -> &'static [u8] {
         match self {
             Self::Controller => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-controller")),
             Self::Agent => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-agent")),
             Self::CommandLine => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn")),
             Self::Client => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-client")),
+        }
+    }
+
+    /// The same libraries as a list of CycloneDX's components.
+    pub(crate) fn components(self) -> &'static [u8] {
+        macro_rules! of {
+            ($name:literal) => {
+                include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".json"))
+            };
+        }
+        match self {
+            Self::Controller => of!("foghorn-controller"),
+            Self::Agent => of!("foghorn-agent"),
+            Self::CommandLine => of!("foghorn"),
+            Self::Client => of!("foghorn-client"),
         }
     }
 
@@ -244,7 +260,11 @@ pub(crate) fn pieces(
 
 /// The program of a package. The client is there once, under the name for download, and the command
 /// is a link to it.
-fn programs(package: Package, places: &Places, sources: Option<&Sources>) -> Result<Vec<Piece>> {
+pub(crate) fn programs(
+    package: Package,
+    places: &Places,
+    sources: Option<&Sources>,
+) -> Result<Vec<Piece>> {
     let program = |to: PathBuf, content| Piece {
         to,
         mode: 0o755,

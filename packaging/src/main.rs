@@ -1,12 +1,14 @@
 //! Everything that belongs to an installation and is not a program: man pages, completions, units,
 //! examples of configuration. One list ([`layout`]) says what goes where; `make install` copies it,
-//! `make deb` makes Debian packages of it.
+//! `make deb` makes Debian packages of it. Container images ([`image`]) take their programs from the
+//! same list.
 //!
 //! `dpkg-deb` makes the packages, and not cargo-deb: it is on every Debian, so nothing is compiled
 //! for it, and the same list then serves `make install`.
 
 mod deb;
 mod elf;
+mod image;
 mod install;
 mod layout;
 mod manuals;
@@ -45,6 +47,11 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Make container images, and for each a list of what is in it (CycloneDX).
+    Images(image::Options),
+    /// Make a container image of a folder: for tests.
+    #[command(hide = true)]
+    ImageOf(image::FolderOptions),
     /// Copy everything to its place.
     Install {
         #[command(flatten)]
@@ -86,6 +93,8 @@ fn main() -> Result<()> {
             package_version,
             quick,
         } => deb::make(&sources, &out, &package_version, quick),
+        Command::Images(options) => image::make(&options),
+        Command::ImageOf(options) => image::make_of_folder(&options),
         Command::Install { sources, to } => install::install(&sources, &to.places(), &to.destdir),
         Command::Uninstall { to } => install::uninstall(&to.places(), &to.destdir),
     }

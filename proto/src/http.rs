@@ -46,6 +46,8 @@ pub struct TokenText {
 
 /// Prefix of a token that lets one agent join.
 pub const JOIN_PREFIX: &str = "fhj1";
+/// Prefix of a token that lets many agents join, each under the name that it says.
+pub const MANY_JOIN_PREFIX: &str = "fhm1";
 /// Prefix of a token that lets one client check in for one task.
 pub const BOOT_PREFIX: &str = "fhb1";
 
@@ -75,6 +77,7 @@ pub enum ParseTokenError {
 const fn kind_of(prefix: &str) -> &'static str {
     match prefix.as_bytes() {
         b"fhj1" => "join token",
+        b"fhm1" => "join token for many nodes",
         b"fhb1" => "boot token",
         _ => "token",
     }
@@ -91,7 +94,7 @@ impl TokenText {
                     ca_fingerprint: (*ca).to_owned(),
                 })
             }
-            [found @ (JOIN_PREFIX | BOOT_PREFIX), ..] if *found != prefix => {
+            [found @ (JOIN_PREFIX | MANY_JOIN_PREFIX | BOOT_PREFIX), ..] if *found != prefix => {
                 Err(ParseTokenError::OtherKind {
                     found: kind_of(found),
                     expected: kind_of(prefix),
@@ -125,14 +128,70 @@ impl TokenText {
     }
 }
 
+/// A join token: of one node, whose name belongs to it, or for many nodes, which say their names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinToken {
+    pub token: TokenText,
+    pub is_for_many: bool,
+}
+
+impl JoinToken {
+    const fn prefix(&self) -> &'static str {
+        prefix(self.is_for_many)
+    }
+
+    fn read(
+        text: &str,
+        parse: fn(&'static str, &str) -> Result<TokenText, ParseTokenError>,
+    ) -> Result<Self, ParseTokenError> {
+        let first = text.trim().split('.').next();
+        let is_for_many = first == Some(MANY_JOIN_PREFIX);
+        let token = parse(prefix(is_for_many), text)?;
+        Ok(Self { token, is_for_many })
+    }
+
+    /// # Errors
+    /// As [`TokenText::parse`].
+    pub fn parse(text: &str) -> Result<Self, ParseTokenError> {
+        Self::read(text, TokenText::parse)
+    }
+
+    /// # Errors
+    /// As [`TokenText::parse_typed`].
+    pub fn parse_typed(text: &str) -> Result<Self, ParseTokenError> {
+        Self::read(text, TokenText::parse_typed)
+    }
+
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        self.token.to_text(self.prefix())
+    }
+}
+
+const fn prefix(is_for_many: bool) -> &'static str {
+    if is_for_many {
+        MANY_JOIN_PREFIX
+    } else {
+        JOIN_PREFIX
+    }
+}
+
 /// An agent that requests enrolment.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolRequest {
-    /// The complete join token.
+    /// The complete join token; empty where a service-account token is given in its place.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub join_token: String,
     /// PKCS#10 as PEM; only its public key is used, the names are the controller's choice.
     pub csr_pem: String,
+    /// Name of the storage node, where the token does not belong to one: with a join token for many
+    /// nodes, and with a service-account token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<NodeName>,
+    /// Token of a Kubernetes service account, for the audience that the controller expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_token: Option<String>,
 }
 
 /// What an agent needs to connect.
@@ -518,6 +577,20 @@ mod tests {
         assert_eq!(TokenText::parse(JOIN_PREFIX, &text).unwrap(), token);
         assert!(TokenText::parse(BOOT_PREFIX, &text).is_err());
         assert!(TokenText::parse(JOIN_PREFIX, "fhj1.only").is_err());
+    }
+
+    #[test]
+    fn a_join_token_says_whether_it_is_for_many() {
+        for (text, is_for_many) in [("fhj1.s.abc", false), (" fhm1.s.abc\n", true)] {
+            let token = JoinToken::parse(text).unwrap();
+            assert_eq!(token.is_for_many, is_for_many);
+            assert_eq!(token.to_text(), text.trim());
+        }
+        assert_eq!(
+            JoinToken::parse("fhb1.s.abc").unwrap_err().to_string(),
+            "this is a boot token, where a join token is needed"
+        );
+        assert!(JoinToken::parse_typed("fhm1.s.abc").is_err(), "too short");
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use foghorn_types::ByteCount;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::LoadConfigError;
 
 /// Less than this would hold two packs only.
 const LEAST_CACHE_MIB: u32 = 48;
+/// Default of `cold.region`.
+const REGION: &str = "us-east-1";
 
 /// Where a node keeps cold copies of its images, and how much of them on its own disk.
 #[derive(Clone, Debug)]
@@ -55,20 +58,44 @@ impl fmt::Display for Credentials {
     }
 }
 
-#[derive(Deserialize)]
+/// Cold copies of all images of the node in a bucket of S3-compatible storage.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCold {
-    endpoint: Option<String>,
+    /// Name of the bucket. Required.
+    #[schemars(extend("examples" = ["foghorn-images"]))]
     bucket: Option<String>,
-    prefix: Option<String>,
-    region: Option<String>,
-    credentials: Option<PathBuf>,
-    ca: Option<PathBuf>,
-    take_over: Option<String>,
+    /// How much of the node's disk may hold what is read again from the bucket, in MiB. Required.
+    #[schemars(range(min = LEAST_CACHE_MIB))]
+    #[schemars(extend("examples" = [102_400]))]
     cache_mib: Option<u32>,
+    /// How much of it may hold what came to the node last and is in the bucket by now, in MiB.
+    /// Default: as `cache_mib`.
+    #[schemars(extend("examples" = [51_200]))]
     keep_mib: Option<u32>,
+    /// `https://HOST[:PORT]`. Default: Amazon's, in the region.
+    #[schemars(extend("examples" = ["https://s3.example.org"]))]
+    endpoint: Option<String>,
+    /// Region of the bucket.
+    #[schemars(extend("default" = REGION))]
+    region: Option<String>,
+    /// File with lines `access_key_id = …`, `secret_access_key = …` and perhaps `session_token = …`,
+    /// read again for each request. Default: the variables AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
+    #[schemars(extend("examples" = ["/etc/foghorn/bucket-key"]))]
+    credentials: Option<PathBuf>,
+    /// File with the authority of the endpoint's certificate (PEM), if it is not a public one.
+    #[schemars(extend("examples" = ["/etc/foghorn/bucket-ca.pem"]))]
+    ca: Option<PathBuf>,
+    /// Takes `http://` for the endpoint: only where nobody can listen on the way.
     #[serde(default)]
     allow_http: bool,
+    /// What the names of the node's objects begin with. Default: the name of the node.
+    #[schemars(extend("examples" = ["north"]))]
+    prefix: Option<String>,
+    /// The node whose prefix this one takes over.
+    #[schemars(extend("examples" = ["old-north"]))]
+    take_over: Option<String>,
 }
 
 impl RawCold {
@@ -125,7 +152,7 @@ impl RawCold {
                 .map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
             bucket,
             prefix,
-            region: self.region.unwrap_or_else(|| "us-east-1".to_owned()),
+            region: self.region.unwrap_or_else(|| REGION.to_owned()),
             credentials: match self.credentials {
                 Some(path) => Credentials::File(path),
                 None => Credentials::Environment,

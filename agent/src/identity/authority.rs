@@ -1,4 +1,4 @@
-//! Knowing the certificate authority by the fingerprint in a token.
+//! Knowing the certificate authority: by its fingerprint, or from a file.
 
 use data_encoding::BASE64URL_NOPAD;
 use foghorn_types::is_mistyped;
@@ -6,13 +6,13 @@ use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 
 use super::certificate::chain_to_pem;
 
-/// Why a text is not the authority that a token names.
+/// Why a text is not the authority that is to be trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    #[error("the controller sent no certificate in PEM form")]
+    #[error("there is no certificate in PEM form")]
     NoPem,
     #[error(
-        "the controller's certificate authority is {found}, but the token names {expected}{}",
+        "the controller's certificate authority is {found}, and not {expected}{}",
         difference(expected, found)
     )]
     Other { expected: String, found: String },
@@ -21,9 +21,9 @@ pub enum AuthorityError {
 /// What a difference between two fingerprints means.
 fn difference(expected: &str, found: &str) -> &'static str {
     if is_mistyped(expected, found) {
-        ", which is nearly the same: the token was mistyped"
+        ", which is nearly the same: the token or the fingerprint was mistyped"
     } else {
-        ": the token is of another controller, or somebody intercepts the connection"
+        ": the token or the fingerprint is of another controller, or somebody intercepts the connection"
     }
 }
 
@@ -45,17 +45,34 @@ pub fn fingerprint(der: &[u8]) -> String {
 /// # Errors
 /// When it holds no certificate, or another one.
 pub(super) fn check(pem: &str, expected: &str) -> Result<String, AuthorityError> {
-    let (_, block) =
-        x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| AuthorityError::NoPem)?;
-    let found = fingerprint(&block.contents);
+    let first = first_block(pem)?;
+    let found = fingerprint(&first);
     if found == expected {
-        Ok(chain_to_pem(&[block.contents]))
+        Ok(chain_to_pem(&[first]))
     } else {
         Err(AuthorityError::Other {
             expected: expected.to_owned(),
             found,
         })
     }
+}
+
+/// The certificate that `pem` begins with, which comes from a file that somebody has put there.
+///
+/// # Errors
+/// When it holds no certificate.
+pub(super) fn first(pem: &str) -> Result<String, AuthorityError> {
+    let first = first_block(pem)?;
+    if x509_parser::parse_x509_certificate(&first).is_err() {
+        return Err(AuthorityError::NoPem);
+    }
+    Ok(chain_to_pem(&[first]))
+}
+
+fn first_block(pem: &str) -> Result<Vec<u8>, AuthorityError> {
+    let (_, block) =
+        x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| AuthorityError::NoPem)?;
+    Ok(block.contents)
 }
 
 #[cfg(test)]
@@ -83,6 +100,14 @@ mod tests {
             Err(AuthorityError::Other { .. })
         ));
         assert!(matches!(check("no pem", &own), Err(AuthorityError::NoPem)));
+        assert_eq!(
+            first(&certificate.pem()).unwrap(),
+            check(&certificate.pem(), &own).unwrap()
+        );
+        assert!(matches!(
+            first(&key.serialize_pem()),
+            Err(AuthorityError::NoPem)
+        ));
     }
 
     #[test]

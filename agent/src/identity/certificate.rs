@@ -17,12 +17,14 @@ pub enum CheckCertificateError {
     Expired(Timestamp),
 }
 
-/// A new key and a request that only proves its possession: the names in a certificate are the
+pub(super) fn new_key() -> Result<KeyPair, rcgen::Error> {
+    KeyPair::generate()
+}
+
+/// A request that only proves the possession of the key: the names in a certificate are the
 /// controller's choice.
-pub(super) fn new_request() -> Result<(KeyPair, CertificateSigningRequest), rcgen::Error> {
-    let key = KeyPair::generate()?;
-    let request = CertificateParams::default().serialize_request(&key)?;
-    Ok((key, request))
+pub(super) fn request_of(key: &KeyPair) -> Result<CertificateSigningRequest, rcgen::Error> {
+    CertificateParams::default().serialize_request(key)
 }
 
 /// Checks the leaf `der` and gives the time at which it expires.

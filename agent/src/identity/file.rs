@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use foghorn_types::{NodeName, StorageNodeId, Timestamp};
+use rcgen::KeyPair;
 use serde::{Deserialize, Serialize};
 
 use super::NodeIdentity;
@@ -52,6 +53,41 @@ fn place(state_dir: &Path) -> PathBuf {
 
 fn token_place(state_dir: &Path) -> PathBuf {
     state_dir.join("identity").join("last-token")
+}
+
+fn next_key_place(state_dir: &Path) -> PathBuf {
+    state_dir.join("identity").join("next-key.pem")
+}
+
+/// The key with which an enrolment was begun of which it is not known whether it was granted.
+pub(super) fn next_key(state_dir: &Path) -> Option<KeyPair> {
+    let pem = fs::read_to_string(next_key_place(state_dir)).ok()?;
+    KeyPair::from_pem(&pem).ok()
+}
+
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn save_next_key(state_dir: &Path, key: &KeyPair) -> Result<(), SaveIdentityError> {
+    let path = next_key_place(state_dir);
+    let pem = key.serialize_pem();
+    write_whole(&path, pem.as_bytes()).map_err(|source| SaveIdentityError { path, source })
+}
+
+/// That key has its certificate, if it is the key of this identity: another enrolment is to have
+/// another one.
+///
+/// # Errors
+/// When the file cannot be removed.
+pub(super) fn end_next_key(
+    state_dir: &Path,
+    identity: &NodeIdentity,
+) -> Result<(), SaveIdentityError> {
+    let path = next_key_place(state_dir);
+    let pem = fs::read_to_string(&path).unwrap_or_default();
+    if pem.trim() != identity.key_pem.trim() {
+        return Ok(());
+    }
+    fs::remove_file(&path).map_err(|source| SaveIdentityError { path, source })
 }
 
 /// The hash of the join token that was last tried; `None` when nobody remembers.
@@ -163,6 +199,39 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_waits_for_its_certificate_and_is_used_for_one_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(next_key(folder.path()).is_none());
+        let key = KeyPair::generate().unwrap();
+        save_next_key(folder.path(), &key).unwrap();
+        let mode = fs::metadata(next_key_place(folder.path())).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+        let again = next_key(folder.path()).unwrap();
+        assert_eq!(again.serialize_pem(), key.serialize_pem());
+        let identity = NodeIdentity {
+            node: "north-1".parse().unwrap(),
+            node_id: StorageNodeId::new(3).unwrap(),
+            ca_pem: "ca".into(),
+            chain_pem: "chain".into(),
+            key_pem: key.serialize_pem(),
+            link_address: "127.0.0.1:1".into(),
+            link_server_name: "controller".into(),
+            received: Timestamp::from_millis(1),
+            expires: Timestamp::from_millis(2),
+        };
+        let other = NodeIdentity {
+            key_pem: KeyPair::generate().unwrap().serialize_pem(),
+            ..identity.clone()
+        };
+        end_next_key(folder.path(), &other).unwrap();
+        assert!(next_key(folder.path()).is_some(), "it waits for its own");
+        for _ in 0..2 {
+            end_next_key(folder.path(), &identity).unwrap();
+            assert!(next_key(folder.path()).is_none());
+        }
     }
 
     #[test]

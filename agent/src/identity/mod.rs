@@ -1,9 +1,9 @@
 //! Who this node is: its name, its key, its certificate and the authority it trusts.
 //!
-//! A key is made on the node and never leaves it. [`enrol`] buys the first certificate with a join
-//! token; [`renew`] makes each later one, with a new key, long before the present one expires.
-//! [`file`](self::file) keeps all of it in one file, so that key and certificate cannot come apart
-//! in a crash.
+//! A key is made on the node and never leaves it. [`enrol`] gets the first certificate, with a join
+//! token or that of a service account; [`renew`] makes each later one, with a new key, long before the
+//! present one expires. [`file`](self::file) keeps all of it in one file, so that key and certificate
+//! cannot come apart in a crash.
 
 mod authority;
 mod certificate;

@@ -31,7 +31,8 @@ impl Renewal {
     /// # Errors
     /// When the system gives no randomness.
     pub(crate) fn start() -> Result<Self, RenewError> {
-        let (key, request) = certificate::new_request().map_err(RenewError::MakeKey)?;
+        let key = certificate::new_key().map_err(RenewError::MakeKey)?;
+        let request = certificate::request_of(&key).map_err(RenewError::MakeKey)?;
         Ok(Self {
             key,
             csr_der: request.der().to_vec(),

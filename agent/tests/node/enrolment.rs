@@ -49,7 +49,7 @@ async fn a_node_enrols_once_and_keeps_its_key_to_itself() {
 #[tokio::test]
 async fn a_controller_that_is_not_the_tokens_gets_no_token() {
     let error = start_error(|config| {
-        config.join_token.as_mut().unwrap().ca_fingerprint = "somebody-elses".into();
+        config.join_token.as_mut().unwrap().token.ca_fingerprint = "somebody-elses".into();
     });
     assert!(matches!(
         error.await,
@@ -60,10 +60,12 @@ async fn a_controller_that_is_not_the_tokens_gets_no_token() {
 #[tokio::test]
 async fn a_used_token_is_refused_with_the_controllers_reason() {
     let error =
-        start_error(|config| config.join_token.as_mut().unwrap().secret = "second".into()).await;
+        start_error(|config| config.join_token.as_mut().unwrap().token.secret = "second".into())
+            .await;
     let StartError::Enrol(EnrolError::Refused {
         status: 403,
         reason,
+        ..
     }) = error
     else {
         panic!("{error:?}")
@@ -91,7 +93,7 @@ async fn a_new_token_gives_a_node_a_new_identity_and_a_bad_one_takes_none() {
     let read = || std::fs::read_to_string(&file).unwrap();
     let start_with = async |secret: &str| {
         let mut config = config(&controller, &folder);
-        config.join_token.as_mut().unwrap().secret = secret.to_owned();
+        config.join_token.as_mut().unwrap().token.secret = secret.to_owned();
         let agent = Agent::start(config).await?;
         agent.shutdown().await;
         Ok::<_, StartError>(())

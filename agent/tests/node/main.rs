@@ -13,6 +13,7 @@ mod damage;
 mod enrolment;
 mod further;
 mod hostile_manifests;
+mod joining;
 mod link;
 mod memory;
 mod multicast;

@@ -82,6 +82,13 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "snapins/*/file", "download the file of snapin {0}"),
     ("GET", "nodes", "list the storage nodes"),
     ("POST", "nodes/join-token", "make a join token"),
+    ("GET", "join-tokens", "list the join tokens for many nodes"),
+    ("POST", "join-tokens", "make a join token for many nodes"),
+    (
+        "DELETE",
+        "join-tokens/*",
+        "delete join token {0} for many nodes",
+    ),
     ("POST", "nodes/*/cordon", "cordon storage node {0}"),
     ("POST", "nodes/*/uncordon", "uncordon storage node {0}"),
     ("POST", "nodes/*/readmit", "readmit storage node {0}"),

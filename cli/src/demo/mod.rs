@@ -6,10 +6,8 @@
 //! `e2fsck`, `ntfsfix`, `fsck.fat`, `sgdisk` and `sha256sum`.
 
 mod check;
-mod children;
 mod disk;
 mod figures;
-mod interrupt;
 mod site;
 mod tools;
 mod transport;
@@ -18,22 +16,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use foghorn_rest_types::fog::{Host, Image, Row};
-use foghorn_rest_types::native::{ImageStatus, TaskPhase};
+use foghorn_rest_types::native::ImageStatus;
 use foghorn_rest_types::tasks::TaskKind;
-use foghorn_types::TaskId;
+use foghorn_telemetry::interrupt;
 
 use self::check::{Survey, survey};
-use self::children::Running;
 use self::disk::path_text;
 use self::figures::Transfer;
 use self::site::{Site, broken};
 use self::transport::Transport;
 use crate::exit::{Exit, Failure};
-use crate::human::Zone;
+use crate::machines::{Machine, watch};
 use crate::number::within;
-use crate::output::{Format, Output, print};
+use crate::output::print;
 use crate::verbs::order::order_one;
-use crate::verbs::wait::{Display, parse_duration, status_of};
+use crate::verbs::wait::parse_duration;
 
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
@@ -56,16 +53,6 @@ pub struct DemoArgs {
     /// Give up after this time, such as 90s, 30m, 2h
     #[arg(long, default_value = "15m", value_parser = parse_duration)]
     timeout: Duration,
-}
-
-/// One running client.
-struct Machine {
-    host: Row<Host>,
-    task: TaskId,
-    client: Running,
-    disk: PathBuf,
-    started: Instant,
-    took: Option<Duration>,
 }
 
 /// # Errors
@@ -170,26 +157,6 @@ fn host(site: &Site, number: usize) -> Result<Row<Host>, Failure> {
     site.create_host(&format!("demo-{number}"), machine_address(number)?)
 }
 
-/// Starts the client of a host that has a task.
-fn start(
-    site: &Site,
-    host: Row<Host>,
-    task: TaskId,
-    disk: &Path,
-    work: &Path,
-) -> Result<Machine, Failure> {
-    let started = Instant::now();
-    let client = site.start_client(&host, disk, work)?;
-    Ok(Machine {
-        host,
-        task,
-        client,
-        disk: disk.to_owned(),
-        started,
-        took: None,
-    })
-}
-
 fn capture(
     site: &Site,
     image: &Row<Image>,
@@ -200,8 +167,9 @@ fn capture(
     step("capturing the disk");
     let host = host(site, 0)?;
     let task = order_one(&site.api, &host, image, TaskKind::Capture)?.task;
-    let mut machines = [start(site, host, task, golden, work)?];
-    watch(site, &mut machines, deadline)?;
+    let machine = Machine::start(&site.api, host, task, golden, work).map_err(broken)?;
+    let mut machines = [machine];
+    watch(&site.api, &mut machines, deadline).map_err(broken)?;
     Ok(Transfer {
         what: "capture".to_owned(),
         took: machines[0].took.unwrap_or_default(),
@@ -231,9 +199,9 @@ fn deploy(
     for (at, ((host, task), more)) in hosts.into_iter().zip(tasks).zip(more).enumerate() {
         let disk = work.join(format!("machine-{}.img", at + 1));
         disk::set_len(&disk, size + more).map_err(broken)?;
-        machines.push(start(site, host, task, &disk, work)?);
+        machines.push(Machine::start(&site.api, host, task, &disk, work).map_err(broken)?);
     }
-    watch(site, &mut machines, deadline)?;
+    watch(&site.api, &mut machines, deadline).map_err(broken)?;
     for machine in &machines {
         transport.check(site, machine.task)?;
     }
@@ -246,55 +214,6 @@ fn disk_size(disk: &Path) -> Result<u64, Failure> {
     use std::io::{Seek as _, SeekFrom};
     let mut file = std::fs::File::open(disk).map_err(broken)?;
     file.seek(SeekFrom::End(0)).map_err(broken)
-}
-
-/// Waits until every client has succeeded and the server reports the same for every task.
-fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(), Failure> {
-    let mut display = Display::new(Output {
-        zone: Zone::Local,
-        format: Format::Table,
-        quiet: false,
-    });
-    let tasks: Vec<TaskId> = machines.iter().map(|machine| machine.task).collect();
-    let mut asked: Option<Instant> = None;
-    loop {
-        for machine in machines.iter_mut().filter(|machine| machine.took.is_none()) {
-            if machine.client.check().map_err(broken)? {
-                machine.took = Some(machine.started.elapsed());
-            }
-        }
-        let clients_done = machines.iter().all(|machine| machine.took.is_some());
-        if clients_done || asked.is_none_or(|asked| asked.elapsed() >= Duration::from_secs(1)) {
-            asked = Some(Instant::now());
-            let statuses = status_of(&site.api, &tasks)?;
-            display.show(&statuses);
-            if let Some(bad) = statuses
-                .iter()
-                .find(|status| status.state.is_finished() && status.state != TaskPhase::Complete)
-            {
-                let reason = bad.reason.as_deref().unwrap_or("no reason was given");
-                return Err(broken(format!(
-                    "the task of {} ended: {reason}",
-                    bad.host.name
-                )));
-            }
-            if clients_done
-                && statuses
-                    .iter()
-                    .all(|status| status.state == TaskPhase::Complete)
-            {
-                display.end();
-                return Ok(());
-            }
-        }
-        if interrupt::asked() {
-            return Err(broken("the demo was interrupted"));
-        }
-        if Instant::now() > deadline {
-            return Err(broken("the timeout has expired").advise("set a longer one with --timeout"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn verify(machines: &[Machine], captured: &Survey, work: &Path) -> Result<usize, Failure> {

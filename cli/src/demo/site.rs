@@ -5,14 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use foghorn_rest_types::fog::{Host, HostBody, Image, ImageBody, Row};
-use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
 use foghorn_types::MacAddress;
 
-use super::children::Running;
 use super::disk::path_text;
 use crate::api::Api;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::machines::children::Running;
 use crate::serve::FirstRunFile;
 
 /// A debug build under load needs some time to generate its certificates.
@@ -27,7 +26,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn start(work: &Path) -> Result<Self, Failure> {
         let first_run = work.join("first-run.json");
-        let mut command = Command::new(own_program("foghorn")?);
+        let mut command = Command::new(std::env::current_exe().map_err(broken)?);
         command.arg("serve");
         command.args([
             "--state-dir",
@@ -71,57 +70,6 @@ impl Site {
         };
         Ok(self.api.create(&body)?)
     }
-
-    /// A real client on `disk`, as a machine would start it after booting from the network.
-    pub(super) fn start_client(
-        &self,
-        host: &Row<Host>,
-        disk: &Path,
-        work: &Path,
-    ) -> Result<Running, Failure> {
-        let name = &host.view.name;
-        let path = format!("/foghorn/v1/hosts/{}/boot-token", host.view.id);
-        let token: BootTokenResponse =
-            self.api
-                .native("POST", &path, Some(&BootTokenRequest::default()))?;
-        let mac = host
-            .view
-            .macs
-            .first()
-            .ok_or_else(|| broken("the server stored the host without its MAC address"))?;
-        let mut command = Command::new(own_program("foghorn-client")?);
-        command.arg("run").args([
-            "--controller",
-            &self.credentials.url,
-            "--mac",
-            &mac.to_string(),
-        ]);
-        command.args(["--disk", &format!("path:{}", path_text(disk))]);
-        command.args(["--report", path_text(&work.join(format!("{name}.json")))]);
-        // In the environment, because every user of the machine can read a command line.
-        command.env("FOGHORN_BOOT_TOKEN", &token.token);
-        Running::start(name, command, work).map_err(broken)
-    }
-}
-
-/// Another program of Foghorn, in the same folder as the running one.
-pub(super) fn own_program(name: &str) -> Result<std::path::PathBuf, Failure> {
-    let here = std::env::current_exe().map_err(broken)?;
-    if name == "foghorn" {
-        return Ok(here);
-    }
-    let program = here.with_file_name(name);
-    if program.is_file() {
-        return Ok(program);
-    }
-    Err(Failure::new(
-        Exit::Failed,
-        format!(
-            "{name} is not in {}",
-            here.parent().unwrap_or(&here).display()
-        ),
-    )
-    .advise("build it as well: cargo build --release -p foghorn-cli -p foghorn-client"))
 }
 
 pub(super) fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {

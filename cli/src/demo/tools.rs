@@ -103,7 +103,7 @@ pub(super) fn run_any<S: AsRef<OsStr>>(
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
         }
-        let interrupted = super::interrupt::asked();
+        let interrupted = foghorn_telemetry::interrupt::asked();
         if interrupted || started.elapsed() > LIMIT {
             child.kill().and_then(|()| child.wait()).map_err(failed)?;
             let tool = tool.to_owned();

@@ -1,6 +1,7 @@
 //! What people are told at the start: where the site is, and its first credentials.
 
 use std::fs;
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use foghorn_controller::Controller;
@@ -11,7 +12,7 @@ use crate::context::write_private;
 use crate::exit::{Exit, Failure};
 use crate::output::print;
 
-/// The credentials that every start prints until they are used.
+/// The credentials that every start shows until they are used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FirstRunFile {
     /// Such as `https://10.0.0.2:8443`.
@@ -63,7 +64,15 @@ fn where_it_is(urls: &[String], fingerprint: &str) -> String {
     text
 }
 
-/// Prints the URLs of the site and, until they are used, the first tokens.
+/// How to get the first credentials, where they are not shown: what a service prints is read by
+/// everybody who may see its log.
+const HOW_TO_GET_THEM: &str = "\
+    The first user and its tokens are not shown here, because this is not a terminal.\n  \
+    to do: give --first-run-file FILE, start it once in a terminal, or give the credentials:\n  \
+    [controller.first_run] in the configuration\n";
+
+/// Prints the URLs of the site. Until they are used, the first tokens go to the file or to the
+/// terminal.
 pub(super) fn announce(
     controller: &Controller,
     urls: &[String],
@@ -86,6 +95,7 @@ pub(super) fn announce(
     };
     match file {
         Some(path) => write_first_run(path, &content),
+        None if !std::io::stdout().is_terminal() => print(HOW_TO_GET_THEM),
         None => print(&format!(
             "\nKeep these; they are shown until they are used for the first time:\n{}\n",
             credentials(

@@ -1,9 +1,13 @@
-//! What `foghorn serve` does, from its file and its flags; the flags take precedence.
+//! What `foghorn serve` does, from its file, variables and flags, in that order of growing strength.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use foghorn_reach::reached_at;
+use foghorn_settings::{Form, Layers, Origin, Program, SettingsError};
+use foghorn_telemetry::{DEFAULT_FILTER, check_filter};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ServeArgs;
@@ -13,24 +17,108 @@ use crate::exit::Failure;
 const LINK_PORT: u16 = 8444;
 const QUIC_PORT: u16 = foghorn_agent::DEFAULT_QUIC_PORT;
 
+/// What sets the keys of the file, beside it.
+const PROGRAM: Program = Program {
+    command: "foghorn serve",
+    about: "A controller and one storage node in one process.",
+    prefix: "FOGHORN_SERVE__",
+    file: "/etc/foghorn/serve.toml",
+    required: &["state_dir"],
+};
+
 /// The file of `--config`.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct SiteFile {
+    /// Folder of all data: state, certificate authority, images. --state-dir
+    #[schemars(extend("examples" = ["/var/lib/foghorn"]))]
     state_dir: Option<PathBuf>,
+    /// Name or address by which other machines reach this one. Default: every address of this
+    /// machine, also those that it gets later. --advertise
+    #[schemars(extend("examples" = ["10.23.0.1"]))]
     advertise: Option<String>,
+    /// The first start writes the first user and its tokens, the URLs and the authority to this file
+    /// (JSON, mode 0600) instead of showing them on the terminal. --first-run-file
+    #[schemars(extend("examples" = ["/var/lib/foghorn/first-run.json"]))]
     first_run_file: Option<PathBuf>,
     #[serde(default)]
+    log: SiteLog,
+    /// The controller: the keys of foghorn-controller.
+    #[serde(default)]
     controller: foghorn_controller::ConfigFile,
+    /// The storage node: the keys of foghorn-agent.
     #[serde(default)]
     agent: foghorn_agent::ConfigFile,
 }
 
-/// Which addresses the file sets.
-#[derive(Default)]
-struct Given {
-    link: bool,
-    quic: bool,
+/// What is logged. SIGHUP reads it again.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+struct SiteLog {
+    /// Directives such as `info,foghorn_agent=debug`. The variable FOGHORN_LOG takes precedence.
+    #[schemars(extend("default" = DEFAULT_FILTER))]
+    filter: Option<String>,
+}
+
+/// Every key of the file.
+pub(super) fn form() -> Form {
+    let of_controller = foghorn_controller::ConfigFile::CHOSEN_BY_SITE;
+    let of_controller = of_controller.map(|(key, _)| format!("controller.{key}"));
+    let of_agent = foghorn_agent::ConfigFile::CHOSEN_BY_SITE;
+    let of_agent = of_agent.map(|key| format!("agent.{key}"));
+    let without: Vec<String> = of_controller.into_iter().chain(of_agent).collect();
+    Form::of::<SiteFile>(PROGRAM, &without)
+}
+
+/// What file, variables and flags say together.
+pub(super) fn layers(
+    args: &ServeArgs,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Layers, Failure> {
+    let mut layers = Layers::new(form());
+    if let Some(path) = &args.config {
+        layers.add_file(path).map_err(refused)?;
+    }
+    layers.add_variables(variables).map_err(refused)?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    if let Some(dir) = &args.state_dir {
+        layers.set("state_dir", "--state-dir", text(dir));
+    }
+    if let Some(host) = &args.advertise {
+        layers.set("advertise", "--advertise", host.clone());
+    }
+    if let Some(path) = &args.first_run_file {
+        layers.set("first_run_file", "--first-run-file", text(path));
+    }
+    for (path, flag, address) in [
+        ("controller.rest.listen", "--listen", args.listen),
+        ("controller.link.listen", "--link-listen", args.link_listen),
+        ("agent.listen", "--quic-listen", args.quic_listen),
+    ] {
+        if let Some(address) = address {
+            layers.set(path, flag, address.to_string());
+        }
+    }
+    if args.plain_http {
+        layers.set("controller.rest.plain_http", "--plain-http", true);
+    }
+    let proxies = args.trusted_proxies.iter();
+    let proxies = proxies.map(|proxy| proxy.to_string().into()).collect();
+    layers.append(
+        "controller.login.trusted_proxies",
+        "--trusted-proxy",
+        proxies,
+    );
+    Ok(layers)
+}
+
+fn refused(error: SettingsError) -> Failure {
+    let todo = error.todo();
+    let failure = Failure::usage("the settings of the site cannot be used").caused_by(error);
+    match todo {
+        Some(todo) => failure.advise(todo),
+        None => failure,
+    }
 }
 
 /// Checked settings.
@@ -41,40 +129,27 @@ pub(super) struct Plan {
     /// loopback.
     pub(super) hosts: Vec<String>,
     pub(super) first_run_file: Option<PathBuf>,
-    pub(super) reset_admin: bool,
-    pub(super) restore: Option<PathBuf>,
+    /// What is logged, unless a variable says it.
+    pub(super) log_filter: String,
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl Plan {
-    pub(super) fn new(args: ServeArgs) -> Result<Self, Failure> {
-        let (mut file, given) = match &args.config {
-            Some(path) => read(path)?,
-            None => (SiteFile::default(), Given::default()),
-        };
-        let state_dir = args.state_dir.clone().or(file.state_dir.take());
+    pub(super) fn new(args: &ServeArgs, layers: &Layers) -> Result<Self, Failure> {
+        let file: SiteFile = layers.read().map_err(refused)?;
+        let state_dir = args.state_dir.clone().or(file.state_dir);
         let state_dir = state_dir.ok_or_else(|| {
             Failure::usage("it is not known where the data is").advise(
                 "give --state-dir DIR, or --config FILE with a line such as: state_dir = \"/var/lib/foghorn\"",
             )
         })?;
-        let (mut controller, mut agent) = sections(
-            &args,
-            std::mem::take(&mut file.controller),
-            std::mem::take(&mut file.agent),
-            &state_dir,
-        )?;
-        let advertise = args.advertise.as_ref().or(file.advertise.as_ref());
-        let advertise = advertise.map(|host| checked(host)).transpose()?;
-
+        let log_filter = log_filter(file.log, layers)?;
+        let (mut controller, mut agent) =
+            sections(layers, (file.controller, file.agent), &state_dir)?;
+        let advertise = file.advertise.as_deref().map(checked).transpose()?;
         controller.new_authority = args.new_authority;
-        controller.rest.plain_http |= args.plain_http;
-        controller
-            .login
-            .trusted_proxies
-            .extend(&args.trusted_proxies);
-        listen_at(&args, &given, &mut controller, &mut agent);
+        listen_at(layers, &mut controller, &mut agent);
         if let Some(host) = &advertise {
             advertise_as(host, args.advertise.is_some(), &mut controller, &mut agent)?;
         }
@@ -82,68 +157,66 @@ impl Plan {
             hosts: hosts(advertise, controller.rest.listen.ip()),
             controller,
             agent,
-            first_run_file: args.first_run_file.or(file.first_run_file),
-            reset_admin: args.reset_admin,
-            restore: args.restore,
+            // What the layers have is text, and a path need not be.
+            first_run_file: args.first_run_file.clone().or(file.first_run_file),
+            log_filter,
         })
     }
 }
 
-fn read(path: &Path) -> Result<(SiteFile, Given), Failure> {
-    let refuse = |error: Cause| {
-        let what = format!("the configuration {} cannot be used", path.display());
-        Failure::usage(what).caused_by(error)
+fn log_filter(log: SiteLog, layers: &Layers) -> Result<String, Failure> {
+    let filter = log.filter.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    match check_filter(&filter) {
+        Ok(()) => Ok(filter),
+        Err(error) => Err(blame(layers, "", Some("log.filter"), error.into())),
+    }
+}
+
+/// A failure because of a value of one section.
+fn blame(layers: &Layers, part: &str, key: Option<&str>, error: Cause) -> Failure {
+    let origin = key.and_then(|key| layers.origin(&format!("{part}{key}")));
+    let section = part.trim_end_matches('.');
+    let what = match origin {
+        Some(Origin::File(path)) if !section.is_empty() => {
+            format!(
+                "the section [{section}] of {} cannot be used",
+                path.display()
+            )
+        }
+        Some(origin) => format!("{origin} cannot be used"),
+        None if section.is_empty() => "the settings of the site cannot be used".to_owned(),
+        None => format!("the settings of the {section} cannot be used"),
     };
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.into()))?;
-    let file = toml::from_str(&text).map_err(|error| refuse(error.into()))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| refuse(error.into()))?;
-    let section = |name| table.get(name).and_then(toml::Value::as_table);
-    let link = section("controller").and_then(|controller| controller.get("link"));
-    let given = Given {
-        link: link.is_some_and(|link| link.get("listen").is_some()),
-        quic: section("agent").is_some_and(|agent| agent.contains_key("listen")),
-    };
-    Ok((file, given))
+    Failure::usage(what).caused_by(error)
 }
 
 fn sections(
-    args: &ServeArgs,
-    controller: foghorn_controller::ConfigFile,
-    agent: foghorn_agent::ConfigFile,
+    layers: &Layers,
+    (controller, agent): (foghorn_controller::ConfigFile, foghorn_agent::ConfigFile),
     state_dir: &Path,
 ) -> Result<(foghorn_controller::Config, foghorn_agent::Config), Failure> {
-    let refuse = |part: &str, error: Cause| {
-        let what = match &args.config {
-            Some(path) => format!("the section [{part}] of {} cannot be used", path.display()),
-            None => format!("the settings of the {part} cannot be used"),
-        };
-        Failure::usage(what).caused_by(error)
-    };
     let controller = controller
         .for_site(state_dir.join("controller"))
-        .map_err(|error| refuse("controller", error.into()))?;
+        .map_err(|error| blame(layers, "controller.", error.key(), error.into()))?;
     let agent = agent
         .for_site(state_dir.join("agent"))
-        .map_err(|error| refuse("agent", error.into()))?;
+        .map_err(|error| blame(layers, "agent.", error.key(), error.into()))?;
     Ok((controller, agent))
 }
 
+/// What is not set listens at the address of the REST API.
 fn listen_at(
-    args: &ServeArgs,
-    given: &Given,
+    layers: &Layers,
     controller: &mut foghorn_controller::Config,
     agent: &mut foghorn_agent::Config,
 ) {
-    controller.rest.listen = args.listen.unwrap_or(controller.rest.listen);
     let ip = controller.rest.listen.ip();
-    let address = |flag: Option<SocketAddr>, is_given, file, port| match flag {
-        Some(address) => address,
-        None if is_given => file,
-        None => SocketAddr::new(ip, port),
-    };
-    let link = controller.link.listen;
-    controller.link.listen = address(args.link_listen, given.link, link, LINK_PORT);
-    agent.listen = address(args.quic_listen, given.quic, agent.listen, QUIC_PORT);
+    if !layers.is_set("controller.link.listen") {
+        controller.link.listen = SocketAddr::new(ip, LINK_PORT);
+    }
+    if !layers.is_set("agent.listen") {
+        agent.listen = SocketAddr::new(ip, QUIC_PORT);
+    }
 }
 
 /// A name or an address, without a port.

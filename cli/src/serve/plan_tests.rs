@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use clap::Parser as _;
 
 use super::*;
@@ -11,8 +9,15 @@ struct Only {
 }
 
 fn from(args: &[&str]) -> Result<Plan, Failure> {
+    with_variables(args, &[])
+}
+
+fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> Result<Plan, Failure> {
     let args = ["serve"].iter().chain(args);
-    Plan::new(Only::try_parse_from(args).unwrap().serve)
+    let args = Only::try_parse_from(args).unwrap().serve;
+    let variables = variables.iter();
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    Plan::new(&args, &layers(&args, variables)?)
 }
 
 fn plan(args: &[&str]) -> Result<Plan, Failure> {
@@ -123,6 +128,37 @@ fn flags_take_precedence_over_the_file() {
 }
 
 #[test]
+fn variables_are_between_the_file_and_the_flags() {
+    let variables = [
+        ("FOGHORN_SERVE__STATE_DIR", "/c"),
+        ("FOGHORN_SERVE__CONTROLLER__REST__LISTEN", "10.0.0.4:443"),
+        ("FOGHORN_SERVE__CONTROLLER__LINK__LISTEN", "10.0.0.4:444"),
+        ("FOGHORN_SERVE__AGENT__LIMITS__CONNECTIONS", "9"),
+        ("FOGHORN_SERVE__LOG__FILTER", "debug"),
+    ];
+    let flags = ["--listen", "10.0.0.9:8443"];
+    let plan = with_variables(&flags, &variables).unwrap();
+    assert_eq!(plan.agent.state_dir, PathBuf::from("/c/agent"));
+    assert_eq!(plan.controller.rest.listen.to_string(), "10.0.0.9:8443");
+    assert_eq!(plan.controller.link.listen.to_string(), "10.0.0.4:444");
+    assert_eq!(plan.agent.listen.to_string(), "10.0.0.9:7472");
+    assert_eq!(plan.agent.limits.connections, 9);
+    assert_eq!(plan.log_filter, "debug");
+    for (name, value) in [
+        ("FOGHORN_SERVE__CONTROLLER__DATA_DIR", "/a"),
+        ("FOGHORN_SERVE__CONTROLLER__LOG__FILTER", "debug"),
+        ("FOGHORN_SERVE__AGENT__JOIN_TOKEN", "x"),
+        ("FOGHORN_SERVE__CONTROLLER__LIMITS__STALL_SECONDS", "0"),
+        ("FOGHORN_SERVE__AGENT__LIMITS__CONNECTIONS", "0"),
+        ("FOGHORN_SERVE__LOG__FILTER", "foghorn=loud"),
+    ] {
+        let refused = with_variables(&["--state-dir", "/srv"], &[(name, value)]);
+        let said = refused.map(drop).unwrap_err().to_string();
+        assert!(said.contains(name), "{said}");
+    }
+}
+
+#[test]
 fn what_the_file_must_not_say_is_refused_by_its_name() {
     for (text, named) in [
         ("state_dri = '/a'", "state_dri"),
@@ -135,6 +171,13 @@ fn what_the_file_must_not_say_is_refused_by_its_name() {
         ),
         ("[agent]\nstate_dir = '/a'", "state_dir"),
         ("[agent]\njoin_token = 'x'", "join_token"),
+        ("[agent]\nname = 'x'", "name"),
+        (
+            "[controller.kubernetes]\nenrol = true",
+            "kubernetes.allowed",
+        ),
+        ("[controller.log]\nfilter = 'info'", "log"),
+        ("[log]\nfilter = 'foghorn=loud'", "log filter"),
         ("[agent.limits]\nconnections = 0", "limits.connections"),
         ("[agnt]", "agnt"),
         ("", "state_dir"),
@@ -149,107 +192,85 @@ fn what_the_file_must_not_say_is_refused_by_its_name() {
     }
 }
 
-const EXAMPLE: &str = include_str!(concat!(
+/// The sample, as it is installed.
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/serve.toml");
+const SCHEMA: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../docs/operations/serve.toml"
-));
+    "/../docs/config/serve.schema.json"
+);
 
-/// Keys that belong to the programs alone, and not to `foghorn serve`.
-const NOT_HERE: [&str; 5] = [
-    "controller.data_dir",
-    "controller.first_run_file",
-    "agent.state_dir",
-    "agent.controller",
-    "agent.join_token",
-];
-
-/// The names that a section may have, from the complaint about one that it may not have.
-fn allowed(section: &str) -> Option<Vec<String>> {
-    let header = if section.is_empty() {
-        String::new()
-    } else {
-        format!("[{section}]\n")
-    };
-    let error = toml::from_str::<SiteFile>(&format!("{header}nothing_of_the_kind = 1"))
-        .err()?
-        .to_string();
-    let (_, names) = error.split_once("unknown field `nothing_of_the_kind`, expected ")?;
-    Some(
-        names
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect(),
-    )
-}
-
-/// Every key that the file may have, as `section.key`.
-fn every_key(section: &str, into: &mut BTreeSet<String>) {
-    for name in allowed(section).unwrap_or_default() {
-        let path = format!("{section}.{name}");
-        let path = path.trim_start_matches('.').to_owned();
-        if allowed(&path).is_some() {
-            every_key(&path, into);
-        } else if !NOT_HERE.contains(&path.as_str()) {
-            into.insert(path);
+#[test]
+fn the_committed_files_are_what_the_program_prints() {
+    let form = form();
+    for (path, printed, flag) in [
+        (SAMPLE, form.sample(), "--print-default-config"),
+        (SCHEMA, form.schema(), "--print-config-schema"),
+    ] {
+        if std::env::var_os("CONFIG_FILES").is_some_and(|how| how == "write") {
+            std::fs::write(path, &printed).unwrap();
         }
-    }
-}
-
-fn keys_of(table: &toml::Table, section: &str, into: &mut BTreeSet<String>) {
-    for (name, value) in table {
-        let path = format!("{section}.{name}");
-        let path = path.trim_start_matches('.').to_owned();
-        match value {
-            toml::Value::Table(inner) => keys_of(inner, &path, into),
-            _ => {
-                into.insert(path);
-            }
-        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == printed,
+            "{path} is not what `foghorn serve {flag}` prints: run this test with CONFIG_FILES=write"
+        );
     }
 }
 
 /// Lines that begin with `#` and directly a letter or a bracket are keys without a default.
-fn with_everything_on() -> String {
+fn with_everything_on(sample: &str) -> String {
     let on = |line: &str| match line.strip_prefix('#') {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
             rest.to_owned()
         }
         _ => line.to_owned(),
     };
-    EXAMPLE.lines().map(on).collect::<Vec<_>>().join("\n")
+    sample.lines().map(on).collect::<Vec<_>>().join("\n")
 }
 
+/// Of these and another key of their section, only one can be set: of a secret and its file.
+const NOT_BESIDE_OTHERS: [&str; 5] = [
+    "password = ",
+    "api_token = ",
+    "user_token = ",
+    "authority_dir = ",
+    "store_key_command = ",
+];
+
 #[test]
-fn the_example_has_every_key_and_parses() {
-    let all = with_everything_on();
+fn the_sample_has_every_key_with_its_meaning_and_parses() {
+    let form = form();
+    let all = with_everything_on(&form.sample());
     let table: toml::Table = toml::from_str(&all).unwrap();
-    let (mut shown, mut known) = (BTreeSet::new(), BTreeSet::new());
-    keys_of(&table, "", &mut shown);
-    every_key("", &mut known);
-    assert!(known.len() > 40, "{known:?}");
-    let missing: Vec<_> = known.difference(&shown).collect();
-    assert!(
-        missing.is_empty(),
-        "docs/operations/serve.toml lacks {missing:?}"
-    );
+    assert!(form.keys().len() > 80, "{}", form.keys().len());
+    for key in form.keys() {
+        let mut parts = key.path.split('.');
+        let first = table.get(parts.next().unwrap());
+        let found = parts.fold(first, |at, part| at?.get(part));
+        assert!(found.is_some(), "{} is not in the sample", key.path);
+        assert!(!key.description.is_empty(), "{} is not described", key.path);
+    }
     let all = all.replace("engine = \"embedded\"", "engine = \"etcd\"");
-    // One of the two.
-    let all = all.replace("\npassword_file = ", "\n#password_file = ");
-    with_file(&all, &[]).map(drop).unwrap();
+    let all = all.replace(
+        "endpoints = []",
+        "endpoints = [\"https://etcd1:2379\", \"https://etcd2:2379\"]",
+    );
+    let is_one = |line: &&str| !NOT_BESIDE_OTHERS.iter().any(|key| line.starts_with(key));
+    let all: Vec<&str> = all.lines().filter(is_one).collect();
+    with_file(&all.join("\n"), &[]).map(drop).unwrap();
 }
 
 #[test]
-fn the_example_shows_the_defaults() {
-    let example = with_file(EXAMPLE, &[]).unwrap();
+fn the_sample_shows_the_defaults() {
+    let sample = with_file(&form().sample(), &[]).unwrap();
     let nothing = from(&["--state-dir", "/var/lib/foghorn"]).unwrap();
     assert_eq!(
-        format!("{:#?}", example.controller),
+        format!("{:#?}", sample.controller),
         format!("{:#?}", nothing.controller)
     );
     assert_eq!(
-        format!("{:#?}", example.agent),
+        format!("{:#?}", sample.agent),
         format!("{:#?}", nothing.agent)
     );
+    assert_eq!(sample.log_filter, nothing.log_filter);
 }

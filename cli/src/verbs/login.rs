@@ -280,6 +280,7 @@ fn mistake(text: &str) -> Option<String> {
     }
     for (prefix, kind) in [
         ("fhj1.", "join token of a storage node"),
+        ("fhm1.", "join token of many storage nodes"),
         ("fhb1.", "boot token of a host"),
     ] {
         if text.starts_with(prefix) {

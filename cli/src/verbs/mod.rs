@@ -20,6 +20,7 @@ pub mod image;
 mod image_view;
 pub mod inventory;
 pub mod job;
+pub mod join_token;
 pub mod login;
 mod made;
 pub mod node;

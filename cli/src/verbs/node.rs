@@ -2,19 +2,20 @@
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{Row, StorageGroup, StorageNode, StorageNodeBody};
-use foghorn_rest_types::native::{JoinTokenRequest, JoinTokenResponse, NodeStatus, SweepRequest};
+use foghorn_rest_types::native::{NodeStatus, SweepRequest};
 use foghorn_types::NodeName;
 use serde_json::Value;
 
 use super::job::Following;
+use super::join_token::{JoinTokenArgs, JoinTokensCommand};
 use super::object::{change, delete_all, fog_list, show_done, show_natives, show_row};
-use super::{Session, job, node_hold, node_view};
+use super::{Session, job, join_token, node_hold, node_view};
 use crate::api::Api;
 use crate::confirm::{Consent, Rehearsal, confirm};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
 use crate::native::{self, Native, Wanted};
-use crate::number::{self, within};
+use crate::number;
 use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
@@ -78,19 +79,14 @@ pub enum NodeCommand {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Print a token with which one agent can enrol under this name
+    /// Print a token with which one agent can enrol under this name, or many under theirs
     #[command(
-        after_help = "Example:\n  foghorn-agent run --controller URL --join-token \"$(foghorn node join-token north)\""
+        after_help = "Examples:\n  foghorn-agent run --controller URL --join-token \"$(foghorn node join-token north)\"\n  foghorn node join-token --for-many 'store-*' --count 20 --expires 7d"
     )]
-    JoinToken {
-        name: NodeName,
-        /// Storage group, by name or id, if the node does not exist yet
-        #[arg(long, value_name = "GROUP")]
-        storage_group: Option<String>,
-        /// Seconds until the token expires (1 to 604800)
-        #[arg(long, value_name = "SECONDS", value_parser = within(1..=604800))]
-        ttl: Option<u32>,
-    },
+    JoinToken(JoinTokenArgs),
+    /// Tokens for many nodes
+    #[command(subcommand, after_help = "Example:\n  foghorn node join-tokens list")]
+    JoinTokens(JoinTokensCommand),
     /// Refuse the certificates of a node from now on
     #[command(after_help = "Example:\n  foghorn node revoke north --yes")]
     Revoke {
@@ -220,21 +216,8 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                 ))
             });
         }
-        NodeCommand::JoinToken {
-            name,
-            storage_group,
-            ttl,
-        } => {
-            let group = storage_group.map(|group| find::<StorageGroup>(&api, &group));
-            let request = JoinTokenRequest {
-                name,
-                storage_group: group.transpose()?.map(|group| group.view.id),
-                ttl_seconds: ttl,
-            };
-            let answer: JoinTokenResponse =
-                api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
-            output.show_value(&answer.token, &answer)?;
-        }
+        NodeCommand::JoinToken(args) => join_token::make(&api, output, args)?,
+        NodeCommand::JoinTokens(command) => join_token::run(&api, output, command)?,
         NodeCommand::Cordon {
             node,
             reason,

@@ -12,6 +12,8 @@ use foghorn_types::{Timestamp, chain};
 use tracing::{info, warn};
 
 use super::passwords;
+use super::user_rules::check_name;
+use crate::config::FIRST_USER;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 use crate::state::classes::User;
@@ -58,19 +60,28 @@ pub enum AccountError {
     Refused(#[from] Refusal),
 }
 
-/// Creates the user `fog`, its tokens and the API token, or gives those that were created before and
-/// have not been used. `None` if they have been.
+/// As [`first_run_as`] the user with the usual name.
 ///
 /// # Errors
 /// When the store, the hash or the system's randomness fails.
 pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> {
+    first_run_as(state, FIRST_USER).await
+}
+
+/// Creates the user `name`, its tokens and the API token, or gives those that were created before and
+/// have not been used. `None` if they have been.
+///
+/// # Errors
+/// When the name is none, or the store, the hash or the system's randomness fails.
+pub async fn first_run_as(state: &State, name: &str) -> Result<Option<FirstRun>, AccountError> {
+    check_name(name)?;
     if state.read(|tables| tables.api().is_some()) {
         return Ok(unused(state));
     }
     let password = random(12).map(|bytes| BASE64URL_NOPAD.encode(&bytes))?;
     let first = FirstRun {
         api_token: token()?,
-        user: "fog".to_owned(),
+        user: name.to_owned(),
         user_token: token()?,
         password,
     };

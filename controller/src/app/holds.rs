@@ -87,6 +87,19 @@ pub async fn readmit(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The certificate that two machines used is of no use any more: the node has enrolled anew, with a
+/// key of its own.
+///
+/// # Errors
+/// As [`cordon`].
+pub(crate) fn end_cloned(draft: &mut Draft<'_>, node: StorageNodeId) -> Result<(), Refusal> {
+    let hold = draft.tables().node_holds().get(&node);
+    match hold.is_some_and(|hold| hold.cloned.is_some()) {
+        true => change(draft, node, |hold| hold.cloned = None),
+        false => Ok(()),
+    }
+}
+
 /// Two machines use the certificate of a node in turns: neither is believed until an operator
 /// decides.
 ///

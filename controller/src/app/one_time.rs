@@ -65,7 +65,7 @@ pub(crate) fn secret_of(prefix: &'static str, text: &str) -> Result<String, Pars
 
 /// Time within which the holder of the same key is answered again, because the first answer may
 /// have been lost: as long as a client tries to reach a controller.
-const REPEAT_WITHIN: Duration = Duration::from_secs(300);
+pub(super) const REPEAT_WITHIN: Duration = Duration::from_secs(300);
 
 /// The stored token with this text, if it is valid now. Only [`spend`] ensures that it is used
 /// once. `key` is the key for which it is used, where the same key may use it again for a short

@@ -4,14 +4,10 @@ use foghorn_types::{Role, Timestamp};
 
 use super::accounts::{AccountError, hash_token, token};
 use super::passwords;
+use super::user_rules::{LONGEST_PASSWORD, SHORTEST_PASSWORD, check_name};
 use crate::state::classes::User;
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State};
-
-const SHORTEST_PASSWORD: usize = 8;
-/// Longer passwords would allow denial of service by hashing.
-const LONGEST_PASSWORD: usize = 1024;
-const LONGEST_NAME: usize = 40;
 
 /// The password of a new user.
 #[derive(Clone, PartialEq, Eq)]
@@ -206,18 +202,6 @@ fn require_another(draft: &mut Draft<'_>, id: u32, field: &'static str) -> Resul
     })?;
     draft.unchanged(another);
     Ok(())
-}
-
-fn check_name(name: &str) -> Result<(), Refusal> {
-    let why = if name.is_empty() || name.chars().count() > LONGEST_NAME {
-        format!("a name must have 1 to {LONGEST_NAME} characters")
-    } else if name.trim() != name || name.contains(':') || name.chars().any(char::is_control) {
-        "a name must not contain a colon, control characters, or leading or trailing spaces"
-            .to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::Invalid { field: "name", why })
 }
 
 async fn hashed(secret: Secret) -> Result<String, AccountError> {

@@ -32,12 +32,13 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Copies the plain files of a folder to a new one.
+/// Copies the plain files of a folder to a new one, also those that the folder has by links, as a
+/// mounted Secret of Kubernetes does.
 pub(super) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     create_folder(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
+        if fs::metadata(entry.path())?.is_file() {
             copy(&entry.path(), &to.join(entry.file_name()))?;
         }
     }

@@ -89,11 +89,6 @@ impl Backups {
         }
     }
 
-    /// Folder of the certificate authority.
-    pub(crate) fn authority(&self) -> &Path {
-        &self.authority
-    }
-
     /// Makes a backup of what is stored now. It has its name when it is whole and on the disk.
     ///
     /// # Errors

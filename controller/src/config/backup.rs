@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -20,11 +21,13 @@ pub struct BackupConfig {
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Default of `backup.every_hours`.
+const EVERY_HOURS: u32 = 24;
 
 impl Default for BackupConfig {
     fn default() -> Self {
         Self {
-            every: Some(HOUR * 24),
+            every: Some(HOUR * EVERY_HOURS),
             keep: 7,
             folder: None,
         }
@@ -34,11 +37,22 @@ impl Default for BackupConfig {
 /// A year: longer is never.
 const MOST_HOURS: u32 = 366 * 24;
 
-#[derive(Deserialize, Default)]
+/// Copies of the embedded store that the controller makes by itself.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawBackup {
+    /// Hours between two of them; 0: only `foghorn backup create` makes one.
+    #[schemars(range(max = MOST_HOURS))]
+    #[schemars(extend("default" = EVERY_HOURS))]
     every_hours: Option<u32>,
+    /// How many of them are kept.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = BackupConfig::default().keep))]
     keep: Option<usize>,
+    /// Their folder. Default: `backups` in the data directory. Another one has to belong to the
+    /// user of the service, and its unit has to permit it: `systemctl edit`, in `[Service]` the
+    /// line `ReadWritePaths=/srv/foghorn-backups`
+    #[schemars(extend("examples" = ["/srv/foghorn-backups"]))]
     dir: Option<PathBuf>,
 }
 

@@ -1,31 +1,41 @@
 //! The form of the file, and how it becomes a checked [`Config`].
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use foghorn_types::ByteCount;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::backup::RawBackup;
+use super::first_run::RawFirstRun;
 use super::images::RawImages;
+use super::kubernetes::RawKubernetes;
 use super::limits::RawLimits;
+use super::log::RawLog;
 use super::login::RawLogin;
 use super::multicast::RawMulticast;
 use super::notifications::RawNotifications;
-use super::{
-    AUDIT_DAYS, Config, ConfigError, DAY, DRAIN, LinkConfig, MAX_CONNECTIONS,
-    MAX_CONNECTIONS_PER_ADDRESS, Patience, RestConfig, SnapinConfig, StoreConfig, TokenConfig,
-    seconds,
-};
-use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
-use crate::trust::Lifetimes;
+use super::rest::{RawLink, RawPeers, RawRest};
+use super::store::RawStore;
+use super::trust::RawTrust;
+use super::{AUDIT_DAYS, Config, ConfigError, DAY, SNAPIN_MIB, SnapinConfig, TokenConfig, seconds};
 
 /// The settings as a file has them: all of it, or a section of the file of `foghorn serve`.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
+    /// Folder of the state: the embedded store, the certificate authority, backups.
+    #[schemars(extend("examples" = ["/var/lib/foghorn/controller"]))]
     pub(super) data_dir: Option<PathBuf>,
+    /// The first start writes the first user and its tokens to this file (JSON, mode 0600) instead
+    /// of showing them on the terminal.
+    #[schemars(extend("examples" = ["/var/lib/foghorn/controller/first-run.json"]))]
+    first_run_file: Option<PathBuf>,
+    #[serde(default)]
+    first_run: RawFirstRun,
+    #[serde(default)]
+    log: RawLog,
     #[serde(default)]
     store: RawStore,
     #[serde(default)]
@@ -55,91 +65,69 @@ pub struct ConfigFile {
     #[serde(default)]
     notifications: RawNotifications,
     #[serde(default)]
+    kubernetes: RawKubernetes,
+    #[serde(default)]
     plugins: RawPlugins,
     #[serde(default)]
     clients: RawClients,
-    first_run_file: Option<PathBuf>,
 }
 
-#[derive(Deserialize, Default)]
+/// Scripts that change answers and add classes.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct RawPlugins {
+    /// Their folder, which is read every two seconds. Default: `plugins` in the data directory.
+    #[schemars(extend("examples" = ["/etc/foghorn/plugins"]))]
     dir: Option<PathBuf>,
 }
 
-#[derive(Deserialize, Default)]
+/// The client for download.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct RawClients {
+    /// Folder of the clients. Default: `lib/foghorn/clients` beside the folder of the programs.
+    #[schemars(extend("examples" = ["/usr/lib/foghorn/clients"]))]
     dir: Option<PathBuf>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawStore {
-    engine: Option<Engine>,
-    #[serde(default)]
-    endpoints: Vec<String>,
-    tls: Option<EtcdTls>,
-    login: Option<EtcdLogin>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Engine {
-    Embedded,
-    Etcd,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawRest {
-    listen: Option<SocketAddr>,
-    #[serde(default)]
-    names: Vec<String>,
-    #[serde(default)]
-    plain_http: bool,
-    max_connections: Option<usize>,
-    max_connections_per_address: Option<usize>,
-    idle_seconds: Option<u64>,
-    stuck_seconds: Option<u64>,
-    drain_seconds: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawLink {
-    listen: Option<SocketAddr>,
-    advertise: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawPeers {
-    advertise: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
+/// Tokens that are used once.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct RawTokens {
+    /// Seconds for which a boot token is good, with which a machine gets its task.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = TokenConfig::default().boot_ttl.as_secs()))]
     boot_seconds: Option<u64>,
+    /// Seconds for which a join token is good, with which a storage node enrols.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = TokenConfig::default().join_ttl.as_secs()))]
     join_seconds: Option<u64>,
 }
 
-#[derive(Deserialize, Default)]
+/// Files of snapins.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct RawSnapins {
+    /// Larger files are refused. In MiB.
+    #[schemars(range(min = 1, max = MOST_SNAPIN_MIB))]
+    #[schemars(extend("default" = SNAPIN_MIB))]
     largest_file_mib: Option<u32>,
+    /// Seconds for which a file to which no snapin refers stays on storage nodes.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = SnapinConfig::default().file_grace.as_secs()))]
     file_grace_seconds: Option<u64>,
 }
+
+const MOST_SNAPIN_MIB: u32 = 1 << 24;
 
 impl RawSnapins {
     fn check(self) -> Result<SnapinConfig, ConfigError> {
         let default = SnapinConfig::default();
         let largest_file = match self.largest_file_mib {
             None => default.largest_file,
-            Some(mib) if (1..=1 << 24).contains(&mib) => ByteCount::from_mib(mib),
+            Some(mib) if (1..=MOST_SNAPIN_MIB).contains(&mib) => ByteCount::from_mib(mib),
             Some(_) => {
-                let why = "must be between 1 and 16777216".to_owned();
+                let why = format!("must be between 1 and {MOST_SNAPIN_MIB}");
                 return Err(ConfigError::Value {
                     key: "snapins.largest_file_mib",
                     why,
@@ -158,16 +146,14 @@ impl RawSnapins {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawTrust {
-    node_certificate_seconds: Option<u64>,
-    server_certificate_seconds: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
+/// The audit log.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct RawAudit {
+    /// Days for which its entries are kept, and dated rows of FOG's logs (`history`, `tasklog`,
+    /// `usertracking`), which are also kept in memory.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = AUDIT_DAYS))]
     keep_days: Option<u32>,
 }
 
@@ -183,26 +169,26 @@ impl RawAudit {
     }
 }
 
-/// Default ports.
-const REST_PORT: u16 = 8443;
-const LINK_PORT: u16 = 8444;
-const LONGEST_DRAIN: u64 = 600;
-
 impl ConfigFile {
+    /// Keys that a section of the file of `foghorn serve` must not have, and what that has instead.
+    pub const CHOSEN_BY_SITE: [(&'static str, &'static str); 3] = [
+        ("data_dir", "state_dir"),
+        ("first_run_file", "first_run_file"),
+        ("log", "[log]"),
+    ];
+
     /// The settings of a controller that is a part of `foghorn serve`, which chooses where data is.
     ///
     /// # Errors
     /// When a value is invalid, or chosen by `foghorn serve`. The message names the key.
     pub fn for_site(self, data_dir: PathBuf) -> Result<Config, ConfigError> {
-        let chosen = [
-            ("data_dir", self.data_dir.is_some(), "state_dir"),
-            (
-                "first_run_file",
-                self.first_run_file.is_some(),
-                "first_run_file",
-            ),
+        let is_set = [
+            self.data_dir.is_some(),
+            self.first_run_file.is_some(),
+            self.log.is_set(),
         ];
-        if let Some((key, _, instead)) = chosen.into_iter().find(|(_, is_set, _)| *is_set) {
+        let mut chosen = Self::CHOSEN_BY_SITE.into_iter().zip(is_set);
+        if let Some(((key, instead), _)) = chosen.find(|(_, is_set)| *is_set) {
             let why = format!("`foghorn serve` has {instead} at the beginning of the file instead");
             return Err(ConfigError::Value { key, why });
         }
@@ -210,41 +196,17 @@ impl ConfigFile {
     }
 
     pub(super) fn check(self, data_dir: PathBuf) -> Result<Config, ConfigError> {
-        let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-        let (tokens, lifetimes) = (TokenConfig::default(), Lifetimes::default());
-        let patience = Patience::default();
+        let tokens = TokenConfig::default();
+        let (first_user, given) = self.first_run.check()?;
+        let store = self.store.check()?;
+        let lifetimes = self.trust.lifetimes()?;
+        let authority = self.trust.authority(&store)?;
         Ok(Config {
             data_dir,
-            store: self.store.check()?,
-            rest: RestConfig {
-                listen: self.rest.listen.unwrap_or(any(REST_PORT)),
-                names: self.rest.names,
-                plain_http: self.rest.plain_http,
-                max_connections: at_least_one(
-                    "rest.max_connections",
-                    self.rest.max_connections.unwrap_or(MAX_CONNECTIONS),
-                )?,
-                max_connections_per_address: at_least_one(
-                    "rest.max_connections_per_address",
-                    self.rest
-                        .max_connections_per_address
-                        .unwrap_or(MAX_CONNECTIONS_PER_ADDRESS),
-                )?,
-                patience: Patience {
-                    idle: seconds("rest.idle_seconds", self.rest.idle_seconds, patience.idle)?,
-                    stuck: seconds(
-                        "rest.stuck_seconds",
-                        self.rest.stuck_seconds,
-                        patience.stuck,
-                    )?,
-                },
-                drain: drain(self.rest.drain_seconds)?,
-            },
-            link: LinkConfig {
-                listen: self.link.listen.unwrap_or(any(LINK_PORT)),
-                advertise: self.link.advertise.map(host_and_port).transpose()?,
-            },
-            peers_advertise: self.peers.advertise.map(host_and_port).transpose()?,
+            store,
+            rest: self.rest.check()?,
+            link: self.link.check()?,
+            peers_advertise: self.peers.check()?,
             limits: self.limits.check()?,
             tokens: TokenConfig {
                 boot_ttl: seconds(
@@ -258,18 +220,8 @@ impl ConfigFile {
                     tokens.join_ttl,
                 )?,
             },
-            lifetimes: Lifetimes {
-                node: seconds(
-                    "trust.node_certificate_seconds",
-                    self.trust.node_certificate_seconds,
-                    lifetimes.node,
-                )?,
-                server: seconds(
-                    "trust.server_certificate_seconds",
-                    self.trust.server_certificate_seconds,
-                    lifetimes.server,
-                )?,
-            },
+            lifetimes,
+            authority,
             login: self.login.check()?,
             audit_keep: self.audit.check()?,
             snapins: self.snapins.check()?,
@@ -277,79 +229,14 @@ impl ConfigFile {
             backup: self.backup.check()?,
             multicast: self.multicast.check()?,
             notifications: self.notifications.check()?,
+            kubernetes: self.kubernetes.check()?,
             first_run_file: self.first_run_file,
+            first_user,
+            given,
+            log_filter: self.log.check()?,
             new_authority: false,
             plugins_dir: self.plugins.dir,
             clients_dir: self.clients.dir,
-        })
-    }
-}
-
-/// 0 is allowed, as where nothing is before the controllers.
-fn drain(seconds: Option<u64>) -> Result<Duration, ConfigError> {
-    match seconds {
-        None => Ok(DRAIN),
-        Some(seconds) if seconds <= LONGEST_DRAIN => Ok(Duration::from_secs(seconds)),
-        Some(_) => Err(ConfigError::Value {
-            key: "rest.drain_seconds",
-            why: format!("must be at most {LONGEST_DRAIN}"),
-        }),
-    }
-}
-
-impl RawStore {
-    fn check(self) -> Result<StoreConfig, ConfigError> {
-        let wrong = |why: &str| ConfigError::Value {
-            key: "store.endpoints",
-            why: why.to_owned(),
-        };
-        match self.engine {
-            None | Some(Engine::Embedded) if !self.endpoints.is_empty() => {
-                Err(wrong("allowed only with the etcd engine"))
-            }
-            None | Some(Engine::Embedded) => Ok(StoreConfig::Embedded),
-            Some(Engine::Etcd) if self.endpoints.is_empty() => {
-                Err(wrong("the etcd engine requires at least one"))
-            }
-            Some(Engine::Etcd) => {
-                let options = EtcdOptions {
-                    endpoints: self.endpoints,
-                    tls: self.tls,
-                    login: self.login,
-                };
-                let key = "store";
-                let checked = options.check();
-                checked.map_err(|error| ConfigError::Value {
-                    key,
-                    why: error.to_string(),
-                })?;
-                Ok(StoreConfig::Etcd(options))
-            }
-        }
-    }
-}
-
-fn at_least_one(key: &'static str, number: usize) -> Result<usize, ConfigError> {
-    if number == 0 {
-        Err(ConfigError::Value {
-            key,
-            why: "must be at least 1".to_owned(),
-        })
-    } else {
-        Ok(number)
-    }
-}
-
-fn host_and_port(text: String) -> Result<String, ConfigError> {
-    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
-    });
-    if good {
-        Ok(text)
-    } else {
-        Err(ConfigError::Value {
-            key: "link.advertise",
-            why: format!("{text:?} is not HOST:PORT"),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, DAY};
@@ -19,18 +20,28 @@ impl Default for VersionConfig {
     fn default() -> Self {
         Self {
             most: 1,
-            keep: DAY * 14,
+            keep: DAY * KEEP_DAYS,
         }
     }
 }
 
 /// All versions of an image are one record of the store.
 const MOST_VERSIONS: u32 = 10;
+/// Default of `images.keep_days`.
+const KEEP_DAYS: u32 = 14;
 
-#[derive(Deserialize, Default)]
+/// What captures replace.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawImages {
+    /// Versions of each image that are kept beside the present one; 0: none. Each takes room on its
+    /// storage node for what only it contains.
+    #[schemars(range(max = MOST_VERSIONS))]
+    #[schemars(extend("default" = VersionConfig::default().most))]
     keep_versions: Option<u32>,
+    /// Days for which they are kept, since they were replaced.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = KEEP_DAYS))]
     keep_days: Option<u32>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, seconds};
@@ -36,12 +37,26 @@ impl Default for Limits {
     }
 }
 
-#[derive(Deserialize, Default)]
+/// How patient the controller is with tasks.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLimits {
+    /// A task that no client picks up fails after this time, in seconds.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = Limits::default().task_deadline.as_secs()))]
     task_deadline_seconds: Option<u64>,
+    /// A storage node that is offline for longer is recorded as failed. In seconds.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = Limits::default().node_grace.as_secs()))]
     node_grace_seconds: Option<u64>,
+    /// A task without progress fails after this time, in seconds.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = Limits::default().stall.as_secs()))]
     stall_seconds: Option<u64>,
+    /// Storage nodes of a site that one machine may fetch its image from at a time; 1: only the one
+    /// that has its task. A site may say otherwise.
+    #[schemars(range(min = 1, max = MOST_SOURCES))]
+    #[schemars(extend("default" = Limits::default().sources_per_client))]
     sources_per_client: Option<u8>,
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, seconds};
@@ -43,13 +44,27 @@ impl Default for LoginConfig {
     }
 }
 
-#[derive(Deserialize, Default)]
+/// How failed log-ins are slowed down.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLogin {
+    /// Failed log-ins in a row that are allowed for one name.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = LoginConfig::default().per_name.burst))]
     failures_per_name: Option<u32>,
+    /// Seconds after which one more is allowed.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = LoginConfig::default().per_name.refill.as_secs()))]
     name_refill_seconds: Option<u64>,
+    /// The same for one address.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = LoginConfig::default().per_address.burst))]
     failures_per_address: Option<u32>,
+    /// Seconds after which one more is allowed.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = LoginConfig::default().per_address.refill.as_secs()))]
     address_refill_seconds: Option<u64>,
+    /// Addresses of proxies whose `X-Forwarded-For` is believed.
     #[serde(default)]
     trusted_proxies: Vec<IpAddr>,
 }

@@ -1,30 +1,40 @@
-//! The configuration: turns a TOML file and a few flags into a checked [`Config`]. Nothing is read
-//! after the start.
+//! The configuration: turns what a file, variables and flags say into a checked [`Config`]. After
+//! the start, only `log.filter` is read again.
 
 mod backup;
 mod file;
+mod first_run;
 mod group_range;
 mod images;
+mod kubernetes;
 mod limits;
+mod log;
 mod login;
 mod machines;
 mod multicast;
 mod notifications;
+mod rest;
+mod store;
+mod trust;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use foghorn_settings::Program;
 use foghorn_types::ByteCount;
 
 pub use self::backup::BackupConfig;
 pub use self::file::ConfigFile;
+pub use self::first_run::{FIRST_USER, GivenCredentials, SecretSource};
 pub use self::group_range::{GroupRange, GroupRangeError};
+pub use self::kubernetes::{AllowedAccount, KubernetesConfig, NameOf};
 pub use self::limits::{Limits, MOST_SOURCES};
 pub use self::login::{Allowance, LoginConfig};
 pub(crate) use self::machines::machines_url;
 pub use self::multicast::MulticastConfig;
 pub use self::notifications::NotificationConfig;
+pub use self::trust::AuthorityConfig;
 
 pub use self::images::VersionConfig;
 
@@ -34,7 +44,8 @@ use crate::trust::Lifetimes;
 /// Everything the controller needs to know before it opens a port.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Contains the certificate authority (`ca/`) and the embedded store (`store.redb`).
+    /// Contains the embedded store (`store.redb`) and, unless `authority` says otherwise, the
+    /// certificate authority (`ca/`).
     pub data_dir: PathBuf,
     pub store: StoreConfig,
     pub rest: RestConfig,
@@ -44,6 +55,7 @@ pub struct Config {
     pub limits: Limits,
     pub tokens: TokenConfig,
     pub lifetimes: Lifetimes,
+    pub authority: AuthorityConfig,
     pub login: LoginConfig,
     /// How long an entry of the audit log is kept. Default 400 days.
     pub audit_keep: Duration,
@@ -53,8 +65,16 @@ pub struct Config {
     pub backup: BackupConfig,
     pub multicast: MulticastConfig,
     pub notifications: NotificationConfig,
+    /// A cluster whose service-account tokens let agents in; `None`: none do.
+    pub kubernetes: Option<KubernetesConfig>,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
+    /// Name of the first user. Default [`FIRST_USER`].
+    pub first_user: String,
+    /// Password and tokens of the first user, where somebody gives them. `None`: they are made.
+    pub given: Option<GivenCredentials>,
+    /// What is logged, unless a variable says it.
+    pub log_filter: String,
     /// Whether the certificate authority may be another than the store knows. Only on the command
     /// line, for one start.
     pub new_authority: bool,
@@ -136,6 +156,8 @@ const MAX_CONNECTIONS: usize = 16_384;
 const DRAIN: Duration = Duration::from_secs(10);
 /// More than the machines of a site that are imaged at once, since they may share an address.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
+/// Default of `snapins.largest_file_mib`.
+const SNAPIN_MIB: u32 = 4096;
 /// Default of `audit.keep_days`.
 const AUDIT_DAYS: u32 = 400;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -151,7 +173,7 @@ pub struct SnapinConfig {
 impl Default for SnapinConfig {
     fn default() -> Self {
         Self {
-            largest_file: ByteCount::from_mib(4096),
+            largest_file: ByteCount::from_mib(SNAPIN_MIB),
             file_grace: Duration::from_secs(60 * 60),
         }
     }
@@ -174,9 +196,28 @@ pub enum ConfigError {
     Value { key: &'static str, why: String },
 }
 
+impl ConfigError {
+    /// The key that is at fault, if it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Value { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+/// What sets the keys of [`ConfigFile`], beside a file.
+pub const PROGRAM: Program = Program {
+    command: "foghorn-controller run",
+    about: "The controller of a Foghorn fleet.",
+    prefix: "FOGHORN_CONTROLLER__",
+    file: "/etc/foghorn/controller.toml",
+    required: &["data_dir"],
+};
+
 impl Config {
-    /// Loopback, ports chosen by the system, embedded store: what `foghorn serve` and tests start
-    /// from.
+    /// Loopback, ports chosen by the system, embedded store: what tests start from.
     #[must_use]
     pub fn local(data_dir: impl Into<PathBuf>) -> Self {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -200,6 +241,7 @@ impl Config {
             limits: Limits::default(),
             tokens: TokenConfig::default(),
             lifetimes: Lifetimes::default(),
+            authority: AuthorityConfig::default(),
             login: LoginConfig::default(),
             audit_keep: DAY * AUDIT_DAYS,
             snapins: SnapinConfig::default(),
@@ -207,7 +249,11 @@ impl Config {
             backup: BackupConfig::default(),
             multicast: MulticastConfig::default(),
             notifications: NotificationConfig::default(),
+            kubernetes: None,
             first_run_file: None,
+            first_user: FIRST_USER.to_owned(),
+            given: None,
+            log_filter: foghorn_telemetry::DEFAULT_FILTER.to_owned(),
             new_authority: false,
             plugins_dir: None,
             clients_dir: None,
@@ -226,9 +272,19 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
+        Self::of_file(file)
+    }
+
+    /// Checks what file, variables and flags say together.
+    ///
+    /// # Errors
+    /// When a value is invalid, or nothing says where the data is. The message names the key.
+    pub fn of_file(file: ConfigFile) -> Result<Self, ConfigError> {
         let missing = || ConfigError::Value {
             key: "data_dir",
-            why: "is required".to_owned(),
+            why: "is required: give --data-dir, the variable FOGHORN_CONTROLLER__DATA_DIR, or a \
+                  line in the file of --config"
+                .to_owned(),
         };
         let data_dir = file.data_dir.clone().ok_or_else(missing)?;
         file.check(data_dir)
@@ -371,6 +427,22 @@ mod tests {
             (
                 "data_dir = '/x'\n[multicast]\nmax_rate = 'fast'",
                 "multicast.max_rate",
+            ),
+            (
+                "data_dir = '/x'\n[trust]\nstore_key_file = '/k'",
+                "trust.store_key_file",
+            ),
+            (
+                "data_dir = '/x'\n[trust]\nstore_key_file = '/k'\nstore_key_command = ['k']",
+                "trust.store_key_command",
+            ),
+            (
+                "data_dir = '/x'\n[store]\nengine = 'etcd'\nendpoints = ['a:1']\n[trust]\nauthority_dir = '/ca'\nstore_key_command = ['k']",
+                "trust.store_key_command",
+            ),
+            (
+                "data_dir = '/x'\n[kubernetes]\nenrol = true",
+                "kubernetes.allowed",
             ),
             ("", "data_dir"),
         ] {

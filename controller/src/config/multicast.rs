@@ -1,6 +1,7 @@
 //! `[multicast]`: the groups of sessions, and how sessions are sent.
 
 use foghorn_types::BitRate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, GroupRange};
@@ -29,10 +30,8 @@ impl Default for MulticastConfig {
     fn default() -> Self {
         Self {
             enabled: true,
-            range_v4: "239.255.64.0/18"
-                .parse()
-                .expect("a range of the local scope"),
-            range_v6: "ff18::4648:0/112"
+            range_v4: RANGE_V4.parse().expect("a range of the local scope"),
+            range_v6: RANGE_V6
                 .parse()
                 .expect("a range of the organisation's scope"),
             ttl: 1,
@@ -43,16 +42,38 @@ impl Default for MulticastConfig {
     }
 }
 
-#[derive(Deserialize, Default)]
+/// Default of `multicast.range_v4`.
+const RANGE_V4: &str = "239.255.64.0/18";
+/// Default of `multicast.range_v6`.
+const RANGE_V6: &str = "ff18::4648:0/112";
+
+/// Sessions that send an image once to many machines.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMulticast {
+    /// Without it, the tasks of a session are deployed by unicast.
+    #[schemars(extend("default" = MulticastConfig::default().enabled))]
     enabled: Option<bool>,
+    /// Multicast groups for storage nodes that machines reach by IPv4, at most 65536.
+    #[schemars(extend("default" = RANGE_V4))]
     range_v4: Option<String>,
+    /// The same for IPv6.
+    #[schemars(extend("default" = RANGE_V6))]
     range_v6: Option<String>,
+    /// Routers that the stream may cross, plus one.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = MulticastConfig::default().ttl))]
     ttl: Option<u8>,
+    /// Receivers join the group for the sending storage node only (IGMPv3, MLDv2).
     #[serde(default)]
     source_specific: bool,
+    /// Bits per second on the wire of a session that has no rate of its own. Default: what its
+    /// group sustains.
+    #[schemars(extend("examples" = ["800m"]))]
     max_rate: Option<String>,
+    /// Receivers that are slower than this, in bits per second, are served by unicast. Default:
+    /// that of the storage nodes.
+    #[schemars(extend("examples" = ["10m"]))]
     floor: Option<String>,
 }
 

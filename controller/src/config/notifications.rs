@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, seconds};
@@ -37,19 +38,41 @@ impl Default for NotificationConfig {
             stuck_after: 15 * MINUTE,
             waiting_after: 120 * MINUTE,
             lease: 2 * MINUTE,
-            certificate_days: super::DAY * 30,
+            certificate_days: super::DAY * CERTIFICATE_DAYS,
         }
     }
 }
 
-#[derive(Deserialize, Default)]
+/// Default of `notifications.certificate_days`.
+const CERTIFICATE_DAYS: u32 = 30;
+const MOST_ATTEMPTS: u32 = 30;
+
+/// When people are told what has happened.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawNotifications {
+    /// How often a message is tried before it is given up.
+    #[schemars(range(min = 1, max = MOST_ATTEMPTS))]
+    #[schemars(extend("default" = NotificationConfig::default().attempts))]
     attempts: Option<u32>,
+    /// Seconds from the first to the second attempt; later ones are further apart.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = NotificationConfig::default().first_retry.as_secs()))]
     first_retry_seconds: Option<u64>,
+    /// Longest time between two attempts, in seconds.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = NotificationConfig::default().longest_retry.as_secs()))]
     longest_retry_seconds: Option<u64>,
+    /// A task that has made no progress for so long is told as stuck, in minutes.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = NotificationConfig::default().stuck_after.as_secs() / 60))]
     stuck_minutes: Option<u64>,
+    /// So is one whose machine has not come for so long, in minutes.
+    #[schemars(range(min = 1))]
+    #[schemars(extend("default" = NotificationConfig::default().waiting_after.as_secs() / 60))]
     waiting_minutes: Option<u64>,
+    /// Days before its end on which the certificate authority is told.
+    #[schemars(extend("default" = CERTIFICATE_DAYS))]
     certificate_days: Option<u32>,
 }
 
@@ -57,10 +80,10 @@ impl RawNotifications {
     pub(super) fn check(&self) -> Result<NotificationConfig, ConfigError> {
         let default = NotificationConfig::default();
         let attempts = self.attempts.unwrap_or(default.attempts);
-        if !(1..=30).contains(&attempts) {
+        if !(1..=MOST_ATTEMPTS).contains(&attempts) {
             return Err(ConfigError::Value {
                 key: "notifications.attempts",
-                why: "must be between 1 and 30".to_owned(),
+                why: format!("must be between 1 and {MOST_ATTEMPTS}"),
             });
         }
         let minutes = |value: Option<u64>| value.map(|minutes| minutes.saturating_mul(60));

@@ -17,13 +17,14 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::age::{ends, is_older_than_enrolment};
 use super::session;
 use crate::agents::files::{NODE_HEADER, PARTS};
 use crate::agents::links::QUEUE;
 use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
-use crate::state::enrolment::{EnrolledNode, Standing};
-use crate::trust::{CLOCK_TOLERANCE, peer_name};
+use crate::state::enrolment::EnrolledNode;
+use crate::trust::peer_name;
 
 /// Time limit for the first message of a file transfer.
 const FIRST_PART_WITHIN: Duration = Duration::from_secs(10);
@@ -128,28 +129,6 @@ impl LinkService {
             None => Err(refuse(name.as_str(), "this storage node is not enrolled")),
         }
     }
-}
-
-/// A node that was revoked and has joined again has a new certificate; the old one stays invalid.
-fn is_older_than_enrolment(leaf: &[u8], node: &EnrolledNode) -> bool {
-    let Standing::Enrolled { at } = node.standing else {
-        return true;
-    };
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) else {
-        return true;
-    };
-    // Certificates start some minutes early because clocks can be slow, and X.509 has a resolution
-    // of seconds.
-    let issued =
-        certificate.validity().not_before.timestamp() + CLOCK_TOLERANCE.as_secs().cast_signed();
-    issued + 2 < at.as_millis() / 1000
-}
-
-/// When a certificate ends.
-fn ends(leaf: &[u8]) -> Option<Timestamp> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
-    let seconds = certificate.validity().not_after.timestamp();
-    Some(Timestamp::from_millis(seconds.saturating_mul(1000)))
 }
 
 fn refuse(peer: &str, why: &str) -> Status {

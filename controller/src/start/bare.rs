@@ -26,7 +26,7 @@ use crate::plugins::Plugins;
 use crate::state::State;
 use crate::store::Store;
 use crate::store::measured::MeasuredStore;
-use crate::trust::Trust;
+use crate::trust::{Keeping, Trust};
 
 /// What somebody else has, on behalf of a [`Bare`] controller.
 pub struct Carried {
@@ -62,7 +62,9 @@ impl Bare {
             .map_err(StartError::State)?;
         tasks.spawn(follower);
         let nowhere = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
-        let settings = settings(config, carried.address.clone(), None, nowhere);
+        let keeping = Keeping::Own(config.data_dir.clone());
+        let link = (carried.address.clone(), None);
+        let settings = settings(config, keeping, link, nowhere);
         let plugins = Plugins::new(state.clone(), None);
         let ctx = context(config, state, (carried.trust, plugins), settings).await;
         spawn_drivers(&ctx, config, &tasks, &cancel);

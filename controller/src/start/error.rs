@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use crate::app::accounts::AccountError;
 use crate::app::authority::AuthorityError;
+use crate::app::given::{ReadGivenError, TakeOverError};
 use crate::backups::RestoreError;
 use crate::state::Refusal;
 use crate::store::embedded::OpenEmbeddedError;
 use crate::store::open::OpenStoreError;
-use crate::trust::ServerConfigError;
+use crate::trust::{ServerConfigError, StoreKeyError};
 
 /// Why the controller did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,14 @@ pub enum StartError {
     Restore(#[source] RestoreError),
     #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
+    #[error("could not read the credentials that are given for the first user")]
+    ReadGiven(#[source] ReadGivenError),
+    #[error("could not take over the credentials that are given for the first user")]
+    TakeOver(#[source] TakeOverError),
     #[error("could not load the certificate authority")]
     Trust(#[from] AuthorityError),
+    #[error("could not load the certificate authority")]
+    TrustKey(#[from] StoreKeyError),
     #[error("could not set up TLS")]
     Tls(#[from] ServerConfigError),
     #[error("could not listen on {address} ({purpose})")]
@@ -61,6 +68,9 @@ impl StartError {
             ),
             Self::NoInstallation { .. } => {
                 Some("give the directory of the server; a new server is made by starting it once")
+            }
+            Self::ReadGiven(_) => {
+                Some("look at the files that first_run of the configuration names")
             }
             Self::Listen { .. } => {
                 Some("stop the program that uses this address, or choose another address or port")

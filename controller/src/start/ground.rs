@@ -1,4 +1,4 @@
-//! What a controller stands on: its data directory, and the engine of its store.
+//! What a controller stands on: its data directory, its store and its certificate authority.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,13 +8,39 @@ use foghorn_types::chain;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
 
 use super::error::StartError;
+use crate::app::authority;
 use crate::backups::{AUTHORITY_FOLDER, STORE_FILE};
 use crate::config::{Config, StoreConfig};
 use crate::state::{Refusal, State};
+use crate::store::measured::MeasuredStore;
 use crate::store::{Store, StoreError, open};
+use crate::trust::{Keeping, Trust};
+
+/// Opens the store, and takes or makes the authority of this installation.
+pub(super) async fn load(
+    config: &Config,
+    tasks: &TaskTracker,
+    cancel: &CancellationToken,
+) -> Result<(Arc<State>, Keeping, Arc<Trust>), StartError> {
+    create_data_dir(&config.data_dir)?;
+    let engine = engine(config);
+    refuse_lost_store(&engine, &config.data_dir)?;
+    let store = Arc::new(MeasuredStore::new(open::open(&engine).await?));
+    let (state, follower) = loaded(store, cancel).await.map_err(StartError::State)?;
+    tasks.spawn(async move {
+        if let Err(error) = follower.await {
+            warn!(error = %chain(&error), "the watch cache ended");
+        }
+    });
+    let keeping = config.authority.keeping(&config.data_dir).await?;
+    let trust = authority::open(&state, &keeping, config.new_authority).await?;
+    let trust = Arc::new(trust.with_lifetimes(config.lifetimes));
+    Ok((state, keeping, trust))
+}
 
 pub(super) fn engine(config: &Config) -> open::StoreConfig {
     match &config.store {
@@ -64,7 +90,7 @@ const STORE_WITHIN: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// Loads the state. A store that does not answer yet is waited for, for a moment.
-pub(super) async fn load(
+async fn loaded(
     store: Arc<dyn Store>,
     cancel: &CancellationToken,
 ) -> Result<(Arc<State>, JoinHandle<()>), Refusal> {

@@ -18,17 +18,18 @@ use crate::agents::peers::Peers;
 use crate::api::native::telemetry;
 use crate::app::{further, replication, snapin_files};
 use crate::background::Background;
-use crate::backups::{AUTHORITY_FOLDER, Backups};
+use crate::backups::Backups;
 use crate::config::{Config, StoreConfig, machines_url};
 use crate::ctx::{Ctx, Settings};
 use crate::downloads::Downloads;
 use crate::events::{self, Hub};
+use crate::kubernetes::Cluster;
 use crate::leaving::Leaving;
 use crate::link::follow;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::State;
-use crate::trust::{CONTROLLER_TLS_NAME, Trust};
+use crate::trust::{CONTROLLER_TLS_NAME, Keeping, Trust};
 use crate::uploads::Uploads;
 use crate::{api, awake, dispatch, notify, scheduler, upkeep};
 
@@ -48,7 +49,7 @@ pub(super) async fn context(
     Arc::new(Ctx {
         backups: Arc::new(Backups::new(
             config.backups_folder(),
-            config.data_dir.join(AUTHORITY_FOLDER),
+            settings.keeping.folder().to_owned(),
             state.store().clone(),
         )),
         plugins,
@@ -70,6 +71,7 @@ pub(super) async fn context(
         downloads: Downloads::new(config.clients_folder()),
         settings,
         doors: Doors::new(&config.login),
+        cluster: config.kubernetes.clone().map(Cluster::new),
     })
 }
 
@@ -141,11 +143,12 @@ pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
 
 pub(super) fn settings(
     config: &Config,
-    link_address: String,
-    link_everywhere: Option<u16>,
+    keeping: Keeping,
+    (link_address, link_everywhere): (String, Option<u16>),
     rest: SocketAddr,
 ) -> Settings {
     Settings {
+        keeping,
         task_deadline: config.limits.task_deadline,
         node_grace: config.limits.node_grace,
         started: Timestamp::now(),

@@ -11,12 +11,13 @@ use futures_util::StreamExt;
 
 use super::StartError;
 use super::ground::{create_data_dir, engine};
-use crate::backups::{AUTHORITY_FOLDER, give_to_owner_of};
+use crate::backups::give_to_owner_of;
 use crate::config::Config;
+use crate::state::kept_authority::{KeptError, present};
 use crate::state_file::{self, ExportError, FileError, Header, ImportError, ImportTerms, Imported};
 use crate::store::Store;
 use crate::store::open::{self, StoreConfig};
-use crate::trust::{LoadTrustError, Trust};
+use crate::trust::Keeping;
 
 /// Why a state was not exported or not imported.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,9 @@ pub enum StateFileError {
     #[error("could not import the state")]
     Import(#[from] ImportError),
     #[error("could not load the certificate authority")]
-    Trust(#[from] LoadTrustError),
+    Trust(#[from] KeptError),
+    #[error("there is no certificate authority in {folder} or in the store", folder = folder.display())]
+    NoAuthority { folder: PathBuf },
     #[error("could not write {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("could not read {path}", path = path.display())]
@@ -44,12 +47,22 @@ impl StateFileError {
             Self::Import(ImportError::NotEmpty { .. } | ImportError::UnderWay) => Some(
                 "give the configuration of another store, or --replace to lose what this one holds",
             ),
+            Self::NoAuthority { .. } => Some(
+                "give the configuration of a controller of this state: of its data directory, `trust.authority_dir` or `trust.store_key_file`",
+            ),
+            Self::Import(ImportError::GivenAuthority { .. }) => {
+                Some("put the certificate authority of that state into the folder first")
+            }
             Self::Import(ImportError::OtherAuthority { .. }) => Some(
                 "copy the folder ca/ of a controller of that state into the data directory first",
             ),
             _ => None,
         }
     }
+}
+
+async fn keeping(config: &Config) -> Result<Keeping, StartError> {
+    Ok(config.authority.keeping(&config.data_dir).await?)
 }
 
 /// Writes the whole state into the new file `to`, which only its owner can read.
@@ -70,11 +83,13 @@ pub async fn export_state(
         return Err(StartError::NoInstallation { path }.into());
     }
     let store = open::open(&engine).await.map_err(StartError::from)?;
-    let folder = config.data_dir.join(AUTHORITY_FOLDER);
-    let authority = Trust::load_or_create(&folder)?.ca_fingerprint().to_owned();
-    let folder = with_authority.then_some(folder.as_path());
-    let now = Timestamp::now();
-    let exported = state_file::export(&store, passphrase, authority, folder, now).await?;
+    let keeping = keeping(config).await?;
+    let authority = present(&*store, &keeping).await?;
+    let authority = authority.ok_or_else(|| StateFileError::NoAuthority {
+        folder: keeping.folder().to_owned(),
+    })?;
+    let authority = (&authority, with_authority);
+    let exported = state_file::export(&store, passphrase, authority, Timestamp::now()).await?;
     let failed = |source| StateFileError::Write {
         path: to.to_owned(),
         source,
@@ -125,16 +140,19 @@ pub async fn import_state(
     create_data_dir(&config.data_dir)?;
     let engine = engine(config);
     let store: Arc<dyn Store> = open::open(&engine).await.map_err(StartError::from)?;
-    let authority = config.data_dir.join(AUTHORITY_FOLDER);
+    let keeping = keeping(config).await?;
     let terms = ImportTerms {
         replace,
-        authority: &authority,
+        authority: &keeping,
         now: Timestamp::now(),
     };
     let imported = state_file::import(&store, checked, terms).await?;
     drop(store);
     // What root makes must be readable for the service.
-    let mut made = vec![authority];
+    let mut made = vec![];
+    if let Keeping::Own(folder) = keeping {
+        made.push(folder);
+    }
     if let StoreConfig::Embedded { path } = engine {
         made.push(path);
     }

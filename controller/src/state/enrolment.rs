@@ -190,6 +190,10 @@ pub struct EnrolledNode {
     pub node: StorageNodeId,
     pub name: NodeName,
     pub standing: Standing,
+    /// BLAKE3 of the public key with which it has enrolled, in hexadecimal; later certificates are for
+    /// other keys. `None`: an earlier version has stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     #[serde(skip)]
     pub modified: Revision,
 }
@@ -210,6 +214,15 @@ impl EnrolledNode {
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         matches!(self.standing, Standing::Revoked { .. })
+    }
+
+    /// Since when it is enrolled with this key, if it is.
+    #[must_use]
+    pub fn enrolled_with(&self, key: &str) -> Option<Timestamp> {
+        match self.standing {
+            Standing::Enrolled { at } if self.key.as_deref() == Some(key) => Some(at),
+            Standing::Enrolled { .. } | Standing::Revoked { .. } => None,
+        }
     }
 }
 
@@ -283,6 +296,7 @@ mod tests {
             standing: Standing::Revoked {
                 at: Timestamp::default(),
             },
+            key: None,
             modified: 7,
         };
         let mut nodes = Shelf::<EnrolledNode>::default();

@@ -17,6 +17,7 @@
 //! | `/foghorn/v1/replica-job/…`, `/replica-limit/…` | see [`super::replica`] |
 //! | `/foghorn/v1/multicast/…` | see [`super::multicast`] |
 //! | `/foghorn/v1/token/…`, `/node/…` | see [`super::enrolment`] |
+//! | `/foghorn/v1/join-many/…` | see [`super::join_token`] |
 
 /// Prefix of the state: what the watch cache holds.
 pub const ROOT: &str = "/foghorn/v1/";

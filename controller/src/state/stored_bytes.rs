@@ -147,6 +147,18 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"node":1,"name":"north","standing":{"is":"enrolled","at":6}}"#,
     ),
     (
+        "/foghorn/v1/node/0000000003",
+        r#"{"v":1,"node":3,"name":"west","standing":{"is":"enrolled","at":6},"key":"KEY"}"#,
+    ),
+    (
+        "/foghorn/v1/join-many/0000000001",
+        r#"{"v":1,"id":1,"hash":"HASH","names":"store-*","count":5,"used":2,"storage_group":2,"created":6,"expires":10}"#,
+    ),
+    (
+        "/foghorn/v1/join-many/0000000002",
+        r#"{"v":1,"id":2,"hash":"HASH","names":"*","count":5,"used":0,"created":6,"expires":10}"#,
+    ),
+    (
         "/foghorn/v1/node/0000000002",
         r#"{"v":1,"node":2,"name":"south","standing":{"is":"revoked","at":6}}"#,
     ),
@@ -197,6 +209,10 @@ const STORED: &[(&str, &str)] = &[
     (
         "/foghorn/v1/setting/first-run",
         r#"{"v":1,"api_token":"a","user":"fog","user_token":"u","password":"p"}"#,
+    ),
+    (
+        "/foghorn/v1/setting/given",
+        r#"{"v":1,"api_tokens":["a"],"users":{"fog":{"tokens":["t"],"passwords":["p","q"]}}}"#,
     ),
     ("/foghorn/v1/setting/clock", r#"{"v":1,"seen":9}"#),
     (
@@ -257,7 +273,8 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.tokens().iter().map(|record| record.put_op()));
     ops.extend(tables.node_holds().iter().map(|record| record.put_op()));
     ops.extend(tables.sites().iter().map(|record| record.put_op()));
-    ops.extend([1, 2].map(|id| {
+    ops.extend(tables.join_tokens().iter().map(|record| record.put_op()));
+    ops.extend([1, 2, 3].map(|id| {
         tables
             .enrolled_nodes()
             .get(&StorageNodeId::new(id).unwrap())
@@ -277,6 +294,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.replica_limits().iter().map(|record| record.put_op()));
     ops.push(tables.authority().unwrap().put_op());
     ops.push(tables.first_credentials().unwrap().put_op());
+    ops.push(tables.given().unwrap().put_op());
     ops.push(tables.time_seen().unwrap().put_op());
     let mut written: Vec<(String, String)> = ops
         .into_iter()

@@ -14,7 +14,9 @@ use super::controller_record::ControllerRecord;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::first_run::FirstCredentials;
+use super::given::Given;
 use super::imports::{self, Imports};
+use super::join_token::ManyToken;
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
@@ -61,6 +63,7 @@ pub struct Tables {
     replica_jobs: Shelf<ReplicaJob>,
     replica_limits: Shelf<ReplicaLimit>,
     tokens: Shelf<OneTimeToken>,
+    join_tokens: Shelf<ManyToken>,
     keyed: Shelf<Keyed>,
     enrolled_nodes: Shelf<EnrolledNode>,
     node_holds: Shelf<NodeHold>,
@@ -81,6 +84,7 @@ pub struct Tables {
     clock: Shelf<Clock>,
     authority: Shelf<Authority>,
     first_credentials: Shelf<FirstCredentials>,
+    given: Shelf<Given>,
     imports: Imports,
 }
 
@@ -105,6 +109,7 @@ impl Default for Tables {
             replica_jobs: Shelf::default(),
             replica_limits: Shelf::default(),
             tokens: Shelf::default(),
+            join_tokens: Shelf::default(),
             keyed: Shelf::default(),
             enrolled_nodes: Shelf::default(),
             node_holds: Shelf::default(),
@@ -125,6 +130,7 @@ impl Default for Tables {
             clock: Shelf::default(),
             authority: Shelf::default(),
             first_credentials: Shelf::default(),
+            given: Shelf::default(),
             imports: Imports::default(),
         }
     }
@@ -218,6 +224,12 @@ impl Tables {
         self.first_credentials.get(&())
     }
 
+    /// Which credentials were given, once some were.
+    #[must_use]
+    pub fn given(&self) -> Option<&Arc<Given>> {
+        self.given.get(&())
+    }
+
     /// Whether a state is being imported, and when that was done last.
     #[must_use]
     pub fn imports(&self) -> Imports {
@@ -270,6 +282,12 @@ impl Tables {
     #[must_use]
     pub fn tokens(&self) -> &Shelf<OneTimeToken> {
         &self.tokens
+    }
+
+    /// Join tokens for many nodes.
+    #[must_use]
+    pub fn join_tokens(&self) -> &Shelf<ManyToken> {
+        &self.join_tokens
     }
 
     /// What keeps storage nodes from taking tasks.
@@ -446,6 +464,7 @@ impl View for Tables {
             Place::Setting {
                 name: FirstCredentials::NAME,
             } => self.first_credentials.apply(change),
+            Place::Setting { name: Given::NAME } => self.given.apply(change),
             Place::Setting {
                 name: imports::MARKER_NAME,
             } => {
@@ -466,6 +485,7 @@ impl View for Tables {
             Place::Other("snapinfile") => self.snapin_files.apply(change),
             Place::Other("removal") => self.removals.apply(change),
             Place::Other("token") => self.tokens.apply(change),
+            Place::Other("join-many") => self.join_tokens.apply(change),
             Place::Other("idem") => self.keyed.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),
             Place::Other("node-hold") => self.node_holds.apply(change),

@@ -1,6 +1,5 @@
 //! Writes the state into a file while the store works.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use super::key::{Kdf, KeyError, Sealer};
 use super::writer::{BlockError, Writer, first_line};
 use super::{EVERYTHING, FORMAT, Header, SHORTEST_PASSPHRASE, stays};
 use crate::store::{Entry, Snapshot, Store, StoreError};
+use crate::trust::Trust;
 
 /// Why nothing, or not all, was exported.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,8 @@ pub enum ExportError {
     Block(#[from] BlockError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("could not read the certificate authority")]
-    Authority(#[source] std::io::Error),
+    #[error("the export was broken off")]
+    BrokenOff(#[source] std::io::Error),
     #[error("whoever wanted the file is gone")]
     Gone,
 }
@@ -39,22 +39,21 @@ pub struct Exported {
     pub bytes: BoxStream<'static, Result<Bytes, ExportError>>,
 }
 
-/// Begins an export: everything at one revision. `folder` is that of the certificate authority, if
-/// it is to be in the file; `authority` its fingerprint.
+/// Begins an export: everything at one revision. `authority` is that of the state, whose key is only
+/// in the file if `with_key`.
 ///
 /// # Errors
 /// What is found before the first byte.
 pub async fn export(
     store: &Arc<dyn Store>,
     passphrase: String,
-    authority: String,
-    folder: Option<&Path>,
+    (authority, with_key): (&Trust, bool),
     made: Timestamp,
 ) -> Result<Exported, ExportError> {
     if passphrase.chars().count() < SHORTEST_PASSPHRASE {
         return Err(ExportError::ShortPassphrase);
     }
-    let files = folder.map(read_authority).transpose()?;
+    let files = with_key.then(|| files_of(authority));
     let mut pages = store.pages(EVERYTHING);
     let first = pages.next().await.transpose()?;
     let first = first.unwrap_or(Snapshot {
@@ -66,7 +65,7 @@ pub async fn export(
         software: env!("CARGO_PKG_VERSION").to_owned(),
         revision: first.revision,
         made,
-        authority,
+        authority: authority.ca_fingerprint().to_owned(),
         has_authority: files.is_some(),
         kdf: Kdf::new()?,
         cipher: "AES-256-GCM".to_owned(),
@@ -93,15 +92,10 @@ pub async fn export(
     })
 }
 
-fn read_authority(folder: &Path) -> Result<Vec<Pair>, ExportError> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(ExportError::Authority)? {
-        let entry = entry.map_err(ExportError::Authority)?;
-        let content = std::fs::read(entry.path()).map_err(ExportError::Authority)?;
-        files.push((entry.file_name().into_encoded_bytes(), content));
-    }
-    files.sort();
-    Ok(files)
+fn files_of(authority: &Trust) -> Vec<Pair> {
+    let pem = authority.to_pem();
+    let bytes = |(name, text): (&str, &str)| (name.into(), text.into());
+    pem.files().map(bytes).to_vec()
 }
 
 struct Out {
@@ -128,7 +122,7 @@ impl Out {
             page = pages.next().await.transpose()?;
         }
         foghorn_faults::wait_or_fail!("controller.export.before-end")
-            .map_err(ExportError::Authority)?;
+            .map_err(ExportError::BrokenOff)?;
         self.block(&Content::End(digest.end())).await?;
         let end = self.writer.end();
         self.send(end).await

@@ -19,9 +19,9 @@ use super::reader::Checked;
 use super::{EVERYTHING, FileError, Header, stays};
 use crate::state::audit;
 use crate::state::imports::{IMPORTED, MARKER};
+use crate::state::kept_authority::{KeptAuthority, KeptError, present};
 use crate::store::{Compare, Entry, Op, Revision, Store, StoreError, Txn, TxnOutcome};
-use crate::trust::Trust;
-use crate::trust::authority::LoadTrustError;
+use crate::trust::{AuthorityPem, Keeping, PemError, SealError, Trust};
 
 /// Operations and bytes of one transaction, well below what a store takes.
 const OPS: usize = 100;
@@ -45,8 +45,8 @@ const SIGNS_OF_USE: [(&str, &str); 9] = [
 pub struct ImportTerms<'a> {
     /// Whether what the store holds may be replaced.
     pub replace: bool,
-    /// Folder of the certificate authority of this controller.
-    pub authority: &'a Path,
+    /// Where the certificate authority of this controller is.
+    pub authority: &'a Keeping,
     pub now: Timestamp,
 }
 
@@ -99,7 +99,18 @@ pub enum ImportError {
         source: std::io::Error,
     },
     #[error("the certificate authority of the file cannot be used; nothing was changed")]
-    BadAuthority(#[source] LoadTrustError),
+    BadAuthority(#[source] PemError),
+    #[error("the certificate authority of this controller cannot be used; nothing was changed")]
+    OwnAuthority(#[source] KeptError),
+    #[error(
+        "the state belongs to the certificate authority {wanted}, and the one in {folder} (`trust.authority_dir`) is another, which is never written; nothing was changed", folder = folder.display()
+    )]
+    GivenAuthority {
+        wanted: String,
+        folder: std::path::PathBuf,
+    },
+    #[error("could not encrypt the certificate authority")]
+    Seal(#[source] SealError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -122,7 +133,7 @@ pub async fn import(
     file: Checked,
     terms: ImportTerms<'_>,
 ) -> Result<Imported, ImportError> {
-    let authority = authority_of(&file, terms.authority)?;
+    let authority = authority_of(&**store, &file, terms.authority).await?;
     let begun = begin(store, &file, terms).await?;
     let mut work = Work {
         store,
@@ -140,14 +151,12 @@ pub async fn import(
     if (stored.entries, stored.digest) != end {
         return Err(ImportError::Differs);
     }
-    if let Some(files) = &authority {
-        replace_authority(terms.authority, files, terms.now).map_err(|source| {
-            let folder = terms.authority.to_owned();
-            ImportError::Authority { folder, source }
-        })?;
-    }
+    let last = match &authority {
+        Some(authority) => put_authority(terms, authority)?,
+        None => None,
+    };
     foghorn_faults::wait!("controller.import.before-end");
-    let revision = work.end(terms.now).await?;
+    let revision = work.end(terms.now, last).await?;
     foghorn_faults::wait!("controller.import.ended");
     Ok(Imported {
         header,
@@ -157,25 +166,53 @@ pub async fn import(
     })
 }
 
-type Files = Vec<(String, Vec<u8>)>;
-
 /// The authority of the file, if it is another than this controller has.
-fn authority_of(file: &Checked, folder: &Path) -> Result<Option<Files>, ImportError> {
-    let wanted = &file.header.authority;
-    let own = if Trust::exists(folder) {
-        let own = Trust::load_or_create(folder).map_err(ImportError::BadAuthority)?;
-        Some(own.ca_fingerprint().to_owned())
-    } else {
-        None
+async fn authority_of(
+    store: &dyn Store,
+    file: &Checked,
+    keeping: &Keeping,
+) -> Result<Option<AuthorityPem>, ImportError> {
+    let wanted = || file.header.authority.clone();
+    let own = match present(store, keeping).await {
+        Ok(own) => own,
+        Err(error) => return Err(ImportError::OwnAuthority(error)),
     };
-    if own.as_ref() == Some(wanted) {
+    if own.is_some_and(|own| own.ca_fingerprint() == file.header.authority) {
         return Ok(None);
     }
-    if file.authority.is_empty() {
-        let wanted = wanted.clone();
-        return Err(ImportError::OtherAuthority { wanted });
+    if let Keeping::Given(folder) = keeping {
+        let (wanted, folder) = (wanted(), folder.clone());
+        return Err(ImportError::GivenAuthority { wanted, folder });
     }
-    Ok(Some(file.authority.clone()))
+    if file.authority.is_empty() {
+        return Err(ImportError::OtherAuthority { wanted: wanted() });
+    }
+    let files = file.authority.iter();
+    let files = files.map(|(name, content)| (name.as_str(), content.as_slice()));
+    let pem = AuthorityPem::from_files(files).ok_or(FileError::Damaged("the authority"))?;
+    Trust::from_pem(&pem).map_err(ImportError::BadAuthority)?;
+    Ok(Some(pem))
+}
+
+/// Puts the authority of the file where this controller has its own: into its folder, or into the
+/// store, by the operation that is returned.
+fn put_authority(
+    terms: ImportTerms<'_>,
+    authority: &AuthorityPem,
+) -> Result<Option<Op>, ImportError> {
+    let folder = match terms.authority {
+        Keeping::Store { key, .. } => {
+            let kept = KeptAuthority::of(authority.clone(), key);
+            return Ok(Some(kept.map_err(ImportError::Seal)?.put()));
+        }
+        Keeping::Own(folder) | Keeping::Given(folder) => folder,
+    };
+    let replaced = replace_authority(folder, authority, terms.now);
+    replaced.map_err(|source| {
+        let folder = folder.clone();
+        ImportError::Authority { folder, source }
+    })?;
+    Ok(None)
 }
 
 /// Writes the marker, if the store may be replaced.
@@ -275,9 +312,10 @@ impl Work<'_> {
         self.commit(ops).await.map(drop)
     }
 
-    async fn end(&self, now: Timestamp) -> Result<Revision, ImportError> {
+    /// The last transaction, with what must not be there before.
+    async fn end(&self, now: Timestamp, last: Option<Op>) -> Result<Revision, ImportError> {
         let noted = serde_json::json!({ "at": now }).to_string();
-        self.commit(vec![
+        let mut ops = vec![
             Op::Delete {
                 key: MARKER.to_owned(),
             },
@@ -285,8 +323,9 @@ impl Work<'_> {
                 key: IMPORTED.to_owned(),
                 value: noted.into(),
             },
-        ])
-        .await
+        ];
+        ops.extend(last);
+        self.commit(ops).await
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<Revision, ImportError> {
@@ -343,7 +382,11 @@ async fn digest_of(store: &Arc<dyn Store>) -> Result<End, StoreError> {
 }
 
 /// Puts the files of an authority into `folder`, and what was there beside it.
-fn replace_authority(folder: &Path, files: &Files, now: Timestamp) -> std::io::Result<()> {
+fn replace_authority(
+    folder: &Path,
+    authority: &AuthorityPem,
+    now: Timestamp,
+) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -354,17 +397,13 @@ fn replace_authority(folder: &Path, files: &Files, now: Timestamp) -> std::io::R
         .recursive(true)
         .mode(0o700)
         .create(&next)?;
-    for (name, content) in files {
-        // Names of files, never of folders elsewhere.
-        let Some(name) = Path::new(name).file_name() else {
-            continue;
-        };
+    for (name, text) in authority.files() {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(next.join(name))?;
-        file.write_all(content)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
     }
     std::fs::File::open(&next)?.sync_all()?;

@@ -27,8 +27,8 @@ pub use self::export::{ExportError, Exported, export};
 pub use self::import::{ImportError, ImportTerms, Imported, import};
 use self::key::Kdf;
 pub use self::reader::{Checked, check};
-use crate::state::controller_record;
 use crate::state::imports::{IMPORTED, MARKER};
+use crate::state::{controller_record, kept_authority};
 use crate::store::Revision;
 
 /// The version of the format.
@@ -36,7 +36,12 @@ const FORMAT: u32 = 1;
 /// Everything of an installation has keys with this prefix.
 const EVERYTHING: &str = "/foghorn/";
 /// Keys that stay with their store.
-const LEFT_OUT: [&str; 3] = [crate::store::probe::KEY, MARKER, IMPORTED];
+const LEFT_OUT: [&str; 4] = [
+    crate::store::probe::KEY,
+    kept_authority::KEY,
+    MARKER,
+    IMPORTED,
+];
 
 /// Whether this key belongs to the store that it is in, and neither travels nor is replaced.
 fn stays(key: &str) -> bool {

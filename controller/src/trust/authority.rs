@@ -1,4 +1,4 @@
-//! The authority's certificate and key, in a directory.
+//! The certificate authority: its certificate and key, made here or given.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,10 +18,9 @@ use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::pem::{AuthorityPem, PemError};
 use super::terms::{self, Lifetimes};
 
-const CERTIFICATE_FILE: &str = "ca.pem";
-const KEY_FILE: &str = "ca.key";
 /// Long, because every agent must enrol again when the authority is replaced.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
@@ -44,17 +43,8 @@ pub enum LoadTrustError {
     Io { path: PathBuf, source: io::Error },
     #[error("{present} exists but {missing} does not: a certificate authority needs both files", present = present.display(), missing = missing.display())]
     Half { present: PathBuf, missing: PathBuf },
-    #[error("{path} does not contain exactly one PEM certificate", path = path.display())]
-    Certificate {
-        path: PathBuf,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("{path} does not contain a PEM private key (PKCS#8; ECDSA or Ed25519)", path = path.display())]
-    Key { path: PathBuf, source: rcgen::Error },
-    #[error("the certificate in {path} is not that of a certificate authority: it must not sign certificates", path = path.display())]
-    NotAnAuthority { path: PathBuf },
-    #[error("the certificate in {path} belongs to another key", path = path.display())]
-    ForeignKey { path: PathBuf },
+    #[error("the certificate authority in {folder} cannot be used", folder = folder.display())]
+    Unusable { folder: PathBuf, source: PemError },
     #[error("could not create a certificate authority")]
     Create { source: rcgen::Error },
 }
@@ -70,7 +60,22 @@ impl Trust {
     /// Whether `dir` has an authority, or half of one.
     #[must_use]
     pub fn exists(dir: &Path) -> bool {
-        dir.join(CERTIFICATE_FILE).exists() || dir.join(KEY_FILE).exists()
+        AuthorityPem::exists(dir)
+    }
+
+    /// The authority in `dir`, which others may have put there; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or do not form an authority together.
+    pub fn load(dir: &Path) -> Result<Option<Self>, LoadTrustError> {
+        let Some(pem) = AuthorityPem::read(dir)? else {
+            return Ok(None);
+        };
+        let unusable = |source| LoadTrustError::Unusable {
+            folder: dir.to_owned(),
+            source,
+        };
+        Self::from_pem(&pem).map(Some).map_err(unusable)
     }
 
     /// The authority in `dir`: `ca.pem` and `ca.key` if they exist (created here before, or
@@ -80,18 +85,58 @@ impl Trust {
     /// # Errors
     /// When the files cannot be read or written, or do not form an authority together.
     pub fn load_or_create(dir: &Path) -> Result<Self, LoadTrustError> {
-        let (certificate, key) = (dir.join(CERTIFICATE_FILE), dir.join(KEY_FILE));
-        match (certificate.exists(), key.exists()) {
-            (true, true) => Self::load(&certificate, &key),
-            (false, false) => Self::create(dir, &certificate, &key),
-            (true, false) => Err(LoadTrustError::Half {
-                present: certificate,
-                missing: key,
-            }),
-            (false, true) => Err(LoadTrustError::Half {
-                present: key,
-                missing: certificate,
-            }),
+        match Self::load(dir)? {
+            Some(trust) => Ok(trust),
+            None => Self::create(dir),
+        }
+    }
+
+    /// The authority with this certificate and key.
+    ///
+    /// # Errors
+    /// See [`PemError`].
+    pub fn from_pem(pem: &AuthorityPem) -> Result<Self, PemError> {
+        let key = pem.key_pair()?;
+        let unreadable = |source| PemError::Certificate { source };
+        let certificate = CertificateDer::from_pem_slice(pem.certificate.as_bytes())
+            .map_err(|source| unreadable(format!("{source:?}").into()))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate)
+            .map_err(|source| unreadable(Box::new(source)))?;
+        let usage_fits = parsed
+            .key_usage()
+            .ok()
+            .flatten()
+            .is_none_or(|usage| usage.value.key_cert_sign());
+        if !parsed.is_ca() || !usage_fits {
+            return Err(PemError::NotAnAuthority);
+        }
+        if parsed.public_key().raw != key.subject_public_key_info() {
+            return Err(PemError::ForeignKey);
+        }
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)
+            .map_err(|source| unreadable(Box::new(source)))?;
+        Ok(Self::new(issuer, certificate, pem.certificate.clone()))
+    }
+
+    /// A new authority, which is nowhere yet.
+    ///
+    /// # Errors
+    /// When the system makes no key.
+    pub fn generate() -> Result<Self, LoadTrustError> {
+        let refuse = |source| LoadTrustError::Create { source };
+        let key = KeyPair::generate().map_err(refuse)?;
+        let params = authority_params(Timestamp::now());
+        let certificate = params.self_signed(&key).map_err(refuse)?;
+        let pem = certificate.pem();
+        Ok(Self::new(Issuer::new(params, key), certificate.into(), pem))
+    }
+
+    /// Certificate and key, to be kept elsewhere.
+    #[must_use]
+    pub fn to_pem(&self) -> AuthorityPem {
+        AuthorityPem {
+            certificate: self.pem.clone(),
+            key: self.issuer.key().serialize_pem(),
         }
     }
 
@@ -146,57 +191,8 @@ impl Trust {
         SigningKey::sign(key, text).map_err(|source| SignError { source })
     }
 
-    fn load(certificate_path: &Path, key_path: &Path) -> Result<Self, LoadTrustError> {
-        let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|source| LoadTrustError::Io {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        let pem = read(certificate_path)?;
-        warn_if_others_can_read(key_path);
-        let key = KeyPair::from_pem(&read(key_path)?).map_err(|source| LoadTrustError::Key {
-            path: key_path.to_owned(),
-            source,
-        })?;
-        let unreadable =
-            |source: Box<dyn std::error::Error + Send + Sync>| LoadTrustError::Certificate {
-                path: certificate_path.to_owned(),
-                source,
-            };
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|source| unreadable(format!("{source:?}").into()))?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate)
-            .map_err(|source| unreadable(Box::new(source)))?;
-        let usage_fits = parsed
-            .key_usage()
-            .ok()
-            .flatten()
-            .is_none_or(|usage| usage.value.key_cert_sign());
-        if !parsed.is_ca() || !usage_fits {
-            return Err(LoadTrustError::NotAnAuthority {
-                path: certificate_path.to_owned(),
-            });
-        }
-        if parsed.public_key().raw != key.subject_public_key_info() {
-            return Err(LoadTrustError::ForeignKey {
-                path: certificate_path.to_owned(),
-            });
-        }
-        let issuer = Issuer::from_ca_cert_der(&certificate, key)
-            .map_err(|source| unreadable(Box::new(source)))?;
-        Ok(Self::new(issuer, certificate, pem))
-    }
-
-    fn create(
-        dir: &Path,
-        certificate_path: &Path,
-        key_path: &Path,
-    ) -> Result<Self, LoadTrustError> {
-        let refuse = |source| LoadTrustError::Create { source };
-        let key = KeyPair::generate().map_err(refuse)?;
-        let params = authority_params(Timestamp::now());
-        let certificate = params.self_signed(&key).map_err(refuse)?;
+    fn create(dir: &Path) -> Result<Self, LoadTrustError> {
+        let trust = Self::generate()?;
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| LoadTrustError::Io { path, source }
@@ -204,15 +200,15 @@ impl Trust {
         fs::create_dir_all(dir).map_err(at(dir))?;
         // The key first: after a crash, either file alone looks like an incomplete authority,
         // but only a key without a certificate is still useful.
-        write_once(key_path, key.serialize_pem().as_bytes(), 0o600).map_err(at(key_path))?;
-        let pem = certificate.pem();
-        write_once(certificate_path, pem.as_bytes(), 0o644).map_err(at(certificate_path))?;
+        for ((name, text), mode) in trust.to_pem().files().into_iter().zip([0o600, 0o644]) {
+            let path = dir.join(name);
+            write_once(&path, text.as_bytes(), mode).map_err(at(&path))?;
+        }
         File::open(dir)
             .and_then(|dir| dir.sync_all())
             .map_err(at(dir))?;
-        let trust = Self::new(Issuer::new(params, key), certificate.into(), pem);
         info!(
-            path = %certificate_path.display(),
+            folder = %dir.display(),
             fingerprint = trust.fingerprint,
             "created a certificate authority"
         );
@@ -286,7 +282,7 @@ fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     fs::remove_file(&draft)
 }
 
-fn warn_if_others_can_read(key: &Path) {
+pub(super) fn warn_if_others_can_read(key: &Path) {
     if let Ok(metadata) = fs::metadata(key)
         && metadata.permissions().mode() & 0o077 != 0
     {

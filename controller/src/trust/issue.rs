@@ -12,7 +12,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Trust;
 use super::terms::{CONTROLLER_TLS_NAME, common_name, set_validity};
@@ -241,7 +241,17 @@ fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
 /// When the request cannot be read or is not signed with the key.
 pub fn key_of_request(csr_pem: &str) -> Result<String, IssueError> {
     let key = public_key(&csr_from_pem(csr_pem)?)?;
-    Ok(blake3::hash(key.der_bytes()).to_hex().to_string())
+    Ok(name_of_key(key.der_bytes()))
+}
+
+/// The same of the public key in a certificate.
+#[must_use]
+pub fn key_of_certificate(certificate: &X509Certificate<'_>) -> String {
+    name_of_key(&certificate.public_key().subject_public_key.data)
+}
+
+fn name_of_key(bits: &[u8]) -> String {
+    blake3::hash(bits).to_hex().to_string()
 }
 
 fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, IssueError> {

@@ -6,14 +6,16 @@
 //! all names: of a request only the public key is used, after its signature has proved that the
 //! requester has the private key.
 //!
-//! Parts: [`authority`] stores the key on disk, [`issue`] issues certificates, [`server`] builds
+//! Parts: [`authority`] is the key, [`keeping`] says where it is, [`pem`] reads it, [`issue`] issues certificates, [`server`] builds
 //! the controller's own TLS configurations with automatically renewed certificates, [`peer`] reads
 //! the name of a connected peer. Not here: who may request a certificate (tokens, revocation), and
 //! the side of agents and clients.
 
 pub mod authority;
 pub mod issue;
+pub mod keeping;
 pub mod peer;
+pub mod pem;
 mod seal;
 pub mod server;
 mod terms;
@@ -21,8 +23,10 @@ mod terms;
 mod tests;
 
 pub use authority::{LoadTrustError, Trust};
-pub use issue::{IssueError, Issued, IssuedServer, key_of_request};
+pub use issue::{IssueError, Issued, IssuedServer, key_of_certificate, key_of_request};
+pub use keeping::{Keeping, KeySource, StoreKey, StoreKeyError};
 pub use peer::{PeerNameError, peer_name};
+pub use pem::{AuthorityPem, PemError};
 pub use seal::SealError;
 pub use server::{ServerConfigError, ServerNames};
 pub use terms::{CLOCK_TOLERANCE, CONTROLLER_TLS_NAME, Lifetimes};

@@ -20,17 +20,23 @@ pub enum SealError {
     Open,
 }
 
-impl Trust {
-    /// Encrypts a secret. `what` it is must be said again to read it.
-    ///
-    /// # Errors
-    /// [`SealError`]
-    pub fn seal(&self, what: &str, secret: &str) -> Result<String, SealError> {
+/// Encrypts with AES-256-GCM, under a key that is derived from secret bytes (HKDF-SHA256).
+pub(super) struct Sealer(LessSafeKey);
+
+impl Sealer {
+    pub(super) fn new(secret: &[u8]) -> Result<Self, SealError> {
+        let salt = Salt::new(HKDF_SHA256, b"foghorn-secrets-v1");
+        let key = salt.extract(secret);
+        let okm = key.expand(&[b"aes-256-gcm"], &AES_256_GCM);
+        let okm = okm.map_err(|_| SealError::Seal)?;
+        Ok(Self(LessSafeKey::new(UnboundKey::from(okm))))
+    }
+
+    pub(super) fn seal(&self, what: &str, secret: &str) -> Result<String, SealError> {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| SealError::Random)?;
         let mut bytes = secret.as_bytes().to_vec();
-        self.sealing_key()
-            .ok_or(SealError::Seal)?
+        self.0
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(what.as_bytes()),
@@ -42,11 +48,7 @@ impl Trust {
         Ok(BASE64.encode(&sealed))
     }
 
-    /// Decrypts what [`Trust::seal`] has made.
-    ///
-    /// # Errors
-    /// [`SealError::Open`] when it was made with another authority's key, or is something else.
-    pub fn unseal(&self, what: &str, sealed: &str) -> Result<String, SealError> {
+    pub(super) fn open(&self, what: &str, sealed: &str) -> Result<String, SealError> {
         let bytes = BASE64
             .decode(sealed.as_bytes())
             .map_err(|_| SealError::Open)?;
@@ -54,24 +56,35 @@ impl Trust {
             .split_first_chunk::<NONCE_LEN>()
             .ok_or(SealError::Open)?;
         let mut rest = rest.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = self
-            .sealing_key()
-            .ok_or(SealError::Open)?
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(what.as_bytes()),
-                &mut rest,
-            )
+            .0
+            .open_in_place(nonce, Aad::from(what.as_bytes()), &mut rest)
             .map_err(|_| SealError::Open)?;
         String::from_utf8(plain.to_vec()).map_err(|_| SealError::Open)
     }
+}
 
-    fn sealing_key(&self) -> Option<LessSafeKey> {
-        let own = self.issuer.key().serialize_der();
-        let salt = Salt::new(HKDF_SHA256, b"foghorn-secrets-v1");
-        let key = salt.extract(&own);
-        let okm = key.expand(&[b"aes-256-gcm"], &AES_256_GCM).ok()?;
-        Some(LessSafeKey::new(UnboundKey::from(okm)))
+impl Trust {
+    /// Encrypts a secret. `what` it is must be said again to read it.
+    ///
+    /// # Errors
+    /// [`SealError`]
+    pub fn seal(&self, what: &str, secret: &str) -> Result<String, SealError> {
+        self.sealer()?.seal(what, secret)
+    }
+
+    /// Decrypts what [`Trust::seal`] has made.
+    ///
+    /// # Errors
+    /// [`SealError::Open`] when it was made with another authority's key, or is something else.
+    pub fn unseal(&self, what: &str, sealed: &str) -> Result<String, SealError> {
+        let sealer = self.sealer().map_err(|_| SealError::Open)?;
+        sealer.open(what, sealed)
+    }
+
+    fn sealer(&self) -> Result<Sealer, SealError> {
+        Sealer::new(&self.issuer.key().serialize_der())
     }
 }
 

@@ -146,7 +146,10 @@ fn half_an_authority_or_a_mixed_one_is_refused() {
     fs::copy(b.path().join("ca.key"), a.path().join("ca.key")).unwrap();
     assert!(matches!(
         Trust::load_or_create(a.path()),
-        Err(LoadTrustError::ForeignKey { .. })
+        Err(LoadTrustError::Unusable {
+            source: PemError::ForeignKey,
+            ..
+        })
     ));
     fs::remove_file(a.path().join("ca.key")).unwrap();
     assert!(matches!(
@@ -156,12 +159,18 @@ fn half_an_authority_or_a_mixed_one_is_refused() {
     fs::write(b.path().join("ca.pem"), "nothing").unwrap();
     assert!(matches!(
         Trust::load_or_create(b.path()),
-        Err(LoadTrustError::Certificate { .. })
+        Err(LoadTrustError::Unusable {
+            source: PemError::Certificate { .. },
+            ..
+        })
     ));
     fs::write(b.path().join("ca.key"), "nothing").unwrap();
     assert!(matches!(
         Trust::load_or_create(b.path()),
-        Err(LoadTrustError::Key { .. })
+        Err(LoadTrustError::Unusable {
+            source: PemError::Key { .. },
+            ..
+        })
     ));
 }
 
@@ -177,7 +186,10 @@ fn a_certificate_that_may_not_sign_is_no_authority() {
     fs::write(dir.path().join("ca.key"), key.serialize_pem()).unwrap();
     assert!(matches!(
         Trust::load_or_create(dir.path()),
-        Err(LoadTrustError::NotAnAuthority { .. })
+        Err(LoadTrustError::Unusable {
+            source: PemError::NotAnAuthority,
+            ..
+        })
     ));
 }
 

@@ -45,6 +45,28 @@ pub(super) async fn tokens(state: &State, now: Timestamp) -> Result<usize, Refus
     Ok(removed)
 }
 
+/// Removes join tokens for many nodes that have expired, also those that were used up.
+pub(super) async fn join_tokens(state: &State, now: Timestamp) -> Result<usize, Refusal> {
+    let removed = in_batches(state, |draft| {
+        let expired: Vec<_> = draft
+            .tables()
+            .join_tokens()
+            .expired(now - TOKEN_MEMORY)
+            .take(BATCH)
+            .cloned()
+            .collect();
+        for token in &expired {
+            draft.discard(&**token);
+        }
+        expired.len()
+    });
+    let removed = removed.await?;
+    if removed > 0 {
+        debug!(removed, "removed expired join tokens for many nodes");
+    }
+    Ok(removed)
+}
+
 /// Removes idempotency keys that were first used a day ago.
 pub(super) async fn keys(state: &State, now: Timestamp) -> Result<usize, Refusal> {
     let removed = in_batches(state, |draft| {
@@ -179,12 +201,13 @@ async fn in_batches(
 mod tests {
     use std::sync::Arc;
 
-    use foghorn_types::{HostId, ImageId, StorageGroupId, TaskId};
+    use foghorn_types::{HostId, ImageId, JoinTokenId, NamePattern, StorageGroupId, TaskId};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::state::classes::Task;
     use crate::state::enrolment::{OneTimeToken, Purpose};
+    use crate::state::join_token::ManyToken;
     use crate::state::run::{Run, RunKind};
     use crate::state::shelf::Record as _;
     use crate::store::embedded::EmbeddedStore;
@@ -252,6 +275,40 @@ mod tests {
         }
         assert!(state.read(|tables| tables.tokens().find("used long ago").is_none()));
         assert_eq!(tokens(&state, now).await.unwrap(), 0);
+        cancel.cancel();
+    }
+
+    #[tokio::test]
+    async fn join_tokens_for_many_go_an_hour_after_they_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let (now, minute) = (Timestamp::now(), Duration::from_secs(60));
+        let token = |id, expires| ManyToken {
+            id: JoinTokenId::new(id).unwrap(),
+            hash: String::new(),
+            names: NamePattern::any(),
+            count: 1,
+            // A place that was used up does not come back, and the same agent may ask again.
+            used: 1,
+            storage_group: None,
+            created: now - TOKEN_MEMORY * 3,
+            expires,
+            modified: 0,
+        };
+        let ops = [
+            token(1, now + minute),
+            token(2, now - minute),
+            token(3, now - TOKEN_MEMORY - minute),
+        ];
+        put(&state, ops.iter().map(ManyToken::put_op).collect()).await;
+        assert_eq!(join_tokens(&state, now).await.unwrap(), 1);
+        let left: Vec<u32> = state.read(|tables| {
+            let tokens = tables.join_tokens().iter();
+            tokens.map(|token| token.id.get()).collect()
+        });
+        assert_eq!(left, [1, 2]);
+        assert_eq!(join_tokens(&state, now).await.unwrap(), 0);
         cancel.cancel();
     }
 

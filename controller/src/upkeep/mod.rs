@@ -1,9 +1,10 @@
 //! Periodic clean-up: records and history that are no longer needed, jobs without reports;
-//! [`removals`]; and [`backups`].
+//! [`removals`]; [`backups`]; and credentials that are [`given`].
 
 mod age;
 pub(crate) mod backups;
 mod forget;
+pub(crate) mod given;
 mod history;
 pub(crate) mod removals;
 
@@ -127,6 +128,11 @@ impl Upkeep {
             report,
             "used and expired tokens",
             forget::tokens(&ctx.state, now).await,
+        );
+        removed(
+            report,
+            "expired join tokens for many nodes",
+            forget::join_tokens(&ctx.state, now).await,
         );
         removed(
             report,

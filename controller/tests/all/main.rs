@@ -8,6 +8,7 @@ mod engine;
 mod fog_rules;
 mod fog_support;
 mod further;
+mod given;
 mod guards;
 mod native;
 mod places;

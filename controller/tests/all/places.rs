@@ -47,6 +47,7 @@ async fn site(engine: &Engine) -> Site {
         standing: Standing::Enrolled {
             at: Timestamp::now(),
         },
+        key: None,
         modified: 0,
     };
     let stored = first.state.write::<_, Refusal>(|draft| {

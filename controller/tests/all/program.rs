@@ -126,6 +126,154 @@ fn first_credentials_are_shown_again_until_they_are_used() {
     assert!(told.contains("reset-admin"), "{told}");
 }
 
+/// What a service prints is in a log that many may read.
+#[test]
+fn what_is_no_terminal_gets_no_secret_but_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let told = |mut running: Running| {
+        let out = BufReader::new(running.0.stdout.take().unwrap());
+        let mut told = String::new();
+        for line in out.lines().map(Result::unwrap) {
+            let is_last = line.starts_with("link ");
+            told.push_str(&line);
+            if is_last {
+                break;
+            }
+        }
+        running.stop();
+        told
+    };
+    let printed = told(Running::start(run(&data).stdout(Stdio::piped())));
+    let first: Value = serde_json::from_slice(&first_run(&data).stdout).unwrap();
+    for key in ["password", "api_token", "user_token"] {
+        assert!(!printed.contains(first[key].as_str().unwrap()), "{printed}");
+    }
+    for way in ["--first-run-file", "first-run", "[first_run]"] {
+        assert!(printed.contains(way), "{printed}");
+    }
+
+    // Given by variables: there is nothing to be shown, and nothing to be made.
+    let given = |command: &mut Command| {
+        command.env("FOGHORN_CONTROLLER__FIRST_RUN__API_TOKEN", "a".repeat(40));
+        command.env("FOGHORN_CONTROLLER__FIRST_RUN__PASSWORD", "pass word");
+    };
+    let mut running = run(&folder.path().join("given"));
+    given(&mut running);
+    let printed = told(Running::start(running.stdout(Stdio::piped())));
+    assert!(
+        !printed.contains("pass word") && !printed.contains("first"),
+        "{printed}"
+    );
+    let mut made = command("first-run", &folder.path().join("given"));
+    given(&mut made);
+    let refused = made.output().unwrap();
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, data) = (
+        folder.path().join("controller.toml"),
+        folder.path().join("data"),
+    );
+    let text = format!("data_dir = {data:?}\n[rest]\nnames = [\"fog\"]\nidle_seconds = 60\n");
+    std::fs::write(&config, text).unwrap();
+    let check = |variable: (&str, &str)| {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["run", "--check-config", "--config"])
+            .arg(&config);
+        command.env(variable.0, variable.1).output().unwrap()
+    };
+    let good = check(("FOGHORN_CONTROLLER__IMAGES__KEEP_VERSIONS", "2"));
+    let said = String::from_utf8(good.stdout).unwrap();
+    assert!(
+        good.status.success() && said.starts_with("the configuration is valid\n"),
+        "{said}"
+    );
+    for part in [
+        "rest.names = [\"fog\"]",
+        "controller.toml",
+        "images.keep_versions = 2",
+        "from the variable FOGHORN_CONTROLLER__IMAGES__KEEP_VERSIONS",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("idle_seconds"), "it is the default: {said}");
+    for (variable, part) in [
+        (
+            ("FOGHORN_CONTROLLER__IMAGES__KEEP_VERSIONS", "11"),
+            "at most 10",
+        ),
+        (
+            ("FOGHORN_CONTROLLER__IMAGE__KEEP_VERSIONS", "1"),
+            "to do: correct its name",
+        ),
+    ] {
+        let bad = check(variable);
+        let said = String::from_utf8(bad.stderr).unwrap();
+        assert_eq!(bad.status.code(), Some(1), "{said}");
+        assert!(said.contains(variable.0) && said.contains(part), "{said}");
+    }
+    assert!(!data.exists(), "it made the data directory");
+    let schema = Command::new(PROGRAM)
+        .args(["run", "--print-config-schema"])
+        .output()
+        .unwrap();
+    let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn what_is_logged_follows_the_file_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, data) = (
+        folder.path().join("controller.toml"),
+        folder.path().join("data"),
+    );
+    let write = |rest: &str| {
+        let text = format!("data_dir = {data:?}\n{rest}");
+        std::fs::write(&config, text).unwrap();
+    };
+    write("");
+    // Away from the terminal of whoever runs the test: with one, SIGHUP means that it is gone.
+    let mut command = Command::new("setsid");
+    command.arg(PROGRAM).args(run(&data).get_args());
+    command.arg("--config").arg(&config).stdout(Stdio::null());
+    command.env_remove("FOGHORN_LOG");
+    let mut running = Running::start(&mut command);
+    let log = BufReader::new(running.0.stderr.take().unwrap());
+    let mut lines = log.lines().map(Result::unwrap);
+    let mut wait_for = |text: &str| {
+        let found = lines.by_ref().find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("the program ended without {text:?} in its log"))
+    };
+    let hang_up = |running: &Running| {
+        let id = running.0.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-HUP", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    wait_for("controller started");
+    write("[log]\nfilter = \"info,foghorn_controller=debug\"\n[limits]\nstall_seconds = 5\n");
+    hang_up(&running);
+    let line = wait_for("was read again");
+    assert!(line.contains("foghorn_controller=debug"), "{line}");
+    let line = wait_for("take effect with the next");
+    assert!(line.contains("limits.stall_seconds"), "{line}");
+    write("[log]\nfilter = \"foghorn=loud\"\n");
+    hang_up(&running);
+    wait_for("everything goes on as before");
+    std::thread::spawn(move || lines.for_each(drop));
+    running.stop();
+}
+
 #[test]
 fn it_ends_soon_although_the_name_of_its_store_cannot_be_resolved() {
     let folder = tempfile::tempdir().unwrap();

@@ -58,6 +58,7 @@ impl Sites {
                     standing: Standing::Enrolled {
                         at: Timestamp::now(),
                     },
+                    key: None,
                     modified: 0,
                 });
             }

@@ -1,10 +1,12 @@
 //! Starting a controller: what a wrong setting must not cost, and what agents are told.
 
+use std::path::Path;
+
 use foghorn_controller::app::authority::{self, AuthorityError};
 use foghorn_controller::config::StoreConfig;
 use foghorn_controller::state::State;
 use foghorn_controller::store::etcd::EtcdOptions;
-use foghorn_controller::trust::Trust;
+use foghorn_controller::trust::{Keeping, KeySource, Trust};
 use foghorn_controller::{Config, Controller};
 use foghorn_types::StorageNodeId;
 use tokio_util::sync::CancellationToken;
@@ -89,41 +91,127 @@ async fn a_store_has_one_certificate_authority_on_both_engines() {
         let engine = Engine::start(kind).await;
         let cancel = CancellationToken::new();
         let (state, _follower) = State::start(engine.store(), cancel.clone()).await.unwrap();
-        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let first = authority::open(&state, one.path(), false).await.unwrap();
-        let again = authority::open(&state, one.path(), false).await.unwrap();
+        let folders = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = Keeping::Own(folders.0.path().to_owned());
+        let other = Keeping::Own(folders.1.path().to_owned());
+        let first = authority::open(&state, &one, false).await.unwrap();
+        let again = authority::open(&state, &one, false).await.unwrap();
         assert_eq!(first.ca_fingerprint(), again.ca_fingerprint());
 
-        let error = authority::open(&state, other.path(), false)
-            .await
-            .err()
-            .unwrap();
+        let error = authority::open(&state, &other, false).await.err().unwrap();
         assert!(matches!(error, AuthorityError::Missing { .. }), "{error}");
         assert!(
-            !Trust::exists(other.path()),
+            !Trust::exists(other.folder()),
             "a second authority was made although it is of no use"
         );
-        let second = Trust::load_or_create(other.path()).unwrap();
-        let error = authority::open(&state, other.path(), false)
-            .await
-            .err()
-            .unwrap();
+        let second = Trust::load_or_create(other.folder()).unwrap();
+        let error = authority::open(&state, &other, false).await.err().unwrap();
         let told = error.to_string();
         assert!(
             told.contains(first.ca_fingerprint()) && told.contains(second.ca_fingerprint()),
             "{told}"
         );
-        authority::open(&state, one.path(), false).await.unwrap();
+        authority::open(&state, &one, false).await.unwrap();
 
         // By order, after a loss; then the first one is the stranger.
-        authority::open(&state, other.path(), true).await.unwrap();
-        let error = authority::open(&state, one.path(), false)
-            .await
-            .err()
-            .unwrap();
+        authority::open(&state, &other, true).await.unwrap();
+        let error = authority::open(&state, &one, false).await.err().unwrap();
         assert!(matches!(error, AuthorityError::Other { .. }), "{error}");
         cancel.cancel();
     }
+}
+
+async fn keeping(data_dir: &Path, key: &str) -> Keeping {
+    let path = data_dir.join("store-key");
+    std::fs::write(&path, key.repeat(32)).unwrap();
+    Keeping::Store {
+        key: KeySource::File(path).read().await.unwrap(),
+        before: data_dir.join("ca"),
+    }
+}
+
+/// Controllers that start side by side in empty data directories have the same authority.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_keeps_the_certificate_authority_on_both_engines() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let cancel = CancellationToken::new();
+        let (state, _follower) = State::start(engine.store(), cancel.clone()).await.unwrap();
+        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let mut places = Vec::new();
+        for folder in &folders {
+            places.push(keeping(folder.path(), "k").await);
+        }
+        let opening = places
+            .iter()
+            .map(|place| authority::open(&state, place, false));
+        let opened = futures_util::future::join_all(opening).await;
+        let prints: Vec<_> = opened
+            .into_iter()
+            .map(|trust| trust.unwrap().ca_fingerprint().to_owned())
+            .collect();
+        assert!(prints.iter().all(|print| *print == prints[0]), "{prints:?}");
+        assert!(
+            !Trust::exists(&folders[0].path().join("ca")),
+            "a key is on a disk"
+        );
+
+        let error = authority::open(&state, &keeping(folders[0].path(), "x").await, false).await;
+        let told = error.err().unwrap().to_string();
+        assert!(told.contains("another key"), "{told}");
+        let own = Keeping::Own(folders[0].path().join("ca"));
+        let error = authority::open(&state, &own, false).await.err().unwrap();
+        assert!(matches!(error, AuthorityError::Missing { .. }), "{error}");
+
+        // By order, after the key was lost.
+        let anew = authority::open(&state, &places[0], true).await.unwrap();
+        assert_ne!(anew.ca_fingerprint(), prints[0]);
+        let again = authority::open(&state, &places[1], false).await.unwrap();
+        assert_eq!(anew.ca_fingerprint(), again.ca_fingerprint());
+        cancel.cancel();
+    }
+}
+
+/// A controller with a folder becomes one of several.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_moves_from_its_folder_into_the_store() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let cancel = CancellationToken::new();
+        let (state, _follower) = State::start(engine.store(), cancel.clone()).await.unwrap();
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let own = Keeping::Own(first.path().join("ca"));
+        let before = authority::open(&state, &own, false).await.unwrap();
+        // One without the folder cannot be the first.
+        let error = authority::open(&state, &keeping(second.path(), "k").await, false).await;
+        assert!(matches!(error, Err(AuthorityError::Missing { .. })));
+        for folder in [&first, &second] {
+            let kept = keeping(folder.path(), "k").await;
+            let after = authority::open(&state, &kept, false).await.unwrap();
+            assert_eq!(before.ca_fingerprint(), after.ca_fingerprint());
+        }
+        cancel.cancel();
+    }
+}
+
+/// As cert-manager makes it, in a mounted Secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_given_authority_is_used_and_never_written() {
+    let engine = Engine::start(BOTH[0]).await;
+    let cancel = CancellationToken::new();
+    let (state, _follower) = State::start(engine.store(), cancel.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let given = Keeping::Given(folder.path().to_owned());
+    let error = authority::open(&state, &given, false).await.err().unwrap();
+    assert!(error.to_string().contains("tls.crt"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let made = Trust::generate().unwrap();
+    let pem = made.to_pem();
+    std::fs::write(folder.path().join("tls.crt"), &pem.certificate).unwrap();
+    std::fs::write(folder.path().join("tls.key"), &pem.key).unwrap();
+    let opened = authority::open(&state, &given, false).await.unwrap();
+    assert_eq!(opened.ca_fingerprint(), made.ca_fingerprint());
+    cancel.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]

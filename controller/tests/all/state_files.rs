@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use foghorn_controller::config::StoreConfig;
+use foghorn_controller::config::{AuthorityConfig, StoreConfig};
 use foghorn_controller::state::imports::{IMPORTED, MARKER};
 use foghorn_controller::state_file::{FileError, ImportError};
 use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
 use foghorn_controller::store::{Op, Store, Txn};
+use foghorn_controller::trust::KeySource;
 use foghorn_controller::{Config, Controller, StateFileError, export_state, import_state};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,7 +27,12 @@ const PASSPHRASE: &str = "correct horse battery";
 /// Everything that is stored, but what stays with a store.
 async fn everything(store: &dyn Store) -> BTreeMap<String, Vec<u8>> {
     let entries = store.list("/foghorn/").await.unwrap().entries;
-    let stays = [MARKER, IMPORTED, "/foghorn/probe/v1"];
+    let stays = [
+        MARKER,
+        IMPORTED,
+        "/foghorn/probe/v1",
+        "/foghorn/authority/v1",
+    ];
     entries
         .into_iter()
         .filter(|entry| {
@@ -165,6 +171,54 @@ async fn one_box_grows_into_etcd_and_back_with_every_key_its_tokens_and_its_secr
     );
     Controller::start(third).await.unwrap().shutdown().await;
     drop(dir);
+}
+
+/// Into a store that keeps the authority, and out of it into a folder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_that_a_store_keeps_travels_in_the_file_only() {
+    let files = TempDir::new().unwrap();
+    let old = new_config(files.path(), "old", StoreConfig::Embedded);
+    let controller = Controller::start(old.clone()).await.unwrap();
+    let fingerprint = controller.ca_fingerprint().to_owned();
+    controller.shutdown().await;
+    let first = files.path().join("first.foghorn");
+    export_state(&old, &first, PASSPHRASE.into(), true)
+        .await
+        .unwrap();
+
+    let engine = Engine::start(Kind::Etcd).await;
+    let etcd = EtcdOptions {
+        endpoints: vec![engine.endpoint()],
+        tls: None,
+        login: None,
+    };
+    let mut new = new_config(files.path(), "new", StoreConfig::Etcd(etcd));
+    let key = files.path().join("store-key");
+    std::fs::write(&key, "k".repeat(40)).unwrap();
+    new.authority = AuthorityConfig::Store(KeySource::File(key));
+    let imported = import_state(&new, &first, PASSPHRASE.into(), false).await;
+    assert!(imported.unwrap().new_authority);
+    assert!(!new.data_dir.join("ca").exists(), "a key is on a disk");
+    let controller = Controller::start(new.clone()).await.unwrap();
+    assert_eq!(controller.ca_fingerprint(), fingerprint);
+    controller.shutdown().await;
+
+    let second = files.path().join("second.foghorn");
+    export_state(&new, &second, PASSPHRASE.into(), true)
+        .await
+        .unwrap();
+    let third = new_config(files.path(), "third", StoreConfig::Embedded);
+    import_state(&third, &second, PASSPHRASE.into(), false)
+        .await
+        .unwrap();
+    let kept = everything_embedded(&third).await;
+    assert!(
+        kept.keys().all(|key| !key.contains("authority/v1")),
+        "{kept:?}"
+    );
+    let controller = Controller::start(third).await.unwrap();
+    assert_eq!(controller.ca_fingerprint(), fingerprint);
+    controller.shutdown().await;
 }
 
 fn contains(all: &[u8], part: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Runtime;
 
 use crate::InitError;
+use crate::filter::LogFilter;
 
 /// How long the end of a process may be held up by a collector that does not answer.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
@@ -20,10 +21,21 @@ pub struct Guard {
     /// The exporter's own thread: it must work before, outside and after the runtime of the
     /// process itself.
     runtime: Option<Runtime>,
+    log: LogFilter,
 }
 
 impl Guard {
-    pub(crate) fn start(service: &str, endpoint: Option<String>) -> Result<Self, InitError> {
+    /// Changes what is logged while the process runs.
+    #[must_use]
+    pub fn log_filter(&self) -> &LogFilter {
+        &self.log
+    }
+
+    pub(crate) fn start(
+        service: &str,
+        endpoint: Option<String>,
+        log: LogFilter,
+    ) -> Result<Self, InitError> {
         let resource = Resource::builder()
             .with_service_name(service.to_owned())
             .with_attribute(opentelemetry::KeyValue::new(
@@ -38,6 +50,7 @@ impl Guard {
             return Ok(Self {
                 provider: builder.build(),
                 runtime: None,
+                log,
             });
         };
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| InitError::Export {
@@ -62,6 +75,7 @@ impl Guard {
         Ok(Self {
             provider: builder.with_batch_exporter(exporter).build(),
             runtime: Some(runtime),
+            log,
         })
     }
 

@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::filter::DEFAULT_FILTER;
+
 /// Shape of the log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LogFormat {
@@ -56,7 +58,7 @@ impl LogFormat {
     /// `info` for our own crates; libraries speak only when something is wrong.
     pub(crate) fn filter(self) -> &'static str {
         match self {
-            Self::Human | Self::Json => "warn,foghorn=info",
+            Self::Human | Self::Json => DEFAULT_FILTER,
             Self::Short => "error,foghorn=warn",
         }
     }

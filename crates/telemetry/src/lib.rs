@@ -12,7 +12,10 @@
 
 mod context;
 mod export;
+mod filter;
 mod format;
+mod hangup;
+pub mod interrupt;
 mod stop;
 
 use std::io;
@@ -24,11 +27,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::{EnvFilter, Layer as _, reload};
 
 pub use context::{current_traceparent, set_parent};
 pub use export::Guard;
+pub use filter::{DEFAULT_FILTER, LogFilter, SetFilterError, check_filter};
 pub use format::{LogFormat, ParseLogFormatError};
+pub use hangup::{Read, Reread, reread_on_hangup};
 pub use stop::{BLOCKING_CALLS, end_soon, end_within};
 
 /// Directives of the log filter, as `tracing_subscriber::EnvFilter` reads them, such as
@@ -102,13 +107,17 @@ fn init_to(
             None => LogFormat::Human,
         },
     };
-    let directives = set_variable(LOG_VARIABLE).unwrap_or_else(|| format.filter().to_owned());
+    let told = set_variable(LOG_VARIABLE);
+    let is_fixed = told.is_some();
+    let directives = told.unwrap_or_else(|| format.filter().to_owned());
     let filter = EnvFilter::try_new(&directives).map_err(|source| InitError::Filter {
         value: directives,
         source,
     })?;
+    let (filter, handle) = reload::Layer::new(filter);
 
-    let guard = Guard::start(service, set_variable(OTLP_ENDPOINT_VARIABLE))?;
+    let log = LogFilter::new(handle, is_fixed);
+    let guard = Guard::start(service, set_variable(OTLP_ENDPOINT_VARIABLE), log)?;
     // Independent of the log filter: turning logs down must not tear holes into traces.
     let ours = FilterFn::new(|metadata| {
         *metadata.level() <= Level::INFO && metadata.target().starts_with("foghorn")

@@ -93,6 +93,10 @@ integer_id!(
     /// A storage node, that is, one agent.
     StorageNodeId
 );
+integer_id!(
+    /// A join token for many storage nodes.
+    JoinTokenId
+);
 
 integer_id!(
     /// What a task does to its host. The constants are FOG's types that the program knows; people may add others, which boot

@@ -16,6 +16,7 @@ mod disk_rule;
 mod ids;
 mod mac;
 mod mistyped;
+mod name_pattern;
 mod names;
 mod notice_kind;
 mod role;
@@ -30,11 +31,12 @@ pub use complaint::{Complaint, complaint};
 pub use disk_part::DiskPart;
 pub use disk_rule::{DiskRule, DiskRules, MAX_DISK_RULES, ParseDiskRuleError};
 pub use ids::{
-    GroupId, HostId, ImageId, ParseIdError, SessionId, SnapinId, StorageGroupId, StorageNodeId,
-    TaskId, TaskTypeId,
+    GroupId, HostId, ImageId, JoinTokenId, ParseIdError, SessionId, SnapinId, StorageGroupId,
+    StorageNodeId, TaskId, TaskTypeId,
 };
 pub use mac::{MacAddress, ParseMacError};
 pub use mistyped::is_mistyped;
+pub use name_pattern::{NamePattern, ParseNamePatternError};
 pub use names::{
     BadHostName, CertificateName, LONGEST_HOST_NAME, NodeName, ParseCertificateNameError,
     ParseNodeNameError, check_host_name,

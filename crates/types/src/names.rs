@@ -52,6 +52,15 @@ impl NodeName {
         &self.0
     }
 
+    /// The name of a storage node on the machine, or the Kubernetes node or pod, with this name: dots,
+    /// which no node name has, become hyphens.
+    ///
+    /// # Errors
+    /// When the rest is no node name either.
+    pub fn of_machine(name: &str) -> Result<Self, ParseNodeNameError> {
+        name.trim().replace('.', "-").parse()
+    }
+
     /// The name that the node's certificate carries and that its clients verify.
     #[must_use]
     pub fn tls_name(&self) -> String {
@@ -193,5 +202,8 @@ mod tests {
         for text in ["", "-a", "a-", "a.b", "a b", "ä", &"a".repeat(64)] {
             assert!(text.parse::<NodeName>().is_err(), "{text:?} was taken");
         }
+        let machine = NodeName::of_machine("IP-10-0-0-1.eu.example").unwrap();
+        assert_eq!(machine.as_str(), "ip-10-0-0-1-eu-example");
+        assert!(NodeName::of_machine("my_host").is_err());
     }
 }

@@ -204,6 +204,7 @@ impl Maker<'_> {
             let request = EnrolRequest {
                 join_token: token.text,
                 csr_pem: csr_pem.clone(),
+                ..EnrolRequest::default()
             };
             let joined = enrolment::enrol(ctx, &request).await?;
             let id = joined.node_id;

@@ -23,7 +23,10 @@ pub(crate) fn joining(faults: &[Fault]) -> Result<Reached> {
             *number += 1;
             Ok(())
         },
-        act: |rig, number| join_and_leave(rig, *number),
+        act: |rig, number| {
+            join_and_leave(rig, *number)?;
+            join_by_many(rig, *number)
+        },
     };
     rig.with_each(faults, &mut 0, &saga)?;
     Ok(rig.reached())
@@ -83,6 +86,51 @@ fn join_and_leave(rig: &mut Rig, number: u32) -> Result<()> {
         agent.log()
     );
     leave(rig, &name)?;
+    agent.kill()
+}
+
+/// The same with a token for many nodes: whatever gets lost, the node asks again with the same token, and
+/// takes one place.
+fn join_by_many(rig: &mut Rig, number: u32) -> Result<()> {
+    let name = format!("many-{number}");
+    let state = rig.folder().join(format!("agent-{name}"));
+    let config = rig.folder().join(format!("agent-{name}.toml"));
+    let port = free_udp_port()?;
+    let wanted = json!({ "names": format!("{name}*"), "count": 2, "ttl_seconds": 600 });
+    let made = rig.ask("POST", "/foghorn/v1/join-tokens", Some(&wanted))?;
+    let made = made.ok()?;
+    let token = made["token"].as_str().context("a token")?;
+    std::fs::write(
+        &config,
+        format!(
+            "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {token:?}\nname = {name:?}\nlisten = \"127.0.0.1:{port}\"\n",
+            rig.stack.rest.url
+        ),
+    )?;
+    let mut joined = None;
+    for _ in 0..STARTS * TOKENS {
+        let folder = rig.folder();
+        let mut agent = start_agent(&folder, &name, &config, &[], &environment(&folder))?;
+        if comes_up(rig, &name, &mut agent)? {
+            joined = Some(agent);
+            break;
+        }
+    }
+    let mut agent = joined.context("the node does not come up with a token for many")?;
+    let tokens = rig.get("/foghorn/v1/join-tokens")?;
+    let all = tokens["tokens"].as_array().context("a list")?;
+    let own = all.iter().find(|one| one["id"] == made["id"]);
+    let left = &own.context("the token is there")?["left"];
+    ensure!(
+        *left == json!(1),
+        "it took more than one place: {left} left"
+    );
+    leave(rig, &name)?;
+    let path = format!("/foghorn/v1/join-tokens/{}", made["id"]);
+    rig.until("the token to be deleted", |rig| {
+        let answer = rig.stack.rest.delete(&path)?;
+        Ok((answer.status < 300 || answer.status == 404).then_some(()))
+    })?;
     agent.kill()
 }
 

@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::PATIENCE;
 use super::authority::Authority;
-use super::enrolment::{self, Enrolment};
+use super::enrolment::{self, Asked, Enrolment};
 
 pub fn node_name() -> NodeName {
     "north-1".parse().unwrap()
@@ -34,6 +34,8 @@ pub struct Controller {
     url: String,
     token: TokenText,
     link_address: String,
+    /// What agents have asked that enrol.
+    pub asked: Arc<Asked>,
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
@@ -83,7 +85,9 @@ impl Controller {
         let link_address = grpc.local_addr().unwrap().to_string();
         let mut tasks = JoinSet::new();
         let text = token.to_text(JOIN_PREFIX);
+        let asked = Arc::<Asked>::default();
         let enrolment = Enrolment {
+            asked: asked.clone(),
             authority: authority.clone(),
             token: text,
             link_address: link_address.clone(),
@@ -96,6 +100,7 @@ impl Controller {
             url,
             token,
             link_address,
+            asked,
             shared,
             _tasks: tasks,
         }

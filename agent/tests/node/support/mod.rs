@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use foghorn_agent::{Agent, Config, Timing};
+use foghorn_proto::http::JoinToken;
 use tempfile::TempDir;
 
 use controller::Controller;
@@ -78,7 +79,10 @@ impl Node {
 pub fn config(controller: &Controller, folder: &TempDir) -> Config {
     Config {
         controller: Some(controller.url().parse().unwrap()),
-        join_token: Some(controller.join_token()),
+        join_token: Some(JoinToken {
+            token: controller.join_token(),
+            is_for_many: false,
+        }),
         listen: ([127, 0, 0, 1], 0).into(),
         timing: Timing {
             status_every: Duration::from_millis(300),

@@ -12,7 +12,9 @@ use crate::app::accounts::AccountError;
 use crate::app::boot_tokens::BootTokensError;
 use crate::app::check_in::{BootTokenError, CheckInError};
 use crate::app::enrolment::EnrolError;
+use crate::app::enrolment::vouched::VouchedError;
 use crate::app::one_time::TokenError;
+use crate::kubernetes::{NotAllowed, ReviewError};
 use crate::state::Refusal;
 use crate::store::StoreError;
 
@@ -118,10 +120,60 @@ fn token(error: &TokenError, field: &str) -> Refused {
     Refused::field(status, field, error.to_string())
 }
 
+/// What a cluster says of a token is told; why it could not be asked is in the log.
+fn vouched(error: &VouchedError) -> Refused {
+    const FIELD: &str = "service_account_token";
+    let text = error.to_string();
+    match error {
+        VouchedError::NotTaken => Refused::field(StatusCode::FORBIDDEN, FIELD, text),
+        VouchedError::NotAllowed(NotAllowed::Account { .. } | NotAllowed::Untold { .. }) => {
+            Refused::field(StatusCode::FORBIDDEN, FIELD, text)
+        }
+        VouchedError::NotAllowed(NotAllowed::Names { .. } | NotAllowed::Other { .. }) => {
+            Refused::field(StatusCode::FORBIDDEN, "name", text)
+        }
+        VouchedError::Review(error) if error.is_of_the_token() => {
+            Refused::field(StatusCode::FORBIDDEN, FIELD, text)
+        }
+        VouchedError::Review(ReviewError::Busy | ReviewError::Aborted) => {
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+        VouchedError::Review(error) => {
+            warn!(error = %chain(error), "could not ask the cluster about the token of an agent");
+            Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the controller could not ask its Kubernetes cluster about the token; see its log",
+            )
+        }
+    }
+}
+
 impl From<EnrolError> for Refused {
     fn from(error: EnrolError) -> Self {
         match error {
             EnrolError::Token(error) => token(&error, "join_token"),
+            EnrolError::Vouched(error) => vouched(&error),
+            EnrolError::NoToken => {
+                Self::field(StatusCode::BAD_REQUEST, "join_token", error.to_string())
+            }
+            EnrolError::TwoTokens => Self::field(
+                StatusCode::BAD_REQUEST,
+                "service_account_token",
+                error.to_string(),
+            ),
+            EnrolError::NoName => Self::field(StatusCode::BAD_REQUEST, "name", error.to_string()),
+            EnrolError::OtherName { .. }
+            | EnrolError::OtherNames { .. }
+            | EnrolError::Revoked { .. } => {
+                Self::field(StatusCode::FORBIDDEN, "name", error.to_string())
+            }
+            EnrolError::NameTaken { .. } => {
+                Self::field(StatusCode::CONFLICT, "name", error.to_string())
+            }
+            EnrolError::NoGroup { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            EnrolError::UsedUp { .. } => {
+                Self::field(StatusCode::FORBIDDEN, "join_token", error.to_string())
+            }
             EnrolError::Request(_) => Self::field(
                 StatusCode::BAD_REQUEST,
                 "csr_pem",

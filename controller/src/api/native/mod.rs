@@ -18,6 +18,7 @@ mod hosts;
 mod image_versions;
 mod images;
 mod input;
+mod join_tokens;
 mod multicast;
 mod names;
 mod node_status;
@@ -65,6 +66,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(backups::routes())
         .and(state_files::routes())
         .and(nodes::routes())
+        .and(join_tokens::routes())
         .and(node_status::routes())
         .and(sites::routes())
         .and(orphans::routes())

@@ -41,14 +41,18 @@ fn joining() -> Routes<Arc<Ctx>> {
                 .named("enrolment", "authority", "Show the certificate authority")
                 .gives_text(200, CA_CERTIFICATE, "application/x-pem-file"),
         )
-        // An agent has no user: it takes a one-time token.
+        // An agent has no user: it has a join token, or the token of its service account.
         .add(
             post(ENROL_PATH, enrol)
                 .open()
-                .named("enrolment", "enrol", "Enrol an agent with a join token")
+                .named("enrolment", "enrol", "Enrol an agent")
+                .about(
+                    "With a join token, for one node or for many, or with the token of a Kubernetes service \
+                     account, where the configuration allows it.",
+                )
                 .takes::<EnrolRequest>()
                 .gives::<EnrolResponse>(200, "The agent's certificate and where to connect.")
-                .refuses(&[403]),
+                .refuses(&[403, 409]),
         )
         .add(
             post("/foghorn/v1/nodes/join-token", join_token)

@@ -68,13 +68,10 @@ async fn export(
     State(ctx): State<Arc<Ctx>>,
     Body(request): Body<ExportRequest>,
 ) -> Result<Response, Refused> {
-    let folder = (!request.without_authority).then(|| ctx.backups.authority());
-    let fingerprint = ctx.trust.ca_fingerprint().to_owned();
     let exported = state_file::export(
         ctx.state.store(),
         request.passphrase,
-        fingerprint,
-        folder,
+        (&ctx.trust, !request.without_authority),
         Timestamp::now(),
     )
     .await?;
@@ -111,7 +108,7 @@ async fn import(
         let file = checking.await.map_err(ended)?.map_err(ImportError::from)?;
         let terms = ImportTerms {
             replace: query.replace,
-            authority: ctx.backups.authority(),
+            authority: &ctx.settings.keeping,
             now: Timestamp::now(),
         };
         let imported = state_file::import(ctx.state.store(), file, terms).await?;
@@ -191,9 +188,10 @@ impl From<ImportError> for Refused {
         warn!(error = %chain(&error), "a state could not be imported");
         let text = chain(&error).to_string();
         let status = match &error {
-            ImportError::File(FileError::Read(_)) | ImportError::Authority { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            ImportError::File(FileError::Read(_))
+            | ImportError::Authority { .. }
+            | ImportError::OwnAuthority(_)
+            | ImportError::Seal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             ImportError::File(FileError::Passphrase) => {
                 return Self::field(StatusCode::BAD_REQUEST, "passphrase", text);
             }

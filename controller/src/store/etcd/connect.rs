@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::answer::is_permission;
@@ -28,39 +29,45 @@ pub struct EtcdOptions {
     pub login: Option<EtcdLogin>,
 }
 
-/// Files for TLS to etcd. They are read again for every new connection to a member that was lost.
-#[derive(Clone, Debug, Deserialize)]
+/// With etcd over TLS. The files are read again for every new connection to a member that was lost.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdTls {
-    /// Authority of the members' certificates, PEM.
+    /// File with the authority of the members' certificates (PEM).
+    #[schemars(extend("examples" = ["/etc/foghorn/etcd-ca.pem"]))]
     pub ca: PathBuf,
-    /// Our own certificate, where etcd asks for one.
-    #[serde(default)]
     pub client: Option<EtcdClientIdentity>,
     /// The name in the members' certificates, when it is not the host of the endpoint.
-    #[serde(default)]
+    #[schemars(extend("examples" = ["etcd.example.org"]))]
     pub server_name: Option<String>,
 }
 
-/// A certificate and its private key, PEM.
-#[derive(Clone, Debug, Deserialize)]
+/// The controller's own certificate, where etcd asks for one.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdClientIdentity {
+    /// File with the certificate (PEM).
+    #[schemars(extend("examples" = ["/etc/foghorn/etcd-client.pem"]))]
     pub certificate: PathBuf,
+    /// File with its private key (PEM).
+    #[schemars(extend("examples" = ["/etc/foghorn/etcd-client.key"]))]
     pub key: PathBuf,
 }
 
 /// User and password, where etcd has users.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdLogin {
+    /// Name of the user.
+    #[schemars(extend("examples" = ["foghorn"]))]
     pub user: String,
-    /// Either this …
-    #[serde(default)]
-    pub password: Option<String>,
-    /// … or a file with nothing but the password, whose last line end does not count.
-    #[serde(default)]
+    /// A file with nothing but the password, whose last line end does not count. It is read again for
+    /// every new connection.
+    #[schemars(extend("examples" = ["/etc/foghorn/etcd-password"]))]
     pub password_file: Option<PathBuf>,
+    /// In place of a file: the password itself.
+    #[schemars(extend("examples" = ["secret"], "writeOnly" = true))]
+    pub password: Option<String>,
 }
 
 impl fmt::Debug for EtcdLogin {

@@ -29,7 +29,7 @@ use foghorn_controller::state::notes::Notes;
 use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
-use foghorn_controller::trust::Trust;
+use foghorn_controller::trust::{Keeping, Trust};
 use foghorn_types::{ByteCount, DiskPart, ImageId, ManifestId, Role, Timestamp};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -146,9 +146,11 @@ impl Server {
             downloads: foghorn_controller::downloads::Downloads::new(folder.path().join("clients")),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             doors: Doors::default(),
+            cluster: None,
             events: Arc::new(Hub::new(state.read_at(|_, revision| revision))),
             leaving: Arc::default(),
             settings: Settings {
+                keeping: Keeping::Own(folder.path().join("ca")),
                 backup_every: None,
                 task_deadline: Duration::from_secs(3600),
                 node_grace: Duration::from_secs(15),

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_controller::app::accounts::{self, hash_token};
+use foghorn_controller::app::enrolment::Way;
+use foghorn_controller::app::enrolment::vouched::Vouched;
 use foghorn_controller::app::users::{self, NewAccount, Secret};
 use foghorn_controller::app::{authority, enrolment};
 use foghorn_controller::state::authority::Authority;
 use foghorn_controller::state::classes::{MacAddressAssociation, StorageNode, User};
 use foghorn_controller::state::{Refusal, State};
+use foghorn_controller::trust::Keeping;
 use foghorn_proto::http::EnrolRequest;
 use foghorn_types::{NodeName, Role, StorageGroupId};
 use futures_util::FutureExt as _;
@@ -79,6 +82,7 @@ pub(super) async fn revoked_and_a_new_token(fleet: Arc<Fleet>, _: usize) -> Pair
         &EnrolRequest {
             join_token,
             csr_pem,
+            ..EnrolRequest::default()
         },
     )
     .await
@@ -98,6 +102,36 @@ pub(super) async fn revoked_and_a_new_token(fleet: Arc<Fleet>, _: usize) -> Pair
             return Err("an older token still admits the node".to_owned());
         }
         Ok(())
+    })
+}
+
+/// A node that is shut out stays out, whatever a cluster says of its name.
+pub(super) async fn revoked_and_vouched_for(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let (name, ctx) = (node_name(&fleet), fleet.servers[0].ctx.clone());
+    let way = Way::Vouched(Vouched {
+        name,
+        group: None,
+        is_its_name: true,
+    });
+    let csr_pem = Keys::new().csr_pem;
+    let node = enrolment::admit(&ctx, &way, &csr_pem)
+        .await
+        .unwrap()
+        .node_id;
+    let revoke = async move { enrolment::revoke(&ctx, node).await.is_ok() }.boxed();
+    let ctx = fleet.servers[1].ctx.clone();
+    let csr_pem = Keys::new().csr_pem;
+    let enrol = async move { enrolment::admit(&ctx, &way, &csr_pem).await.is_ok() };
+    Pair::new(revoke, enrol.boxed(), move |after| {
+        let enrolled = after
+            .tables
+            .enrolled_nodes()
+            .get(&node)
+            .ok_or("not enrolled")?;
+        match enrolled.is_revoked() {
+            true => Ok(()),
+            false => Err("the cluster has let a revoked node in".to_owned()),
+        }
     })
 }
 
@@ -173,8 +207,8 @@ pub(super) async fn one_authority(fleet: Arc<Fleet>, _: usize) -> Pair {
     forgotten.await.unwrap();
     let open = |server: usize| {
         let state = fleet.servers[server].state.clone();
-        let folder = fleet.folders[server].path().to_owned();
-        async move { authority::open(&state, &folder, false).await.is_ok() }.boxed()
+        let place = Keeping::Own(fleet.folders[server].path().to_owned());
+        async move { authority::open(&state, &place, false).await.is_ok() }.boxed()
     };
     Pair::new(open(0), open(1), |after| after.one())
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_controller::app::boot_tokens::{self, Whom, Wish};
+use foghorn_controller::app::enrolment::many::{self, Terms};
 use foghorn_controller::app::{check_in, enrolment, power};
 use foghorn_controller::background::Report;
 use foghorn_controller::scheduler::Scheduler;
 use foghorn_controller::state::class::Class;
 use foghorn_controller::state::classes::{
     Group, GroupAssociation, Host, Inventory, MacAddressAssociation, MulticastSession, SnapinJob,
-    Task,
+    StorageNode, Task,
 };
 use foghorn_proto::http::{CheckInRequest, EnrolRequest};
-use foghorn_types::{HostId, Timestamp};
+use foghorn_types::{HostId, NamePattern, NodeName, Timestamp};
 use futures_util::FutureExt as _;
 use serde_json::json;
 
@@ -193,6 +194,7 @@ pub(super) async fn one_use_of_a_join_token(fleet: Arc<Fleet>, _: usize) -> Pair
                 &EnrolRequest {
                     join_token,
                     csr_pem,
+                    ..EnrolRequest::default()
                 },
             )
             .await
@@ -201,6 +203,70 @@ pub(super) async fn one_use_of_a_join_token(fleet: Arc<Fleet>, _: usize) -> Pair
         .boxed()
     };
     Pair::new(enrol(0), enrol(1), |after| after.one())
+}
+
+/// A token for so many nodes, made by the first controller.
+async fn for_many(fleet: &Fleet, count: u32) -> String {
+    let terms = Terms {
+        names: NamePattern::any(),
+        count,
+        group: None,
+        ttl: TTL,
+    };
+    let made = many::create(&fleet.servers[0].ctx, &terms).await;
+    made.unwrap().text
+}
+
+/// An agent with a key of its own that says this name.
+fn enrols_as(fleet: &Fleet, server: usize, name: &NodeName, token: &str) -> Act {
+    let ctx = fleet.servers[server].ctx.clone();
+    let request = EnrolRequest {
+        join_token: token.to_owned(),
+        csr_pem: Keys::new().csr_pem,
+        name: Some(name.clone()),
+        service_account_token: None,
+    };
+    async move { enrolment::enrol(&ctx, &request).await.is_ok() }.boxed()
+}
+
+/// Two agents, and one place that is left.
+pub(super) async fn one_place_of_a_token_for_many(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let token = for_many(&fleet, 2).await;
+    let name = || -> NodeName { format!("node{}", fleet.fresh()).parse().unwrap() };
+    assert!(enrols_as(&fleet, 0, &name(), &token).await);
+    let (one, other) = (name(), name());
+    let acts = [
+        enrols_as(&fleet, 0, &one, &token),
+        enrols_as(&fleet, 1, &other, &token),
+    ];
+    let [first, second] = acts;
+    Pair::new(first, second, move |after| {
+        after.one()?;
+        rows(after, 1, |row: &StorageNode| {
+            row.name == one.as_str() || row.name == other.as_str()
+        })
+    })
+}
+
+/// Two agents that say the same name, with different tokens.
+pub(super) async fn one_agent_of_a_name(fleet: Arc<Fleet>, number: usize) -> Pair {
+    let (token, another) = (for_many(&fleet, 9).await, for_many(&fleet, 9).await);
+    let name: NodeName = format!("node{}", fleet.fresh()).parse().unwrap();
+    // Of some the storage node is there already.
+    if number.is_multiple_of(2) {
+        enrolment::join_token(&fleet.servers[0].ctx, &name, None, TTL)
+            .await
+            .unwrap();
+    }
+    let acts = [
+        enrols_as(&fleet, 0, &name, &token),
+        enrols_as(&fleet, 1, &name, &another),
+    ];
+    let [first, second] = acts;
+    Pair::new(first, second, move |after| {
+        after.one()?;
+        rows(after, 1, |row: &StorageNode| row.name == name.as_str())
+    })
 }
 
 /// A check-in of the host with a key of its own.

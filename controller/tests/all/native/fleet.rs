@@ -324,6 +324,18 @@ impl Fleet {
         .await
     }
 
+    /// An agent that says its own name, with a token for many nodes.
+    pub(crate) async fn enrol_as(&self, name: &str, token: &str, keys: &Keys) -> (u16, Value) {
+        let body = json!({"join_token": token, "csr_pem": keys.csr_pem, "name": name});
+        self.anonymous("POST", ENROL_PATH, Some(body)).await
+    }
+
+    /// An agent in a pod, with the token of its service account.
+    pub(crate) async fn enrol_pod(&self, name: &str, token: &str, keys: &Keys) -> (u16, Value) {
+        let body = json!({"service_account_token": token, "csr_pem": keys.csr_pem, "name": name});
+        self.anonymous("POST", ENROL_PATH, Some(body)).await
+    }
+
     /// A node that has joined: its key and what it was given.
     pub(crate) async fn joined(&self, name: &str) -> (Keys, EnrolResponse) {
         let (keys, token) = (Keys::new(), self.join_token(name).await);

@@ -3,6 +3,7 @@
 
 mod agent;
 mod alerts;
+mod api_server;
 mod by_hand;
 mod check_in;
 mod client_download;
@@ -12,6 +13,7 @@ pub(crate) mod fleet;
 mod fog_clients;
 mod full_disk;
 mod http_edge;
+mod joining;
 mod leaving;
 mod link;
 mod metrics;
@@ -25,4 +27,5 @@ mod seeing;
 mod strangers;
 mod unreached;
 mod versions;
+mod vouched;
 mod whole_path;

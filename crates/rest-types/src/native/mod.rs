@@ -8,6 +8,7 @@ mod groups;
 mod hosts;
 mod images;
 mod jobs;
+mod join_tokens;
 mod nodes;
 mod power;
 mod replication;
@@ -36,6 +37,7 @@ pub use self::images::{
 };
 
 pub use self::jobs::{DamagedChunk, DamagedRecord, JobCreated, JobStatus, SweepRequest};
+pub use self::join_tokens::{JoinTokenCreated, JoinTokenList, JoinTokenStatus, NewJoinToken};
 pub use self::nodes::{
     CordonRequest, NodeCheck, NodeCordon, NodeList, NodeSilence, NodeStatus, SilenceState,
 };

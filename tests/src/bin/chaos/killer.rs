@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use foghorn_telemetry::interrupt;
 use foghorn_tests::disks;
 use rustix::process::Signal;
 use serde::Serialize;
@@ -59,6 +60,8 @@ pub(crate) struct Killer {
     active: Vec<(Trouble, Instant)>,
     begin: Instant,
     last: Instant,
+    /// How long things were broken: less than was asked for after Ctrl-C.
+    pub(crate) lasted: Duration,
 }
 
 impl Killer {
@@ -74,6 +77,7 @@ impl Killer {
             active: Vec::new(),
             begin: Instant::now(),
             last: Instant::now(),
+            lasted: Duration::ZERO,
         }
     }
 
@@ -91,7 +95,7 @@ impl Killer {
         self.begin = Instant::now();
         self.last = self.begin;
         let (mut turn, mut next) = (0, self.begin);
-        while self.begin.elapsed() < time {
+        while self.begin.elapsed() < time && !interrupt::asked() {
             self.end_those_that_are_due(Instant::now())?;
             self.look_for_fallen()?;
             if !self.means.only_kills {
@@ -108,6 +112,7 @@ impl Killer {
             }
             std::thread::sleep(Duration::from_millis(40));
         }
+        self.lasted = self.begin.elapsed();
         Ok(())
     }
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
+use foghorn_telemetry::interrupt;
 use foghorn_tests::lab::Lab;
 
 use crate::run::Plan;
@@ -65,6 +66,8 @@ fn main() -> Result<ExitCode> {
         rustix::process::geteuid().is_root(),
         "only root can make networks and disks that fail"
     );
+    // A run that is told to stop is judged as it is, and removes what it made.
+    interrupt::watch()?;
     let plan = Plan {
         time: Duration::from_secs(arguments.seconds),
         seed: arguments.seed,

@@ -119,7 +119,7 @@ pub(crate) fn run(lab: Arc<Lab>, folder: &Path, plan: &Plan) -> Result<Report> {
         Err(error) => (judge::Verdict::default(), Some(format!("{error:#}"))),
     };
     Ok(Report {
-        minutes: plan.time.as_secs_f64() / 60.0,
+        minutes: killer.lasted.as_secs_f64() / 60.0,
         seed: plan.seed,
         count: killer.count,
         tally: work.tally(),

@@ -79,6 +79,19 @@ pub(super) fn command_line(site: &mut Site) -> Result<()> {
     Ok(())
 }
 
+/// Join tokens for many nodes.
+pub(super) fn joining(site: &mut Site) -> Result<()> {
+    let mut page = Page::read("docs/operations/joining.md")?;
+    site.run("foghorn storage-group create north")?;
+    let printed = site.run(&page.take("foghorn node join-token --for-many")?)?;
+    ensure!(printed.contains("fhm1."), "{printed}");
+    let listed = site.run(&page.take("foghorn node join-tokens list")?)?;
+    ensure!(listed.contains("20 of 20"), "{listed}");
+    site.run_rest(page)?;
+    site.run("foghorn storage-group delete north --yes")
+        .map(drop)
+}
+
 pub(super) fn notifications(site: &mut Site) -> Result<()> {
     let mut page = Page::read("docs/operations/notifications.md")?;
     let password = site.write("mail-password", "secret\n")?;

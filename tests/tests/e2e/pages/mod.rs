@@ -31,6 +31,7 @@ fn the_pages_do_what_they_say() -> Result<()> {
     daily::host_lists(&mut site)?;
     daily::snapins(&mut site)?;
     daily::command_line(&mut site)?;
+    daily::joining(&mut site)?;
     daily::notifications(&mut site)?;
     daily::versions(&mut site)?;
     daily::multicast(&mut site)?;

@@ -3,7 +3,7 @@
 mod examples;
 mod mails;
 mod races;
-mod receiver;
+pub(crate) mod receiver;
 mod smtp;
 mod states;
 

@@ -157,7 +157,7 @@ impl Receiver {
 }
 
 /// TLS with a certificate of its own for loopback.
-pub(super) fn acceptor() -> (TlsAcceptor, String) {
+pub(crate) fn acceptor() -> (TlsAcceptor, String) {
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();

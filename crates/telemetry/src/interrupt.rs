@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM end the demo cleanly: waiting code checks this flag and gives up, and child
-//! processes are stopped.
+//! Ctrl-C and SIGTERM end a program with children cleanly: code that waits checks this flag and gives
+//! up, and child processes are stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts to listen for the signals, on a thread that ends with the process.
-pub(super) fn watch() -> std::io::Result<()> {
+///
+/// # Errors
+/// When the system has no signals or threads for it.
+pub fn watch() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -35,6 +38,7 @@ pub(super) fn watch() -> std::io::Result<()> {
 }
 
 /// Whether one of the signals was received.
-pub(super) fn asked() -> bool {
+#[must_use]
+pub fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }

@@ -1,5 +1,5 @@
-//! Processes that the demo starts. Each is stopped when the value that owns it is dropped, however
-//! the demo ends.
+//! Child processes. Each is stopped when the value that owns it is dropped, however this program
+//! ends.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(25);
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ChildError {
+pub(crate) enum ChildError {
     #[error("could not start {name}")]
     Start {
         name: String,
@@ -37,7 +37,7 @@ pub(super) enum ChildError {
 
 /// A child process and the file with its output.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     name: String,
     log: PathBuf,
     child: Child,
@@ -45,7 +45,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts `command`; its output is written to `NAME.log` in `folder`.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &str,
         mut command: Command,
         folder: &Path,
@@ -69,12 +69,12 @@ impl Running {
         })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Its exit status, once it has ended.
-    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, ChildError> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, ChildError> {
         self.child.try_wait().map_err(|source| ChildError::Ask {
             name: self.name.clone(),
             source,
@@ -83,7 +83,7 @@ impl Running {
 
     /// # Errors
     /// When it has ended without success, with its last output.
-    pub(super) fn check(&mut self) -> Result<bool, ChildError> {
+    pub(crate) fn check(&mut self) -> Result<bool, ChildError> {
         match self.ended()? {
             None => Ok(false),
             Some(status) if status.success() => Ok(true),
@@ -96,7 +96,7 @@ impl Running {
     }
 
     /// Waits until `ready` returns a value.
-    pub(super) fn wait_until<T>(
+    pub(crate) fn wait_until<T>(
         &mut self,
         within: Duration,
         mut ready: impl FnMut() -> Option<T>,
@@ -113,7 +113,7 @@ impl Running {
                     said: self.last_output(),
                 });
             }
-            if started.elapsed() > within || super::interrupt::asked() {
+            if started.elapsed() > within || foghorn_telemetry::interrupt::asked() {
                 return Err(ChildError::NotReady {
                     name: self.name.clone(),
                     within,
@@ -131,7 +131,7 @@ impl Running {
     }
 
     /// Lets it run on after this process has ended.
-    pub(super) fn release(self) {
+    pub(crate) fn release(self) {
         std::mem::forget(self);
     }
 }

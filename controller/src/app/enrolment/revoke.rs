@@ -1,0 +1,69 @@
+//! Shutting a storage node out.
+
+use foghorn_types::{NodeName, StorageNodeId, Timestamp};
+use tracing::info;
+
+use crate::ctx::Ctx;
+use crate::state::classes::StorageNode;
+use crate::state::enrolment::{EnrolledNode, OneTimeToken, Standing};
+use crate::state::{Draft, Refusal};
+
+/// Revokes a node: its link is closed and its certificate is refused from now on, until it joins
+/// with a new token. One that has not enrolled yet is not let in by a token for many nodes, nor by
+/// the word of a cluster.
+///
+/// # Errors
+/// When the node does not exist, or the store fails.
+pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
+    ctx.state
+        .write::<_, Refusal>(|draft| {
+            let standing = revoked(draft, node)?;
+            // An unused token would admit the node again, also one that is being made.
+            draft.take_turn_of::<StorageNode>(node.get());
+            let tokens: Vec<OneTimeToken> = draft
+                .tables()
+                .tokens()
+                .unused_of(node)
+                .map(|token| OneTimeToken::clone(token))
+                .collect();
+            for token in tokens {
+                draft.replace(&OneTimeToken {
+                    used: Some(Timestamp::now()),
+                    ..token
+                });
+            }
+            if let Some(standing) = standing {
+                draft.replace(&standing);
+            }
+            Ok(())
+        })
+        .await?;
+    foghorn_faults::wait!("controller.revoke.stored");
+    info!(%node, "storage node revoked");
+    ctx.links.cut(node);
+    Ok(())
+}
+
+/// What is stored of the node from now on; `None` where its row has a name that no agent can have.
+fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode>, Refusal> {
+    let tables = draft.tables();
+    let known = tables.enrolled_nodes().get(&node);
+    let row = tables.storage_nodes().get(node.get());
+    if known.is_none() && row.is_none() {
+        return Err(Refusal::NotFound {
+            class: "storagenode",
+            id: node.get(),
+        });
+    }
+    let of_row = || row.and_then(|row| row.name.parse::<NodeName>().ok());
+    let name = known.map_or_else(of_row, |known| Some(known.name.clone()));
+    Ok(name.map(|name| EnrolledNode {
+        node,
+        name,
+        standing: Standing::Revoked {
+            at: Timestamp::now(),
+        },
+        key: known.and_then(|known| known.key.clone()),
+        modified: known.map_or(0, |known| known.modified),
+    }))
+}

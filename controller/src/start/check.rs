@@ -1,0 +1,113 @@
+//! Whether a start would find what its configuration names. Nothing is opened but for reading.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::app::given::{self, ReadGivenError};
+use crate::config::{AuthorityConfig, Config, StoreConfig};
+use crate::store::etcd::EtcdOptions;
+use crate::trust::KeySource;
+
+/// What a start would not find.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckFilesError {
+    #[error("`{key}`: could not read {}", path.display())]
+    Read {
+        key: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("the credentials of the first user (first_run) cannot be used")]
+    Given(#[source] ReadGivenError),
+}
+
+/// Reads the files that the configuration names and a start reads.
+///
+/// # Errors
+/// When one cannot be read, or has what cannot be used in it.
+pub fn check_files(config: &Config) -> Result<(), CheckFilesError> {
+    if let StoreConfig::Etcd(options) = &config.store {
+        for (key, path) in files_of_etcd(options) {
+            readable(key, path)?;
+        }
+    }
+    if let AuthorityConfig::Store(KeySource::File(path)) = &config.authority {
+        readable("trust.store_key_file", path)?;
+    }
+    if let Some(cluster) = &config.kubernetes {
+        readable("kubernetes.ca_file", &cluster.ca_file)?;
+        readable("kubernetes.token_file", &cluster.token_file)?;
+    }
+    if let Some(source) = &config.given {
+        given::read(source).map_err(CheckFilesError::Given)?;
+    }
+    Ok(())
+}
+
+fn files_of_etcd(options: &EtcdOptions) -> Vec<(&'static str, &Path)> {
+    let mut files = Vec::new();
+    if let Some(tls) = &options.tls {
+        files.push(("store.tls.ca", tls.ca.as_path()));
+        if let Some(client) = &tls.client {
+            files.push(("store.tls.client.certificate", client.certificate.as_path()));
+            files.push(("store.tls.client.key", client.key.as_path()));
+        }
+    }
+    let login = options.login.as_ref();
+    if let Some(path) = login.and_then(|login| login.password_file.as_deref()) {
+        files.push(("store.login.password_file", path));
+    }
+    files
+}
+
+fn readable(key: &'static str, path: &Path) -> Result<(), CheckFilesError> {
+    let opened = File::open(path).and_then(|file| file.metadata());
+    let is_file = opened.and_then(|found| match found.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is not a file")),
+    });
+    is_file.map_err(|source| CheckFilesError::Read {
+        key,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{GivenCredentials, SecretSource};
+    use crate::store::etcd::EtcdTls;
+
+    #[test]
+    fn a_file_that_a_start_would_miss_is_named_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::local(folder.path().join("data"));
+        check_files(&config).unwrap();
+        let mut options = EtcdOptions::plain(["https://etcd:2379".to_owned()]);
+        options.tls = Some(EtcdTls {
+            ca: folder.path().join("ca.pem"),
+            client: None,
+            server_name: None,
+        });
+        config.store = StoreConfig::Etcd(options);
+        let said = check_files(&config).unwrap_err().to_string();
+        assert!(
+            said.contains("store.tls.ca") && said.contains("ca.pem"),
+            "{said}"
+        );
+        std::fs::write(folder.path().join("ca.pem"), "PEM").unwrap();
+        check_files(&config).unwrap();
+        config.given = Some(GivenCredentials {
+            user: "fog".to_owned(),
+            api_token: SecretSource::Known("short".to_owned()),
+            user_token: None,
+            password: Some(SecretSource::Known("pass word".to_owned())),
+        });
+        let error = check_files(&config).unwrap_err();
+        let said = foghorn_types::chain(&error).to_string();
+        assert!(said.contains("first_run.api_token"), "{said}");
+        assert!(!folder.path().join("data").exists(), "nothing was made");
+    }
+}

@@ -1,0 +1,217 @@
+//! Somebody who works with the installation all the while: reads, and writes that are looked for
+//! afterwards, each on a connection of its own. It runs in the network of a node, from where
+//! Services are reached as from any machine that a load balancer serves.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use foghorn_tests::rest::Rest;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cluster::kubectl;
+use crate::secrets::First;
+
+const READERS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(40);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the process that makes the load is told. It ends when its input does.
+#[derive(Args)]
+pub(crate) struct Orders {
+    /// Address of the controllers.
+    #[arg(long)]
+    url: String,
+    /// Begin of the names of hosts that are created.
+    #[arg(long)]
+    prefix: String,
+    #[arg(long, env = "LOAD_API_TOKEN")]
+    api_token: String,
+    #[arg(long, env = "LOAD_USER_TOKEN")]
+    user_token: String,
+}
+
+/// What happened to the requests.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) requests: usize,
+    /// What was not answered, or with an error.
+    pub(crate) failed: Vec<String>,
+    /// The longest time from one good answer to the next.
+    pub(crate) longest_gap_ms: u64,
+    /// Hosts of which it was said that they are created.
+    pub(crate) created: BTreeSet<String>,
+    /// Of these, what is not there at the end.
+    pub(crate) lost: Vec<String>,
+}
+
+/// The other side: makes the load, and prints its figures.
+///
+/// # Errors
+/// When nobody answers before it begins, or when it has ended.
+pub(crate) fn work(orders: &Orders) -> Result<()> {
+    // The cluster is the test's own, so nobody else can answer.
+    let ca = Rest::fetch_ca(&orders.url)?;
+    let is_over = AtomicBool::new(false);
+    let seen = Mutex::new((Figures::default(), Instant::now()));
+    std::thread::scope(|scope| {
+        for reader in 0..=READERS {
+            let (seen, is_over, ca) = (&seen, &is_over, &ca);
+            scope.spawn(move || {
+                let mut number = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    number += 1;
+                    let host = (reader == READERS).then(|| format!("{}{number}", orders.prefix));
+                    let done = request(orders, ca, host.as_deref());
+                    note(seen, host, done);
+                    std::thread::sleep(PAUSE);
+                }
+            });
+        }
+        let mut nothing = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut nothing);
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let seen = seen.into_inner();
+    let (mut figures, _) = seen.unwrap_or_else(|poisoned| poisoned.into_inner());
+    let there = names(&client(orders, &ca)?)?;
+    figures.lost = figures.created.difference(&there).cloned().collect();
+    println!("{}", serde_json::to_string(&figures)?);
+    Ok(())
+}
+
+/// With connections of its own.
+fn client(orders: &Orders, ca: &str) -> Result<Rest> {
+    let tokens = (orders.api_token.as_str(), orders.user_token.as_str());
+    Rest::with_timeout(&orders.url, ca, tokens, PATIENCE)
+}
+
+fn request(orders: &Orders, ca: &str, host: Option<&str>) -> Result<()> {
+    let rest = client(orders, ca)?;
+    match host {
+        Some(name) => rest
+            .post("/fog/host/create", &json!({ "name": name }))?
+            .ok()?,
+        None => rest.get("/foghorn/v1/nodes")?.ok()?,
+    };
+    Ok(())
+}
+
+/// Of all hosts.
+fn names(rest: &Rest) -> Result<BTreeSet<String>> {
+    let hosts = rest.get("/fog/host")?.ok()?;
+    let hosts = hosts["hosts"].as_array().context("the list has no hosts")?;
+    let name = |host: &Value| host["name"].as_str().map(str::to_owned);
+    Ok(hosts.iter().filter_map(name).collect())
+}
+
+fn note(seen: &Mutex<(Figures, Instant)>, host: Option<String>, done: Result<()>) {
+    let mut seen = seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (figures, last) = &mut *seen;
+    figures.requests += 1;
+    match done {
+        Ok(()) => {
+            let gap = u64::try_from(last.elapsed().as_millis()).unwrap_or(u64::MAX);
+            figures.longest_gap_ms = figures.longest_gap_ms.max(gap);
+            *last = Instant::now();
+            figures.created.extend(host);
+        }
+        Err(error) => figures.failed.push(format!("{error:#}")),
+    }
+}
+
+/// Load that is being made. Dropping it ends it.
+pub(crate) struct Load {
+    process: Child,
+    printed: PathBuf,
+}
+
+impl Load {
+    /// # Errors
+    /// When the Service is not there, or the process cannot be started.
+    pub(crate) fn start(
+        namespace: &str,
+        service: &str,
+        first: &First,
+        prefix: &str,
+        folder: &Path,
+    ) -> Result<Self> {
+        let name = format!("{service}.{namespace}.svc.cluster.local");
+        let space = format!("--namespace={namespace}");
+        let template = "--output=jsonpath={.spec.clusterIP}";
+        let address = kubectl(&["get", "service", service, &space, template])?;
+        let hosts = folder.join("hosts");
+        fs::write(&hosts, format!("127.0.0.1 localhost\n{address} {name}\n"))?;
+        let printed = folder.join("load.json");
+        let url = format!("https://{name}:8443");
+        let net = std::env::var("KUBE_NET")
+            .context("KUBE_NET is not set: start this with tests/kube/with")?;
+        // The name of the Service is known to this process alone.
+        let process = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{net}-n1"))
+            .args(["unshare", "--mount", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
+            .arg(&hosts)
+            .arg(std::env::current_exe()?)
+            .args(["load", "--url", &url, "--prefix", prefix])
+            .env("LOAD_API_TOKEN", &first.api_token)
+            .env("LOAD_USER_TOKEN", &first.user_token)
+            .stdin(Stdio::piped())
+            .stdout(File::create(&printed)?)
+            .spawn()
+            .context("could not start the load")?;
+        Ok(Self { process, printed })
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When a request failed, a host is lost, or there was hardly any load.
+    pub(crate) fn end(self) -> Result<Figures> {
+        let figures = self.end_in_trouble()?;
+        ensure!(
+            figures.failed.is_empty(),
+            "{} of {} requests failed; the first: {}",
+            figures.failed.len(),
+            figures.requests,
+            figures.failed[0]
+        );
+        Ok(figures)
+    }
+
+    /// Ends it where requests may fail.
+    ///
+    /// # Errors
+    /// When a host is lost, or there was hardly any load.
+    pub(crate) fn end_in_trouble(mut self) -> Result<Figures> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait()?;
+        ensure!(status.success(), "the load ended with {status}");
+        let figures: Figures = serde_json::from_slice(&fs::read(&self.printed)?)?;
+        ensure!(
+            figures.lost.is_empty(),
+            "hosts are gone of which it was said that they are created: {:?}",
+            figures.lost
+        );
+        ensure!(figures.created.len() > 10, "there was hardly any load");
+        Ok(figures)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            // Whatever is wrong then, it was said already.
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+}

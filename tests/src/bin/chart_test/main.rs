@@ -1,0 +1,114 @@
+//! `make chart-test`: the Helm chart, from its values to a cluster that loses pods and nodes.
+//!
+//! Started by `tests/kube/with` in the network of a cluster of its own. Prints how long each step
+//! took and what was counted, and writes both as JSON.
+
+mod accepted;
+mod chart;
+mod cluster;
+mod fleet;
+mod load;
+mod objects;
+mod policies;
+mod release;
+mod rendered;
+mod report;
+mod schemas;
+mod secrets;
+mod single;
+mod tool;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::chart::Chart;
+use crate::report::Report;
+
+/// Tests the Helm chart.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Folder of the chart.
+    #[arg(long, default_value = "charts/foghorn")]
+    chart: PathBuf,
+    /// Version of Kubernetes that the chart is rendered for.
+    #[arg(long, env = "KUBE_VERSION", default_value = "v1.37.2")]
+    kubernetes: String,
+    /// Do only this part; may be repeated.
+    #[arg(long)]
+    only: Vec<Part>,
+    /// Where the report goes; default: `bench/chart.json` in the folder of the build.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make load until the input ends: started by the tests themselves.
+    #[command(hide = true)]
+    Load(load::Orders),
+}
+
+/// In the order in which they are done.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Without a cluster: lint, unit tests, values that work and values that are refused.
+    Rendered,
+    /// What an API server says of the objects.
+    Accepted,
+    /// One server with everything in it.
+    Box,
+    /// Several controllers, members of etcd and storage nodes.
+    Fleet,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Rendered, Self::Accepted, Self::Box, Self::Fleet];
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(Command::Load(orders)) = &arguments.command {
+        return load::work(orders);
+    }
+    let json = arguments.json.clone().map_or_else(default_output, Ok)?;
+    let scratch = tempfile::tempdir()?;
+    let mut report = Report::default();
+    let done = run(&arguments, scratch.path(), &mut report);
+    print!("{report}");
+    if let Some(folder) = json.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&json, serde_json::to_vec_pretty(&report.to_json())?)?;
+    done
+}
+
+fn run(arguments: &Arguments, scratch: &Path, report: &mut Report) -> Result<()> {
+    let chart = Chart {
+        folder: arguments.chart.clone(),
+        kubernetes: arguments.kubernetes.clone(),
+    };
+    let is_wanted = |part: &Part| arguments.only.is_empty() || arguments.only.contains(part);
+    if [Part::Box, Part::Fleet].iter().any(is_wanted) {
+        cluster::volumes(scratch)?;
+    }
+    for part in Part::ALL.into_iter().filter(is_wanted) {
+        match part {
+            Part::Rendered => rendered::check(&chart, scratch, report)?,
+            Part::Accepted => accepted::check(&chart, scratch, report)?,
+            Part::Box => single::check(&chart, scratch, report)?,
+            Part::Fleet => fleet::check(&chart, scratch, report)?,
+        }
+    }
+    Ok(())
+}
+
+fn default_output() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let target = program.parent().and_then(Path::parent);
+    let target = target.context("the program is in a folder of the build")?;
+    Ok(target.join("bench/chart.json"))
+}
