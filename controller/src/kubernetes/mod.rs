@@ -8,6 +8,7 @@ mod call;
 pub mod review;
 pub mod rules;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_types::NodeName;
@@ -28,7 +29,7 @@ const LONGEST_TOKEN: usize = 16 << 10;
 /// See the module.
 pub struct Cluster {
     config: KubernetesConfig,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Cluster {
@@ -36,7 +37,7 @@ impl Cluster {
     pub fn new(config: KubernetesConfig) -> Self {
         Self {
             config,
-            turns: Semaphore::new(AT_ONCE),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -50,12 +51,17 @@ impl Cluster {
         if token.is_empty() || token.len() > LONGEST_TOKEN || !is_one(token) {
             return Err(ReviewError::NoToken);
         }
-        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
             return Err(ReviewError::Busy);
         };
         let call = Call::new(&self.config, token);
-        let answer = tokio::task::spawn_blocking(move || call.send()).await;
+        let answer = tokio::task::spawn_blocking(move || {
+            // As long as the call lasts: whoever wanted it may have hung up.
+            let _turn = turn;
+            call.send()
+        })
+        .await;
         let answer = answer.map_err(|_| ReviewError::Aborted)??;
         review::read(&answer, &self.config.audience)
     }

@@ -1,6 +1,10 @@
 //! Agents that enrol by the token of their service account in a Kubernetes cluster.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use foghorn_controller::config::{AllowedAccount, NameOf};
+use foghorn_controller::kubernetes::Cluster;
 use foghorn_types::Timestamp;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -25,7 +29,7 @@ async fn next_second() {
     let second = || Timestamp::now().as_millis() / 1000;
     let now = second();
     while second() == now {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -284,4 +288,26 @@ async fn strangers_cost_a_bounded_number_of_reviews_at_a_time() {
     );
     assert_eq!(server.most(), AT_ONCE);
     fleet.stop().await;
+}
+
+/// A question that was sent is under way, also when nobody waits for its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_hang_up_make_no_room_for_further_reviews() {
+    const AT_ONCE: usize = 8;
+    let server = ApiServer::start().await;
+    let cluster = Arc::new(Cluster::new(server.config(daemon_set())));
+    let ask = || {
+        let cluster = cluster.clone();
+        tokio::spawn(async move { cluster.review("unheard-of").await.is_err() })
+    };
+    server.go_on(false);
+    let gone: Vec<_> = (0..AT_ONCE).map(|_| ask()).collect();
+    server.under_way(AT_ONCE).await;
+    gone.iter().for_each(|asked| asked.abort());
+    let next = ask();
+    // Long enough for it to be sent, if it were let through.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.go_on(true);
+    assert!(next.await.unwrap(), "a token that nobody knows was taken");
+    assert_eq!(server.most(), AT_ONCE);
 }
