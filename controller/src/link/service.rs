@@ -8,7 +8,7 @@ use foghorn_proto::link::{
     AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse,
     file_part,
 };
-use foghorn_types::{CertificateName, NodeName, StorageNodeId, Timestamp, chain};
+use foghorn_types::{CertificateName, NodeName, StorageNodeId, chain};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
-use super::age::{ends, is_older_than_enrolment};
+use super::age::is_older_than_enrolment;
 use super::session;
 use crate::agents::files::{NODE_HEADER, PARTS};
 use crate::agents::links::QUEUE;
@@ -70,13 +70,13 @@ impl LinkService {
         Ok(node)
     }
 
-    /// Opens the link of a node that has proved who it is, until when its certificate says.
+    /// Opens the link of a node that has proved who it is, with this certificate.
     ///
     /// # Errors
     /// When this controller is about to end.
     pub(crate) fn open(
         &self,
-        (node, certificate_ends): (Arc<EnrolledNode>, Option<Timestamp>),
+        (node, leaf): (Arc<EnrolledNode>, Option<Vec<u8>>),
         messages: impl session::Messages + 'static,
     ) -> Result<mpsc::Receiver<Result<ControllerMessage, Status>>, Status> {
         if self.ctx.leaving.has_begun() {
@@ -88,7 +88,7 @@ impl LinkService {
         let span = info_span!("link", node = %node.name, node_id = %node.node);
         let session = session::run(
             self.ctx.clone(),
-            (node, certificate_ends),
+            (node, leaf),
             messages,
             outgoing,
             self.cancel.child_token(),
@@ -179,10 +179,10 @@ impl AgentLink for LinkService {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let node = self.caller(&request)?;
-        let certificate_ends = request
+        let leaf = request
             .peer_certs()
-            .and_then(|certificates| ends(certificates.first()?));
-        let orders = self.open((node, certificate_ends), request.into_inner())?;
+            .and_then(|certificates| Some(certificates.first()?.to_vec()));
+        let orders = self.open((node, leaf), request.into_inner())?;
         Ok(Response::new(ReceiverStream::new(orders)))
     }
 

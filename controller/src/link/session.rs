@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{debug, info, warn};
 
+use super::age::{ends, is_older_than_enrolment};
 use super::convert::{self, BadMessage, Captured, Ended};
 use super::reports::{self, JobNews, describe, note_held, take_status};
 use crate::agents::jobs::{Damage, JobWork};
@@ -68,7 +69,7 @@ impl<S: Stream<Item = Result<AgentMessage, Status>> + Send + Unpin> Messages for
 /// Serves the link until either side ends it.
 pub(super) async fn run(
     ctx: Arc<Ctx>,
-    (node, certificate_ends): (Arc<EnrolledNode>, Option<Timestamp>),
+    (node, leaf): (Arc<EnrolledNode>, Option<Vec<u8>>),
     mut inbound: impl Messages,
     outgoing: mpsc::Sender<Result<ControllerMessage, Status>>,
     cancel: CancellationToken,
@@ -79,6 +80,11 @@ pub(super) async fn run(
         Some(Ok(hello)) => hello,
     };
     let id = node.node;
+    let leaf = leaf.as_deref();
+    // It may have waited with its hello until another one took its place.
+    if leaf.is_some_and(|leaf| is_outdated(&ctx, id, leaf)) {
+        return info!("another agent has enrolled as this storage node; its link ends");
+    }
     if ctx.live.alternates(id, hello.process) {
         if let Err(error) = holds::refuse_clones(&ctx, id).await {
             warn!(error = %chain(&error), "could not refuse two machines with one certificate");
@@ -87,7 +93,7 @@ pub(super) async fn run(
     }
     let live = match describe(&hello) {
         Ok(live) => NodeLive {
-            certificate_ends,
+            certificate_ends: leaf.and_then(ends),
             ..live
         },
         Err(error) => return warn!(error = %chain(&error), "could not establish a link"),
@@ -108,7 +114,7 @@ pub(super) async fn run(
     let up = || {
         note_held(&ctx, &live);
         ctx.live.set_node(id, live);
-        ctx.mirror.up(id, hello.clone(), certificate_ends);
+        ctx.mirror.up(id, hello.clone(), leaf.and_then(ends));
     };
     let added = ctx
         .links
@@ -125,16 +131,54 @@ pub(super) async fn run(
         tell_to_leave(&ctx, id);
     }
 
-    let ended = cancel
-        .run_until_cancelled(serve(&ctx, id, &mut inbound))
-        .await;
-    match ended {
+    let served = async {
+        tokio::select! {
+            ended = serve(&ctx, id, &mut inbound) => Some(ended),
+            () = outdated(&ctx, id, leaf) => None,
+        }
+    };
+    match cancel.run_until_cancelled(served).await.flatten() {
         None => info!("link closed by this side"),
         Some(Ok(())) => info!("agent disconnected"),
         Some(Err(error)) => warn!(error = %chain(&error), "link lost"),
     }
     let gone = || ctx.live.set_down(id, awake::now());
     let _left = ctx.links.remove(id, number, gone);
+}
+
+/// Whether another agent has enrolled as this storage node since the certificate was issued, or it was
+/// revoked.
+fn is_outdated(ctx: &Ctx, node: StorageNodeId, leaf: &[u8]) -> bool {
+    ctx.state.read(|tables| {
+        let enrolled = tables.enrolled_nodes().get(&node);
+        enrolled.is_some_and(|enrolled| is_older_than_enrolment(leaf, enrolled))
+    })
+}
+
+/// Waits until it has. Whoever lets that agent in closes the links that it knows of; this one may have
+/// been opened at that moment, or at another controller that is not heard.
+async fn outdated(ctx: &Ctx, node: StorageNodeId, leaf: Option<&[u8]>) {
+    let Some(leaf) = leaf else {
+        return std::future::pending().await;
+    };
+    let mut changed = ctx.state.changed();
+    let mut judged = None;
+    loop {
+        changed.mark_unchanged();
+        let stored = ctx.state.read(|tables| {
+            let enrolled = tables.enrolled_nodes().get(&node);
+            enrolled.map(|enrolled| enrolled.modified)
+        });
+        if stored != judged {
+            if is_outdated(ctx, node, leaf) {
+                return;
+            }
+            judged = stored;
+        }
+        if changed.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Whether the tables show what is stored, at least soon.

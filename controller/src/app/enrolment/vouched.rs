@@ -4,6 +4,8 @@
 //! Where the cluster vouches for the very name, a new agent takes the place of the one before: its pod
 //! was made again, and its key is lost. Its certificate is refused from then on.
 
+use std::time::Duration;
+
 use foghorn_types::{NodeName, StorageGroupId, Timestamp};
 
 use super::place::Place;
@@ -13,6 +15,11 @@ use crate::ctx::Ctx;
 use crate::kubernetes::{NotAllowed, ReviewError};
 use crate::state::Draft;
 use crate::state::classes::StorageGroup;
+
+/// How much later an enrolment counts that takes the place of another one. Certificates that the agent of
+/// before has renewed in the same second, or at a controller that saw it a moment later, are refused, too;
+/// the new agent does not renew its own so soon.
+const COUNTS_AFTER: Duration = Duration::from_secs(5);
 
 /// Why the word of a cluster does not count.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +87,11 @@ impl Vouched {
             true => self.group_in(draft)?,
             false => None,
         };
-        let node = place.take(draft, group, (key, now))?;
+        let since = match replaces {
+            true => now + COUNTS_AFTER,
+            false => now,
+        };
+        let node = place.take(draft, group, (key, since))?;
         if replaces {
             // Two machines had one certificate: both are refused with it from now on.
             holds::end_cloned(draft, node)?;

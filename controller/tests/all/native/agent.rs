@@ -38,6 +38,21 @@ pub(crate) async fn channel(
         .await
 }
 
+fn hello(status: Option<NodeStatus>, process: u64) -> AgentMessage {
+    let hello = Hello {
+        software: "test agent".into(),
+        quic_address: "127.0.0.1:4433".into(),
+        sessions: vec![],
+        status,
+        process,
+        dialled: 0,
+        gives_further: false,
+    };
+    AgentMessage {
+        message: Some(Message::Hello(hello)),
+    }
+}
+
 impl Agent {
     pub(crate) async fn connect(fleet: &Fleet, keys: &Keys, enrolled: &EnrolResponse) -> Self {
         Self::try_connect(fleet, &enrolled.chain_pem, &keys.key_pem)
@@ -88,21 +103,7 @@ impl Agent {
             .await
             .map_err(|error| format!("{error:?}"))?;
         let (outgoing, messages) = mpsc::channel(16);
-        let hello = Hello {
-            software: "test agent".into(),
-            quic_address: "127.0.0.1:4433".into(),
-            sessions: vec![],
-            status,
-            process,
-            dialled: 0,
-            gives_further: false,
-        };
-        outgoing
-            .send(AgentMessage {
-                message: Some(Message::Hello(hello)),
-            })
-            .await
-            .unwrap();
+        outgoing.send(hello(status, process)).await.unwrap();
         let mut client = AgentLinkClient::new(channel);
         let answer = client
             .link(ReceiverStream::new(messages))
@@ -123,6 +124,23 @@ impl Agent {
             }),
             other => Err(format!("expected the whole picture first, found {other:?}")),
         }
+    }
+
+    /// Opens a link, says hello when `meanwhile` is over, and gives what the controller says first.
+    pub(crate) async fn try_connect_slowly(
+        fleet: &Fleet,
+        identity: (&str, &str),
+        meanwhile: impl Future<Output = ()>,
+    ) -> Option<Order> {
+        let channel = channel(fleet, Some(identity)).await.unwrap();
+        let (outgoing, messages) = mpsc::channel(16);
+        let mut client = AgentLinkClient::new(channel);
+        let answer = client.link(ReceiverStream::new(messages)).await.unwrap();
+        meanwhile.await;
+        outgoing.send(hello(None, 1)).await.unwrap();
+        let mut orders = answer.into_inner();
+        let first = tokio::time::timeout(PATIENCE, orders.message()).await;
+        first.expect("an answer in time").ok()??.message
     }
 
     pub(crate) async fn send(&self, message: Message) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use foghorn_controller::config::{AllowedAccount, NameOf};
 use foghorn_controller::kubernetes::Cluster;
-use foghorn_types::Timestamp;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -22,15 +21,6 @@ fn daemon_set() -> Vec<AllowedAccount> {
 async fn fleet(kind: Kind, server: &ApiServer, allowed: Vec<AllowedAccount>) -> Fleet {
     let kubernetes = server.config(allowed);
     Fleet::on(kind, |config| config.kubernetes = Some(kubernetes)).await
-}
-
-/// Certificates have a resolution of seconds.
-async fn next_second() {
-    let second = || Timestamp::now().as_millis() / 1000;
-    let now = second();
-    while second() == now {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn node(fleet: &Fleet, enrolled: &Value) -> Value {
@@ -133,7 +123,6 @@ async fn a_pod_that_was_made_again_takes_the_place_of_the_one_before() {
         let (_, first) = fleet.enrol_pod("worker-1", "on-1", &before).await;
         let old = (first["chain_pem"].as_str().unwrap(), &*before.key_pem);
         let agent = Agent::try_connect_as(&fleet, old, 7).await.unwrap();
-        next_second().await;
         let (status, second) = fleet.enrol_pod("worker-1", "on-1", &after).await;
         assert_eq!(
             (status, &second["node_id"]),
@@ -153,6 +142,29 @@ async fn a_pod_that_was_made_again_takes_the_place_of_the_one_before() {
     }
 }
 
+/// Its certificate was good when it called.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_says_hello_when_its_place_is_taken_has_no_link() {
+    let server = ApiServer::start().await;
+    server.pod("on-1", "agent", "worker-1");
+    for kind in BOTH {
+        let fleet = fleet(kind, &server, daemon_set()).await;
+        let (before, after) = (Keys::new(), Keys::new());
+        let (_, first) = fleet.enrol_pod("worker-1", "on-1", &before).await;
+        let old = (first["chain_pem"].as_str().unwrap(), &*before.key_pem);
+        let order = Agent::try_connect_slowly(&fleet, old, async {}).await;
+        assert!(order.is_some(), "nobody has taken its place yet");
+        let taken = async {
+            let (status, second) = fleet.enrol_pod("worker-1", "on-1", &after).await;
+            assert_eq!(status, 200, "{second}");
+        };
+        let order = Agent::try_connect_slowly(&fleet, old, taken).await;
+        assert!(order.is_none(), "it was told {order:?}");
+        assert_eq!(node(&fleet, &first).await["cloned"], Value::Null);
+        fleet.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_ends_the_suspicion_that_two_machines_have_the_old_one() {
     let server = ApiServer::start().await;
@@ -167,7 +179,6 @@ async fn a_new_key_ends_the_suspicion_that_two_machines_have_the_old_one() {
     }
     assert!(Agent::try_connect_as(&fleet, old, 1).await.is_err());
     assert!(node(&fleet, &first).await["cloned"].is_string());
-    next_second().await;
     let (status, second) = fleet.enrol_pod("worker-1", "on-1", &after).await;
     assert_eq!(status, 200, "{second}");
     let new = (second["chain_pem"].as_str().unwrap(), &*after.key_pem);
