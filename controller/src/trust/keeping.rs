@@ -4,11 +4,13 @@
 //! fill, or the store itself, where it is encrypted with a key that the store has not.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::pem::AuthorityPem;
@@ -18,6 +20,10 @@ use super::seal::{SealError, Sealer};
 pub const SHORTEST_KEY: usize = 32;
 /// A service that keeps keys answers in a moment, or is not there.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// More is no key, in bytes.
+const MOST_PRINTED: usize = 64 << 10;
+/// Of the complaints of a program, in bytes.
+const MOST_SAID: usize = 1024;
 /// What is encrypted, as [`Sealer`] wants it told.
 const WHAT: &str = "certificate authority";
 
@@ -54,19 +60,13 @@ pub enum KeySource {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreKeyError {
     #[error("could not read the key of the certificate authority from {path} (`trust.store_key_file`)", path = path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     #[error("could not run {program} (`trust.store_key_command`)")]
-    Run {
-        program: String,
-        source: std::io::Error,
-    },
+    Run { program: String, source: io::Error },
     #[error("{program} (`trust.store_key_command`) ended with {status}: {said}")]
     Failed {
         program: String,
-        status: std::process::ExitStatus,
+        status: ExitStatus,
         said: String,
     },
     #[error(
@@ -110,24 +110,70 @@ async fn output_of(program: &str, words: &[String]) -> Result<String, StoreKeyEr
         program: program.to_owned(),
         source,
     };
-    let output = Command::new(program)
+    let child = Command::new(program)
         .args(words.iter().skip(1))
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .output();
-    let output = timeout(ANSWERS_WITHIN, output).await.map_err(|_| {
+        .spawn()
+        .map_err(run)?;
+    let ended = timeout(ANSWERS_WITHIN, end_of(child)).await.map_err(|_| {
         let why = format!("it has not ended within {} s", ANSWERS_WITHIN.as_secs());
-        run(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
+        run(io::Error::new(io::ErrorKind::TimedOut, why))
     })?;
-    let output = output.map_err(run)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    let (status, printed, said) = ended.map_err(run)?;
+    if status.success() {
+        // Half of random bytes would become the same character.
+        let why = "what it prints is not text: encode random bytes, such as with `base64`";
+        return String::from_utf8(printed)
+            .map_err(|_| run(io::Error::new(io::ErrorKind::InvalidData, why)));
     }
     Err(StoreKeyError::Failed {
         program: program.to_owned(),
-        status: output.status,
-        said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        status,
+        said: String::from_utf8_lossy(&said).trim().to_owned(),
     })
+}
+
+/// How a program ended, what it printed, and the beginning of its complaints.
+async fn end_of(mut child: Child) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let printed = async {
+        let (printed, is_all) = beginning(out, MOST_PRINTED).await?;
+        match is_all {
+            true => Ok(printed),
+            false => Err(io::Error::other(format!(
+                "it prints more than {MOST_PRINTED} bytes, which is no key"
+            ))),
+        }
+    };
+    let said = async {
+        let Some(mut err) = err else {
+            return Ok(Vec::new());
+        };
+        let (said, _) = beginning(Some(&mut err), MOST_SAID).await?;
+        // Nobody reads the rest, but the program would wait for a reader.
+        tokio::io::copy(&mut err, &mut tokio::io::sink()).await?;
+        Ok::<_, io::Error>(said)
+    };
+    let (printed, said) = tokio::try_join!(printed, said)?;
+    Ok((child.wait().await?, printed, said))
+}
+
+/// The first bytes of what a program writes, and whether that is all.
+async fn beginning(
+    from: Option<impl AsyncRead + Unpin>,
+    most: usize,
+) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        let more = most as u64 + 1;
+        from.take(more).read_to_end(&mut bytes).await?;
+    }
+    let is_all = bytes.len() <= most;
+    bytes.truncate(most);
+    Ok((bytes, is_all))
 }
 
 impl StoreKey {
@@ -188,6 +234,25 @@ mod tests {
         ]);
         let error = fails.read().await.unwrap_err().to_string();
         assert!(error.contains("locked") && error.contains('3'), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_prints_no_key_costs_no_memory_and_makes_no_weak_one() {
+        let said_by = async |script: &str| {
+            let words = ["sh", "-c", script].map(str::to_owned);
+            let key = KeySource::Command(words.to_vec());
+            let read = timeout(ANSWERS_WITHIN / 2, key.read()).await;
+            let error = read.expect("it was stopped at once").unwrap_err();
+            let source = std::error::Error::source(&error);
+            let cause = source.map(ToString::to_string).unwrap_or_default();
+            format!("{error}: {cause}")
+        };
+        let said = said_by("exec yes").await;
+        assert!(said.contains("prints more than"), "{said}");
+        let said = said_by("printf '\\377%040d' 1").await;
+        assert!(said.contains("is not text"), "{said}");
+        let said = said_by("head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3").await;
+        assert!(said.contains("xxx") && said.len() < 2000, "{}", said.len());
     }
 
     #[test]
