@@ -185,13 +185,24 @@ async fn authority_of(
         return Err(ImportError::GivenAuthority { wanted, folder });
     }
     if file.authority.is_empty() {
-        return Err(ImportError::OtherAuthority { wanted: wanted() });
+        let found = in_folder_of_before(keeping)?;
+        let found = found.filter(|found| found.ca_fingerprint() == file.header.authority);
+        let refused = || ImportError::OtherAuthority { wanted: wanted() };
+        return found.ok_or_else(refused).map(|found| Some(found.to_pem()));
     }
     let files = file.authority.iter();
     let files = files.map(|(name, content)| (name.as_str(), content.as_slice()));
     let pem = AuthorityPem::from_files(files).ok_or(FileError::Damaged("the authority"))?;
     Trust::from_pem(&pem).map_err(ImportError::BadAuthority)?;
     Ok(Some(pem))
+}
+
+/// What somebody has copied into the data directory of a controller whose store is to have it.
+fn in_folder_of_before(keeping: &Keeping) -> Result<Option<Trust>, ImportError> {
+    let Keeping::Store { before, .. } = keeping else {
+        return Ok(None);
+    };
+    Trust::load(before).map_err(|error| ImportError::OwnAuthority(error.into()))
 }
 
 /// Puts the authority of the file where this controller has its own: into its folder, or into the

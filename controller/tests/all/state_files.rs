@@ -221,6 +221,47 @@ async fn an_authority_that_a_store_keeps_travels_in_the_file_only() {
     controller.shutdown().await;
 }
 
+/// As the program says what to do about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_takes_an_authority_that_is_not_in_the_file_from_a_folder_that_was_copied() {
+    let files = TempDir::new().unwrap();
+    let old = new_config(files.path(), "old", StoreConfig::Embedded);
+    let controller = Controller::start(old.clone()).await.unwrap();
+    let fingerprint = controller.ca_fingerprint().to_owned();
+    controller.shutdown().await;
+    let file = files.path().join("without.foghorn");
+    export_state(&old, &file, PASSPHRASE.into(), false)
+        .await
+        .unwrap();
+
+    let engine = Engine::start(Kind::Etcd).await;
+    let etcd = EtcdOptions {
+        endpoints: vec![engine.endpoint()],
+        tls: None,
+        login: None,
+    };
+    let mut new = new_config(files.path(), "new", StoreConfig::Etcd(etcd));
+    let key = files.path().join("store-key");
+    std::fs::write(&key, "k".repeat(40)).unwrap();
+    new.authority = AuthorityConfig::Store(KeySource::File(key));
+    let refused = import_state(&new, &file, PASSPHRASE.into(), false).await;
+    let refused = refused.err().unwrap();
+    assert!(refused.todo().unwrap().contains("ca/"), "{refused}");
+    let copied = new.data_dir.join("ca");
+    std::fs::create_dir(&copied).unwrap();
+    for name in ["ca.pem", "ca.key"] {
+        std::fs::copy(old.data_dir.join("ca").join(name), copied.join(name)).unwrap();
+    }
+    import_state(&new, &file, PASSPHRASE.into(), false)
+        .await
+        .unwrap();
+    // From now on it is in the store.
+    std::fs::remove_dir_all(&copied).unwrap();
+    let controller = Controller::start(new).await.unwrap();
+    assert_eq!(controller.ca_fingerprint(), fingerprint);
+    controller.shutdown().await;
+}
+
 fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
