@@ -59,7 +59,13 @@ pub(super) fn grant(
     let mut refused = NotAllowed::Account { namespace, account };
     for rule in rules.iter().filter(is_its) {
         match by_rule(rule, pod, name) {
-            Ok(granted) => return Ok(granted),
+            Ok(granted) => {
+                let is_its_name = granted.is_its_name && !is_of_others(rules, rule, name);
+                return Ok(Granted {
+                    is_its_name,
+                    ..granted
+                });
+            }
             Err(error) => refused = error,
         }
     }
@@ -88,6 +94,17 @@ fn by_rule(rule: &AllowedAccount, pod: &Pod, name: &NodeName) -> Result<Granted,
         storage_group: rule.storage_group.clone(),
         is_its_name: rule.name_of.is_some(),
     })
+}
+
+/// Whether the rules also vouch for this name to a pod that is named otherwise: after its node, where
+/// this one is after itself, or in another namespace.
+fn is_of_others(rules: &[AllowedAccount], own: &AllowedAccount, name: &NodeName) -> bool {
+    let is_other = |rule: &&AllowedAccount| {
+        let is_elsewhere = own.name_of == Some(NameOf::Pod) && rule.namespace != own.namespace;
+        rule.name_of.is_some() && (rule.name_of != own.name_of || is_elsewhere)
+    };
+    let mut others = rules.iter().filter(is_other);
+    others.any(|rule| rule.names.matches(name))
 }
 
 fn is_named_after(
@@ -173,5 +190,30 @@ mod tests {
         let of_pod = [rule("agent-*", Some(NameOf::Pod))];
         assert!(ask(&of_pod, &there, "agent-0").unwrap().is_its_name);
         assert!(ask(&of_pod, &there, "agent-1").is_err());
+    }
+
+    /// Pods of two namespaces may have one name, and a pod that of a node.
+    #[test]
+    fn a_name_that_others_may_have_too_is_not_vouched_for() {
+        let of_pod = rule("*", Some(NameOf::Pod));
+        let elsewhere = |names: &str, name_of| AllowedAccount {
+            namespace: "default".to_owned(),
+            ..rule(names, Some(name_of))
+        };
+        let there = pod("agent", Some("worker-1"));
+        for (other, is_its_name) in [
+            (elsewhere("agent-*", NameOf::Pod), false),
+            (elsewhere("agent-*", NameOf::Node), false),
+            (elsewhere("store-*", NameOf::Pod), true),
+            (rule("*", Some(NameOf::Pod)), true),
+            (rule("*", None), true),
+        ] {
+            let rules = [of_pod.clone(), other];
+            let granted = ask(&rules, &there, "agent-0").unwrap();
+            assert_eq!(granted.is_its_name, is_its_name, "{rules:?}");
+        }
+        // A node has one name in the whole cluster.
+        let rules = [rule("*", Some(NameOf::Node)), elsewhere("*", NameOf::Node)];
+        assert!(ask(&rules, &there, "worker-1").unwrap().is_its_name);
     }
 }
