@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::given::{self, ReadGivenError};
 use crate::config::{AuthorityConfig, Config, StoreConfig};
+use crate::state::kept_authority::{KeptError, given as given_authority};
 use crate::store::etcd::EtcdOptions;
 use crate::trust::KeySource;
 
@@ -18,6 +19,8 @@ pub enum CheckFilesError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("the certificate authority that is given (trust.authority_dir) cannot be used")]
+    Authority(#[source] KeptError),
     #[error("the credentials of the first user (first_run) cannot be used")]
     Given(#[source] ReadGivenError),
 }
@@ -32,8 +35,14 @@ pub fn check_files(config: &Config) -> Result<(), CheckFilesError> {
             readable(key, path)?;
         }
     }
-    if let AuthorityConfig::Store(KeySource::File(path)) = &config.authority {
-        readable("trust.store_key_file", path)?;
+    match &config.authority {
+        AuthorityConfig::Own | AuthorityConfig::Store(KeySource::Command(_)) => {}
+        AuthorityConfig::Given(folder) => {
+            given_authority(folder).map_err(CheckFilesError::Authority)?;
+        }
+        AuthorityConfig::Store(KeySource::File(path)) => {
+            readable("trust.store_key_file", path)?;
+        }
     }
     if let Some(cluster) = &config.kubernetes {
         readable("kubernetes.ca_file", &cluster.ca_file)?;
@@ -79,6 +88,7 @@ mod tests {
     use super::*;
     use crate::config::{GivenCredentials, SecretSource};
     use crate::store::etcd::EtcdTls;
+    use crate::trust::Trust;
 
     #[test]
     fn a_file_that_a_start_would_miss_is_named_by_its_key() {
@@ -98,6 +108,14 @@ mod tests {
             "{said}"
         );
         std::fs::write(folder.path().join("ca.pem"), "PEM").unwrap();
+        check_files(&config).unwrap();
+        config.authority = AuthorityConfig::Given(folder.path().to_owned());
+        let error = check_files(&config).unwrap_err();
+        let said = foghorn_types::chain(&error).to_string();
+        assert!(said.contains("trust.authority_dir"), "{said}");
+        let made = Trust::generate().unwrap().to_pem();
+        std::fs::write(folder.path().join("tls.crt"), made.certificate).unwrap();
+        std::fs::write(folder.path().join("tls.key"), made.key).unwrap();
         check_files(&config).unwrap();
         config.given = Some(GivenCredentials {
             user: "fog".to_owned(),
