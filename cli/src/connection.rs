@@ -163,8 +163,7 @@ impl ConnectionArgs {
     }
 }
 
-/// Reads a PEM file with at least one certificate.
-pub(crate) /// A token that was given itself, or else that of a file.
+/// A token that was given itself, or else that of a file.
 fn given(token: &Option<String>, file: Option<&Path>) -> Result<Option<String>, Failure> {
     let Some(path) = file.filter(|_| token.is_none()) else {
         return Ok(token.clone());
@@ -174,12 +173,16 @@ fn given(token: &Option<String>, file: Option<&Path>) -> Result<Option<String>, 
         Failure::new(Exit::Failed, what).caused_by(error)
     })?;
     match text.trim() {
-        "" => Err(Failure::usage(format!("there is no token in {}", path.display()))),
+        "" => Err(Failure::usage(format!(
+            "there is no token in {}",
+            path.display()
+        ))),
         found => Ok(Some(found.to_owned())),
     }
 }
 
-fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
+/// Reads a PEM file with at least one certificate.
+pub(crate) fn read_ca(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::usage(format!(
             "could not read the certificate authority {}",
@@ -297,7 +300,11 @@ mod tests {
         };
         let context = args.resolve().unwrap();
         let tokens = (context.api_token.as_str(), context.user_token.as_str());
-        assert_eq!(tokens, ("a", "of-a-file"), "the nearer one takes precedence");
+        assert_eq!(
+            tokens,
+            ("a", "of-a-file"),
+            "the nearer one takes precedence"
+        );
         std::fs::write(&path, "\n").unwrap();
         assert!(args.resolve().unwrap_err().to_string().contains("no token"));
     }
