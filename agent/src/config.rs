@@ -56,6 +56,8 @@ pub struct Config {
     /// `host:port` that clients should use. `None`: the address that the system uses towards the
     /// controller, with the port that is listened on.
     pub advertise: Option<String>,
+    /// Address (TCP) on which `/healthz` and `/readyz` are answered. `None`: nowhere.
+    pub health_listen: Option<SocketAddr>,
     pub limits: Limits,
     pub upkeep: Upkeep,
     pub wake: WakeConfig,
@@ -206,6 +208,7 @@ impl Config {
             authority: None,
             listen: SocketAddr::from(([0, 0, 0, 0], DEFAULT_QUIC_PORT)),
             advertise: None,
+            health_listen: None,
             limits: Limits::default(),
             upkeep: Upkeep::default(),
             wake: WakeConfig::default(),
@@ -310,6 +313,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen.port(), DEFAULT_QUIC_PORT);
         assert_eq!(config.limits.read_ahead, ByteCount::from_mib(64));
+        assert_eq!(config.health_listen, None, "nobody is answered unasked");
     }
 
     #[test]
@@ -317,6 +321,7 @@ mod tests {
         let base = "state_dir = '/srv/foghorn'\n";
         for (text, key) in [
             ("listn = '0.0.0.0:1'", "listn"),
+            ("[health]\nlisten = 'everywhere'", "listen = 'everywhere'"),
             ("controller = 'http://fog.example'", "controller"),
             ("join_token = 'nonsense'", "join_token"),
             ("advertise = 'fog.example'", "advertise"),

@@ -20,6 +20,7 @@ mod damage;
 mod disk;
 mod files;
 mod healing;
+mod health;
 mod identity;
 mod jobs;
 mod journal;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use foghorn_chunk_store::{ListManifestsError, OpenStoreError, Options, Store};
@@ -21,6 +21,7 @@ use crate::config::{Config, JoiningError};
 use crate::disk::Disk;
 use crate::files::Files;
 use crate::healing::Healing;
+use crate::health::{self, Health, Up};
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
 use crate::jobs::patrol::Patrol;
 use crate::jobs::{Jobs, upkeep};
@@ -47,6 +48,14 @@ pub struct Agent {
     marks: Arc<Marks>,
     serving: TaskGroup,
     reporting: TaskGroup,
+    answering: Answering,
+}
+
+/// What answers whoever asks how the node is, from before its start until after its end.
+struct Answering {
+    health: Arc<Health>,
+    listening: Option<SocketAddr>,
+    tasks: TaskGroup,
 }
 
 impl From<ObtainError> for StartError {
@@ -99,6 +108,13 @@ pub enum StartError {
     Advertise(#[from] FindAddressError),
     #[error("could not determine the local address of the socket")]
     LocalAddress(#[source] std::io::Error),
+    #[error(
+        "could not listen on {address} (`health.listen`): stop the program that uses this port, or choose another one"
+    )]
+    Health {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
 }
 
 impl Agent {
@@ -109,6 +125,8 @@ impl Agent {
     /// # Errors
     /// When the node cannot enrol, or its store or port cannot be had. Nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        // To enrol and to open a large store take their time, in which the node lives.
+        let answering = Answering::start(config.health_listen).await?;
         let identity = obtain_identity(&config).await?;
         let store = open_store(&config).await?;
         let journal = open_journal(&config).await?;
@@ -121,7 +139,8 @@ impl Agent {
         info!(node = %identity.node, %listening, advertised = advertised.first(), "storage node is up");
         let at = (listener, listening, advertised);
         let kept = (store, journal, marks, cold);
-        Ok(Self::assemble(config, identity, kept, at, serving))
+        let groups = (serving, answering);
+        Ok(Self::assemble(config, identity, kept, at, groups))
     }
 
     fn assemble(
@@ -129,7 +148,7 @@ impl Agent {
         identity: NodeIdentity,
         (store, journal, marks, cold): (Arc<Store>, Journal, Arc<Marks>, Option<Arc<Cold>>),
         (listener, listening, advertised): (Listener, SocketAddr, Advertised),
-        mut serving: TaskGroup,
+        (mut serving, answering): (TaskGroup, Answering),
     ) -> Self {
         let node = identity.node.clone();
         let mut reporting = TaskGroup::new();
@@ -174,13 +193,16 @@ impl Agent {
         if let Some(cold) = &cold {
             serving.spawn(cold.clone().run());
         }
-        serving.spawn(sessions::accept_all(
-            sessions.clone(),
-            replicas.clone(),
-            listener,
-            identity.subscribe(),
-            serving.cancel.child_token(),
-        ));
+        let up = Up {
+            identity: identity.subscribe(),
+            store: store.clone(),
+            deaf: serving.cancel.child_token(),
+            linked: Arc::new(AtomicBool::new(false)),
+        };
+        let linked = up.linked.clone();
+        let met = (sessions.clone(), replicas.clone(), listener);
+        accept_clients(&mut serving, met, &up);
+        answering.health.up(up);
         look_after_store(&mut serving, &config, (&store, &marks), &store_changed);
         reporting.spawn(sessions::run_ticker(
             sessions.clone(),
@@ -205,6 +227,7 @@ impl Agent {
         let link = ControllerLink {
             controllers: Controllers::load(&config.state_dir),
             dialled: AtomicU64::default(),
+            linked,
             state_dir: config.state_dir,
             identity,
             quic_address: advertised.first().to_owned(),
@@ -233,6 +256,7 @@ impl Agent {
             marks,
             serving,
             reporting,
+            answering,
         }
     }
 
@@ -246,6 +270,12 @@ impl Agent {
     #[must_use]
     pub fn quic_address(&self) -> SocketAddr {
         self.listening
+    }
+
+    /// Where `/healthz` and `/readyz` are answered (TCP), if they are.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.answering.listening
     }
 
     /// Stops in an orderly way, usually within a second: clients are told to come back later (their
@@ -287,6 +317,7 @@ impl Agent {
         {
             warn!("could not write down that this node has ended in an orderly way");
         }
+        self.answering.tasks.end().await;
         info!(node = %self.node, "storage node is down");
     }
 }
@@ -297,6 +328,27 @@ impl Drop for Agent {
         // told.
         self.serving.cancel.cancel();
         self.reporting.cancel.cancel();
+        self.answering.tasks.cancel.cancel();
+    }
+}
+
+impl Answering {
+    async fn start(at: Option<SocketAddr>) -> Result<Self, StartError> {
+        let health = Arc::new(Health::default());
+        let (mut tasks, mut listening) = (TaskGroup::new(), None);
+        if let Some(address) = at {
+            let opened = health::listen(address).await;
+            let (listener, found) =
+                opened.map_err(|source| StartError::Health { address, source })?;
+            listening = Some(found);
+            let cancel = tasks.cancel.child_token();
+            tasks.spawn(health::serve(listener, health.clone(), cancel));
+        }
+        Ok(Self {
+            health,
+            listening,
+            tasks,
+        })
     }
 }
 
@@ -369,6 +421,27 @@ async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
             .map_err(|source| StartError::Store { path, source })
     });
     opened.await.expect("opening the store does not panic")
+}
+
+/// Takes clients, and says when no more are taken.
+fn accept_clients(
+    serving: &mut TaskGroup,
+    (sessions, replicas, listener): (Arc<Sessions>, Arc<Replicas>, Listener),
+    up: &Up,
+) {
+    let listens = up.deaf.clone().drop_guard();
+    let accepting = sessions::accept_all(
+        sessions,
+        replicas,
+        listener,
+        up.identity.clone(),
+        serving.cancel.child_token(),
+    );
+    serving.spawn(async move {
+        // However it ends, also by a panic.
+        let _listens = listens;
+        accepting.await;
+    });
 }
 
 /// Sweeps what nothing needs, and checks what is there.

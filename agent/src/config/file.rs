@@ -53,6 +53,8 @@ pub struct ConfigFile {
     #[schemars(extend("examples" = ["10.23.0.1:7472"]))]
     advertise: Option<String>,
     #[serde(default)]
+    health: RawHealth,
+    #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
     upkeep: RawUpkeep,
@@ -61,6 +63,16 @@ pub struct ConfigFile {
     cold: Option<RawCold>,
     #[serde(default)]
     log: RawLog,
+}
+
+/// Who may ask how the node is, by HTTP.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+struct RawHealth {
+    /// Address and port (TCP, without TLS) on which `/healthz` and `/readyz` are answered, to
+    /// everybody. Default: nowhere.
+    #[schemars(extend("examples" = ["127.0.0.1:7473"]))]
+    listen: Option<SocketAddr>,
 }
 
 /// How machines are woken.
@@ -210,6 +222,7 @@ impl ConfigFile {
             config.listen = listen;
         }
         config.advertise = self.advertise.map(check_advertise).transpose()?;
+        config.health_listen = self.health.listen;
         config.limits = self.limits.check()?;
         config.upkeep = self.upkeep.check()?;
         config.wake = self.wake.check()?;

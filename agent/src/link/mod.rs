@@ -11,7 +11,7 @@ mod elsewhere;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foghorn_proto::link::agent_link_client::AgentLinkClient;
@@ -77,6 +77,8 @@ pub(crate) struct ControllerLink {
     pub process: u64,
     /// Links that it has opened.
     pub dialled: AtomicU64,
+    /// Whether a link is up, for whoever wants to know.
+    pub linked: Arc<AtomicBool>,
     pub cancel: CancellationToken,
 }
 
@@ -177,7 +179,19 @@ impl ControllerLink {
             () = self.cancel.cancelled() => return Ok(LinkEnd::Cancelled),
         };
         info!(controller = opened.address, "link to the controller is up");
-        let mut ended = self.driven(opened, &identity).await?;
+        self.linked.store(true, Ordering::Relaxed);
+        let ended = self.driven_on(opened, &identity).await;
+        self.linked.store(false, Ordering::Relaxed);
+        ended
+    }
+
+    /// Drives a link, and the ones to which controllers that leave hand it over.
+    async fn driven_on(
+        &self,
+        opened: OpenLink,
+        identity: &Arc<NodeIdentity>,
+    ) -> Result<LinkEnd, LinkError> {
+        let mut ended = self.driven(opened, identity).await?;
         while let LinkEnd::Moved(next) = ended {
             info!(
                 controller = next.address,
@@ -186,7 +200,7 @@ impl ControllerLink {
             // What the old link may have swallowed is due again, although the new one was opened
             // before.
             self.outbox.moved();
-            ended = self.driven(*next, &identity).await?;
+            ended = self.driven(*next, identity).await?;
         }
         Ok(ended)
     }

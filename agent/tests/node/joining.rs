@@ -12,7 +12,7 @@ use crate::support::controller::{Controller, node_name};
 use crate::support::enrolment::OF_THE_POD;
 
 /// An agent with a token for many nodes.
-fn one_of_many(controller: &Controller, folder: &TempDir) -> Config {
+pub fn one_of_many(controller: &Controller, folder: &TempDir) -> Config {
     Config {
         join_token: Some(JoinToken {
             token: controller.join_token(),

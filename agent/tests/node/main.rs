@@ -12,6 +12,7 @@ mod copies;
 mod damage;
 mod enrolment;
 mod further;
+mod health;
 mod hostile_manifests;
 mod joining;
 mod link;

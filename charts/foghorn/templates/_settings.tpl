@@ -132,6 +132,20 @@ cold:
 {{- end }}
 {{- end -}}
 
+{{/* Where kubelet asks an agent: on the network of its node, nobody else can reach it. */}}
+{{- define "foghorn.agent.healthSocket" -}}
+{{- $port := include "foghorn.agent.healthPort" . -}}
+{{- if include "foghorn.agent.onHost" . -}}
+127.0.0.1:{{ $port }}
+{{- else -}}
+{{- include "foghorn.socket" (dict "root" . "port" $port) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "foghorn.agent.healthPort" -}}
+{{- default 7473 (.Values.agent).healthPort | int -}}
+{{- end -}}
+
 {{- define "foghorn.controller.toml" -}}
 {{- $own := include "foghorn.controller.keys" . | fromYaml -}}
 {{- $all := mustMergeOverwrite (deepCopy (default dict (.Values.controller).config)) $own -}}
@@ -162,6 +176,7 @@ cold:
 {{- $own := include "foghorn.agent.keys" . | fromYaml -}}
 {{- $all := mustMergeOverwrite (deepCopy (default dict (.Values.agent).config)) $own -}}
 {{- $_ := set $all "state_dir" "/var/lib/foghorn" -}}
+{{- $_ := set $all "health" (dict "listen" (include "foghorn.agent.healthSocket" .)) -}}
 {{- $_ := set $all "controller" (include "foghorn.agent.controllerUrl" .) -}}
 {{- if eq (include "foghorn.agent.enrolment" .) "serviceAccount" -}}
 {{- $_ := set $all "service_account_token_file" "/var/run/secrets/foghorn/token" -}}

@@ -24,6 +24,16 @@ $(POD_NAME).{{ include "foghorn.agent.namespace" . }}.svc.{{ default "cluster.lo
 {{- include "foghorn.trust.caSource" (dict "root" . "namespace" (include "foghorn.agent.namespace" .)) -}}
 {{- end -}}
 
+{{/* What kubelet asks. It lives on the node, whose loopback is the agent's on its network. Argument: dict "root" $ "path" PATH */}}
+{{- define "foghorn.agent.asks" -}}
+httpGet:
+  path: {{ .path }}
+  port: {{ include "foghorn.agent.healthPort" .root }}
+  {{- if include "foghorn.agent.onHost" .root }}
+  host: 127.0.0.1
+  {{- end }}
+{{- end -}}
+
 {{- define "foghorn.agent.podSpec" -}}
 {{- $values := default dict .Values.agent -}}
 {{- $mode := include "foghorn.agent.mode" . -}}
@@ -101,14 +111,24 @@ containers:
     startupProbe:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- with $values.livenessProbe }}
     livenessProbe:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- with $values.readinessProbe }}
+      {{- if $values.livenessProbe }}
+      {{- toYaml $values.livenessProbe | nindent 6 }}
+      {{- else }}
+      {{- include "foghorn.agent.asks" (dict "root" . "path" "/healthz") | nindent 6 }}
+      periodSeconds: 10
+      timeoutSeconds: 5
+      failureThreshold: 6
+      {{- end }}
     readinessProbe:
-      {{- toYaml . | nindent 6 }}
-    {{- end }}
+      {{- if $values.readinessProbe }}
+      {{- toYaml $values.readinessProbe | nindent 6 }}
+      {{- else }}
+      {{- include "foghorn.agent.asks" (dict "root" . "path" "/readyz") | nindent 6 }}
+      periodSeconds: 5
+      timeoutSeconds: 4
+      failureThreshold: 3
+      {{- end }}
     {{- with $values.resources }}
     resources:
       {{- toYaml . | nindent 6 }}

@@ -1,6 +1,7 @@
 {{/*
 A Service for one protocol, so that every load balancer takes it.
 Argument: dict "root" $ "component" NAME "name" NAME "port" NUMBER "portName" NAME "protocol" TCP|UDP "values" (of the Service), and perhaps "selector" (further labels)
+and "notReadyToo" true: a storage node that has lost its controllers goes on with the machines that it serves.
 externalTrafficPolicy: the address of a machine says to which site it belongs, so a load balancer keeps it.
 */}}
 {{- define "foghorn.service" -}}
@@ -32,6 +33,9 @@ spec:
   loadBalancerSourceRanges:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- end }}
+  {{- if .notReadyToo }}
+  publishNotReadyAddresses: true
   {{- end }}
   selector:
     {{- include "foghorn.selectorLabels" . | nindent 4 }}
