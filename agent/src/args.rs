@@ -70,7 +70,7 @@ pub struct Enrol {
     #[arg(long, env = "FOGHORN_AGENT_CONTROLLER")]
     pub controller: ControllerUrl,
     /// Join token, as `foghorn node join-token` printed it.
-    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token, required_unless_present = "service_account_token_file")]
+    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN", hide_env_values = true, value_parser = join_token, required_unless_present_any = ["join_token_file", "service_account_token_file"])]
     pub token: Option<JoinToken>,
     #[command(flatten)]
     pub joining: Joining,
@@ -83,6 +83,9 @@ pub struct Joining {
     /// Default: the name of the machine.
     #[arg(long, env = "FOGHORN_AGENT_NAME", value_parser = node_name)]
     pub name: Option<NodeName>,
+    /// File with a join token, in place of the token itself. Read when it is needed.
+    #[arg(long, env = "FOGHORN_AGENT_JOIN_TOKEN_FILE", value_name = "FILE")]
+    pub join_token_file: Option<PathBuf>,
     /// File with the token of a Kubernetes service account, in place of a join token.
     #[arg(
         long,
@@ -101,12 +104,14 @@ pub struct Joining {
 impl Joining {
     /// Puts what is given here, and `token`, over what the file says.
     fn apply(self, token: Option<JoinToken>, config: &mut Config) -> anyhow::Result<()> {
-        // One of the two that is given here takes the place of the other one in the file.
-        if token.is_some() || self.service_account_token_file.is_some() {
-            if token.is_some() {
+        // A token that is given here takes the place of any other in the file.
+        let joins = token.is_some() || self.join_token_file.is_some();
+        if joins || self.service_account_token_file.is_some() {
+            if joins {
                 config.authority = None;
             }
             config.join_token = token;
+            config.join_token_file = self.join_token_file;
             config.service_account_token_file = self.service_account_token_file;
         }
         let authority = known_authority(self.ca_file, self.ca_fingerprint)?;
@@ -237,6 +242,27 @@ mod tests {
         assert_eq!(config.wake.interfaces, Some(vec![]));
         assert_eq!(config.cold.unwrap().bucket, "images");
         assert_eq!(config.join_token.unwrap().token.secret, "secret");
+    }
+
+    #[test]
+    fn a_token_that_a_flag_gives_takes_the_place_of_the_one_in_the_file() {
+        let variables = [
+            ("FOGHORN_AGENT__STATE_DIR", "/srv/foghorn"),
+            ("FOGHORN_AGENT__JOIN_TOKEN_FILE", "/from/the/file"),
+        ];
+        let plain = config(&[], &variables).unwrap();
+        assert_eq!(plain.join_token_file, Some("/from/the/file".into()));
+        let other = config(&["--join-token-file", "/flag"], &variables).unwrap();
+        assert_eq!(other.join_token_file, Some("/flag".into()));
+        let token = format!("fhj1.secret.{}", "a".repeat(43));
+        let typed = config(&["--join-token", &token], &variables).unwrap();
+        assert!(typed.join_token_file.is_none() && typed.join_token.is_some());
+        let both = ["--join-token", &token, "--join-token-file", "/flag"];
+        let said = config(&both, &variables).unwrap_err();
+        assert!(
+            said.contains("only one") && !said.contains("secret"),
+            "{said}"
+        );
     }
 
     #[test]

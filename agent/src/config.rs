@@ -44,6 +44,8 @@ pub struct Config {
     pub controller: Option<ControllerUrl>,
     /// Used once, when `state_dir` holds no identity yet.
     pub join_token: Option<JoinToken>,
+    /// File with such a token, which is read for every attempt.
+    pub join_token_file: Option<PathBuf>,
     /// Name of the node, where the token does not belong to one. `None`: that of the machine.
     pub name: Option<NodeName>,
     /// File with the token of the node's service account in a Kubernetes cluster, in place of a join
@@ -203,6 +205,7 @@ impl Config {
             state_dir: state_dir.into(),
             controller: None,
             join_token: None,
+            join_token_file: None,
             name: None,
             service_account_token_file: None,
             authority: None,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::joining::token_in;
 use super::{Config, Credentials, KnownAuthority, LoadConfigError};
 
 impl Config {
@@ -11,6 +12,9 @@ impl Config {
     /// # Errors
     /// When one cannot be read.
     pub fn check_files(&self) -> Result<(), LoadConfigError> {
+        if let Some(path) = &self.join_token_file {
+            token_in(path)?;
+        }
         if let Some(path) = &self.service_account_token_file {
             readable("service_account_token_file", path)?;
         }

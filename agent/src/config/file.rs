@@ -31,6 +31,9 @@ pub struct ConfigFile {
     /// Token from `foghorn node join-token NAME`. Used once, when the node has no identity yet.
     #[schemars(extend("examples" = ["fhj1.…"], "writeOnly" = true))]
     join_token: Option<String>,
+    /// File with that token, in place of it. Read when it is needed.
+    #[schemars(extend("examples" = ["/etc/foghorn/join-token"]))]
+    join_token_file: Option<PathBuf>,
     /// Name of the node, with a token for many nodes or of a service account; dots become hyphens.
     /// Default: the name of the machine.
     #[schemars(extend("examples" = ["store-1"]))]
@@ -160,10 +163,11 @@ const LEAST_MIB: u32 = 4;
 
 impl ConfigFile {
     /// Keys that a section of the file of `foghorn serve` must not have.
-    pub const CHOSEN_BY_SITE: [&'static str; 8] = [
+    pub const CHOSEN_BY_SITE: [&'static str; 9] = [
         "state_dir",
         "controller",
         "join_token",
+        "join_token_file",
         "name",
         "service_account_token_file",
         "ca_file",
@@ -181,6 +185,7 @@ impl ConfigFile {
             self.state_dir.is_some(),
             self.controller.is_some(),
             self.join_token.is_some(),
+            self.join_token_file.is_some(),
             self.name.is_some(),
             self.service_account_token_file.is_some(),
             self.ca_file.is_some(),
@@ -210,6 +215,7 @@ impl ConfigFile {
             .map(|text| JoinToken::parse(&text))
             .transpose()
             .map_err(LoadConfigError::JoinToken)?;
+        config.join_token_file = self.join_token_file;
         config.name = self.name.map(|text| checked_name(&text)).transpose()?;
         config.service_account_token_file = self.service_account_token_file;
         let ca_fingerprint = self.ca_fingerprint.map(|text| fingerprint(&text));

@@ -1,10 +1,10 @@
 //! How a node is let in that has no identity: by a join token, or by the token of its service account
 //! in a Kubernetes cluster, which names neither the node nor the authority to trust.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
-use foghorn_proto::http::{JoinToken, TokenText};
+use foghorn_proto::http::{JoinToken, ParseTokenError, TokenText};
 use foghorn_types::{NodeName, ParseNodeNameError};
 
 use super::Config;
@@ -52,10 +52,25 @@ impl Ticket {
 }
 
 /// Why it is not clear how a node is to be let in.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum JoiningError {
-    #[error("`join_token` and `service_account_token_file` are given: only one of them can be")]
-    TwoTokens,
+    #[error("`{one}` and `{other}` are given: only one of them can be")]
+    TwoTokens {
+        one: &'static str,
+        other: &'static str,
+    },
+    #[error("could not read {}, the file with the join token (`join_token_file`)", path.display())]
+    ReadToken {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} (`join_token_file`) is empty: write the join token into it", path.display())]
+    NoToken { path: PathBuf },
+    #[error("{} (`join_token_file`) has no join token in it", path.display())]
+    NotAToken {
+        path: PathBuf,
+        source: ParseTokenError,
+    },
     #[error("`ca_file` and `ca_fingerprint` are given: only one of them can be")]
     TwoAuthorities,
     #[error(
@@ -78,41 +93,58 @@ impl Config {
     /// # Errors
     /// See [`JoiningError`].
     pub(crate) fn check_joining(&self) -> Result<(), JoiningError> {
-        let authority = self.authority.is_some();
-        match (&self.join_token, &self.service_account_token_file) {
-            (Some(_), Some(_)) => Err(JoiningError::TwoTokens),
-            (Some(_), None) if authority => Err(JoiningError::NeedlessAuthority),
-            (None, Some(_)) if !authority => Err(JoiningError::NoAuthority),
+        let in_a_pod = self.service_account_token_file.is_some();
+        let given = [
+            ("join_token", self.join_token.is_some()),
+            ("join_token_file", self.join_token_file.is_some()),
+            ("service_account_token_file", in_a_pod),
+        ];
+        let given: Vec<&'static str> = given
+            .into_iter()
+            .filter_map(|(key, is_given)| is_given.then_some(key))
+            .collect();
+        match (&given[..], self.authority.is_some()) {
+            (&[one, other, ..], _) => Err(JoiningError::TwoTokens { one, other }),
+            (&[_], true) if !in_a_pod => Err(JoiningError::NeedlessAuthority),
+            (&[_], false) if in_a_pod => Err(JoiningError::NoAuthority),
             _ => Ok(()),
         }
     }
 
-    /// How this node may be let in, if somebody has said so.
+    /// How this node may be let in, if somebody has said so. A join token in a file is read now, so
+    /// that the next attempt has the one that is there by then.
     ///
     /// # Errors
     /// See [`JoiningError`].
     pub fn offer(&self) -> Result<Option<Offer>, JoiningError> {
         self.check_joining()?;
-        let ticket = match (&self.join_token, &self.service_account_token_file) {
-            (None, None) => return Ok(None),
-            (Some(JoinToken { token, is_for_many }), _) => {
-                let token = token.clone();
-                match is_for_many {
-                    false => Ticket::One(token),
-                    true => Ticket::Many {
-                        token,
-                        name: self.own_name()?,
-                    },
-                }
-            }
-            (None, Some(file)) => Ticket::ServiceAccount {
-                token_file: file.clone(),
-                authority: self.authority.clone().ok_or(JoiningError::NoAuthority)?,
-                name: self.own_name()?,
-            },
+        let Some(ticket) = self.ticket()? else {
+            return Ok(None);
         };
         let offer = |controller| Offer { controller, ticket };
         Ok(self.controller.clone().map(offer))
+    }
+
+    fn ticket(&self) -> Result<Option<Ticket>, JoiningError> {
+        if let Some(file) = &self.service_account_token_file {
+            return Ok(Some(Ticket::ServiceAccount {
+                token_file: file.clone(),
+                authority: self.authority.clone().ok_or(JoiningError::NoAuthority)?,
+                name: self.own_name()?,
+            }));
+        }
+        let token = match &self.join_token_file {
+            Some(path) => Some(token_in(path)?),
+            None => self.join_token.clone(),
+        };
+        Ok(match token {
+            None => None,
+            Some(JoinToken { token, is_for_many }) if is_for_many => Some(Ticket::Many {
+                token,
+                name: self.own_name()?,
+            }),
+            Some(JoinToken { token, .. }) => Some(Ticket::One(token)),
+        })
     }
 
     fn own_name(&self) -> Result<NodeName, JoiningError> {
@@ -121,6 +153,22 @@ impl Config {
             None => name_of(&rustix::system::uname().nodename().to_string_lossy()),
         }
     }
+}
+
+/// The join token in this file.
+///
+/// # Errors
+/// When there is none. What else is in the file is not shown.
+pub(super) fn token_in(path: &Path) -> Result<JoinToken, JoiningError> {
+    let path = path.to_owned();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(JoiningError::ReadToken { path, source }),
+    };
+    if text.trim().is_empty() {
+        return Err(JoiningError::NoToken { path });
+    }
+    JoinToken::parse_typed(text.trim()).map_err(|source| JoiningError::NotAToken { path, source })
 }
 
 /// The name of the storage node on a machine.
@@ -233,6 +281,71 @@ mod tests {
                 .contains("ca_fingerprint")
         );
         assert!(offer("name = 'a b'").unwrap_err().contains("name"));
+    }
+
+    #[test]
+    fn a_token_in_a_file_is_the_one_that_is_there_when_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let text = format!(
+            "state_dir = '/s'\ncontroller = 'https://fog.example'\njoin_token_file = {path:?}\nname = 'a'"
+        );
+        let config = Config::from_toml(&text).unwrap();
+        let why = || {
+            let error = config.offer().unwrap_err();
+            assert!(config.check_files().is_err());
+            let said = foghorn_types::chain(&error).to_string();
+            assert!(said.contains(&*path.to_string_lossy()), "{said}");
+            said
+        };
+        assert!(why().contains("could not read"));
+        std::fs::write(&path, " \n").unwrap();
+        assert!(why().contains("is empty"));
+        std::fs::write(&path, "s3cret").unwrap();
+        let said = why();
+        assert!(
+            said.contains("no join token") && !said.contains("s3cret"),
+            "{said}"
+        );
+
+        std::fs::write(&path, format!("fhj1.first.{AUTHORITY}\n")).unwrap();
+        config.check_files().unwrap();
+        let Ticket::One(token) = config.offer().unwrap().unwrap().ticket else {
+            panic!("it is for one")
+        };
+        assert_eq!(token.secret, "first");
+        std::fs::write(&path, format!("fhm1.second.{AUTHORITY}")).unwrap();
+        let Ticket::Many { token, name } = config.offer().unwrap().unwrap().ticket else {
+            panic!("it is for many")
+        };
+        assert_eq!((token.secret.as_str(), name.as_str()), ("second", "a"));
+    }
+
+    #[test]
+    fn only_one_kind_of_token_is_taken() {
+        let token = format!("join_token = 'fhj1.s.{AUTHORITY}'\n");
+        let (file, pod) = (
+            "join_token_file = '/j'\n",
+            "service_account_token_file = '/p'\n",
+        );
+        for (text, keys) in [
+            (
+                format!("{token}{file}"),
+                ["`join_token` ", "`join_token_file`"],
+            ),
+            (
+                format!("{file}{pod}"),
+                ["`join_token_file` ", "`service_account_token_file`"],
+            ),
+        ] {
+            let said = offer(&text).unwrap_err();
+            assert!(
+                keys.iter().all(|key| said.contains(key)) && said.contains("only one"),
+                "{said}"
+            );
+        }
+        let said = offer(&format!("{file}ca_file = '/c'")).unwrap_err();
+        assert!(said.contains("says itself"), "{said}");
     }
 
     #[test]

@@ -131,6 +131,36 @@ async fn a_new_token_gives_a_node_a_new_identity_and_a_bad_one_takes_none() {
 }
 
 #[tokio::test]
+async fn a_token_in_a_file_is_read_anew_for_every_start() {
+    let controller = Controller::start(Duration::from_secs(3600)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let mut config = config(&controller, &folder);
+    let good = config.join_token.take().unwrap();
+    config.join_token_file = Some(file.clone());
+    let error = Agent::start(config.clone()).await.err();
+    assert!(matches!(error, Some(StartError::Joining(_))), "{error:?}");
+    let mut used = good.clone();
+    used.token.secret = "second".into();
+    std::fs::write(&file, used.to_text()).unwrap();
+    let error = Agent::start(config.clone()).await.err();
+    assert!(
+        matches!(
+            error,
+            Some(StartError::Enrol(EnrolError::Refused { status: 403, .. }))
+        ),
+        "{error:?}"
+    );
+    std::fs::write(&file, format!("{}\n", good.to_text())).unwrap();
+    let agent = Agent::start(config.clone()).await.unwrap();
+    agent.shutdown().await;
+    // A node that has joined does not need it any more.
+    std::fs::remove_file(&file).unwrap();
+    let agent = Agent::start(config).await.unwrap();
+    agent.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_certificate_renews_itself_without_disturbing_a_transfer() {
     use crate::support::client::{connect_as, fetch_chunks, start_deploy};
     use crate::support::image::Image;

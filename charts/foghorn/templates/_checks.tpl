@@ -57,7 +57,7 @@ so that its user is told the new name here instead of only that it is unknown.
 {{- end -}}
 {{- end -}}
 {{- $own := include "foghorn.agent.keys" . | fromYaml -}}
-{{- range list "state_dir" "controller" "advertise" "name" "join_token" "service_account_token_file" "ca_file" "ca_fingerprint" "health" -}}
+{{- range list "state_dir" "controller" "advertise" "name" "join_token" "join_token_file" "service_account_token_file" "ca_file" "ca_fingerprint" "health" -}}
 {{- $_ := set $own . "" -}}
 {{- end -}}
 {{- range include "foghorn.clashes" (dict "path" "" "own" $own "given" (default dict (.Values.agent).config)) | splitList "\n" -}}

@@ -185,6 +185,8 @@ cold:
 {{- else -}}
 {{- $_ := set $all "ca_fingerprint" (((.Values.trust).ca).fingerprint) -}}
 {{- end -}}
+{{- else -}}
+{{- $_ := set $all "join_token_file" "/etc/foghorn/join/token" -}}
 {{- end -}}
 {{- include "foghorn.toml" (dict "path" "" "table" $all) -}}
 {{- end -}}

@@ -89,13 +89,6 @@ containers:
       - name: FOGHORN_AGENT_ADVERTISE
         value: {{ . | quote }}
       {{- end }}
-      {{- if eq $enrolment "joinToken" }}
-      - name: FOGHORN_AGENT_JOIN_TOKEN
-        valueFrom:
-          secretKeyRef:
-            name: {{ $values.joinToken.existingSecret }}
-            key: {{ default "token" $values.joinToken.key }}
-      {{- end }}
       {{- with $values.extraEnv }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -151,6 +144,10 @@ containers:
         mountPath: /etc/foghorn/ca
         readOnly: true
       {{- end }}
+      {{- else }}
+      - name: join-token
+        mountPath: /etc/foghorn/join
+        readOnly: true
       {{- end }}
       {{- if ($values.cold).existingSecret }}
       - name: bucket
@@ -189,6 +186,16 @@ volumes:
   - name: ca
     {{- . | nindent 4 }}
   {{- end }}
+  {{- else }}
+  # A node that has joined does not need it any more.
+  - name: join-token
+    secret:
+      secretName: {{ $values.joinToken.existingSecret }}
+      defaultMode: 0440
+      optional: true
+      items:
+        - key: {{ default "token" $values.joinToken.key }}
+          path: token
   {{- end }}
   {{- if ($values.cold).existingSecret }}
   - name: bucket
