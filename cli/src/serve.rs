@@ -11,12 +11,13 @@ mod ready;
 mod settings;
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_agent::Agent;
+use foghorn_controller::config::TrustedProxy;
 use foghorn_controller::{Controller, EXPOSED, StartError};
 use foghorn_settings::Instead;
 use foghorn_telemetry::reread_on_hangup;
@@ -53,9 +54,10 @@ pub struct ServeArgs {
     /// server without TLS. Everybody on the network can then read their tokens and passwords
     #[arg(long)]
     plain_http: bool,
-    /// Address of a proxy whose X-Forwarded-For is believed; may be given several times
+    /// Address of a proxy whose X-Forwarded-For is believed, or a network of such; may be given
+    /// several times
     #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
-    trusted_proxies: Vec<IpAddr>,
+    trusted_proxies: Vec<TrustedProxy>,
     /// Address for the agents of further storage nodes (gRPC); default: port 8444 of the REST
     /// address
     #[arg(long, value_name = "ADDRESS")]

@@ -1,13 +1,13 @@
 //! The command line of `foghorn-controller`. In the library, because its manual is made from it.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use foghorn_settings::{Form, Instead, Layers, SettingsError};
 
-use crate::config::{Config, ConfigFile, PROGRAM};
+use crate::config::{Config, ConfigFile, PROGRAM, TrustedProxy};
 
 #[derive(Parser)]
 #[command(
@@ -109,9 +109,10 @@ pub struct Options {
     /// the network can read tokens and passwords.
     #[arg(long)]
     pub plain_http: bool,
-    /// Address of a proxy whose `X-Forwarded-For` is believed; may be given several times.
+    /// Address of a proxy whose `X-Forwarded-For` is believed, or a network of such; may be given
+    /// several times.
     #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Write the first user and tokens to this file (JSON, mode 0600) instead of printing them.
     #[arg(long)]
     pub first_run_file: Option<PathBuf>,
@@ -238,6 +239,8 @@ mod tests {
             "127.0.0.1:8000",
             "--trusted-proxy",
             "10.0.0.2",
+            "--trusted-proxy",
+            "fd00:244::/56",
         ];
         let config = config(&flags, &variables).unwrap();
         assert_eq!(config.data_dir, PathBuf::from("/srv/foghorn"));
@@ -251,7 +254,7 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        assert_eq!(proxies, ["10.0.0.1", "10.0.0.2"]);
+        assert_eq!(proxies, ["10.0.0.1", "10.0.0.2", "fd00:244::/56"]);
     }
 
     #[test]

@@ -80,12 +80,18 @@ fn clients_are_told_an_address_that_they_can_reach() {
 
 #[test]
 fn plain_http_and_proxies_are_asked_for() {
-    let open = plan(&["--plain-http", "--trusted-proxy", "10.0.0.5"]).unwrap();
+    let open = plan(&[
+        "--plain-http",
+        "--trusted-proxy",
+        "10.0.0.5",
+        "--trusted-proxy",
+        "10.244.0.0/16",
+    ]);
+    let open = open.unwrap();
     assert!(open.controller.is_exposed());
-    assert_eq!(
-        open.controller.login.trusted_proxies,
-        ["10.0.0.5".parse::<IpAddr>().unwrap()]
-    );
+    let proxies = open.controller.login.trusted_proxies.iter();
+    let proxies: Vec<String> = proxies.map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.5", "10.244.0.0/16"]);
     let here = plan(&["--plain-http", "--listen", "127.0.0.1:8443"]).unwrap();
     assert!(!here.controller.is_exposed(), "nobody else can listen");
     assert!(!plan(&[]).unwrap().controller.rest.plain_http);

@@ -1,12 +1,11 @@
 //! `[login]`: how failed log-ins are slowed down.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ConfigError, seconds};
+use super::{ConfigError, TrustedProxy, seconds};
 
 /// How many failures are allowed.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -25,7 +24,7 @@ pub struct LoginConfig {
     /// For one address. Default 60 in a row, then one in 5 seconds.
     pub per_address: Allowance,
     /// Proxies whose `X-Forwarded-For` is used. Default none.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<TrustedProxy>,
 }
 
 impl Default for LoginConfig {
@@ -64,9 +63,10 @@ pub(super) struct RawLogin {
     #[schemars(range(min = 1))]
     #[schemars(extend("default" = LoginConfig::default().per_address.refill.as_secs()))]
     address_refill_seconds: Option<u64>,
-    /// Addresses of proxies whose `X-Forwarded-For` is believed.
+    /// Addresses of proxies whose `X-Forwarded-For` is believed, or networks of such, as
+    /// `10.244.0.0/16`.
     #[serde(default)]
-    trusted_proxies: Vec<IpAddr>,
+    trusted_proxies: Vec<String>,
 }
 
 impl RawLogin {
@@ -100,7 +100,19 @@ impl RawLogin {
                 ("login.address_refill_seconds", self.address_refill_seconds),
                 default.per_address,
             )?,
-            trusted_proxies: self.trusted_proxies,
+            trusted_proxies: self
+                .trusted_proxies
+                .iter()
+                .map(|text| proxy(text))
+                .collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn proxy(text: &str) -> Result<TrustedProxy, ConfigError> {
+    text.parse::<TrustedProxy>()
+        .map_err(|error| ConfigError::Value {
+            key: "login.trusted_proxies",
+            why: error.to_string(),
+        })
 }

@@ -13,6 +13,7 @@ mod login;
 mod machines;
 mod multicast;
 mod notifications;
+mod proxy;
 mod rest;
 mod store;
 mod trust;
@@ -34,6 +35,8 @@ pub use self::login::{Allowance, LoginConfig};
 pub(crate) use self::machines::machines_url;
 pub use self::multicast::MulticastConfig;
 pub use self::notifications::NotificationConfig;
+pub(crate) use self::proxy::is_one_of;
+pub use self::proxy::{ParseProxyError, TrustedProxy};
 pub use self::trust::AuthorityConfig;
 
 pub use self::images::VersionConfig;
@@ -399,8 +402,16 @@ mod tests {
                 "login.failures_per_name",
             ),
             (
-                "data_dir = '/x'\n[login]\ntrusted_proxies = ['proxy']",
-                "trusted_proxies",
+                "data_dir = '/x'\n[login]\ntrusted_proxies = ['10.0.0.1', 'proxy']",
+                "`login.trusted_proxies`: \"proxy\"",
+            ),
+            (
+                "data_dir = '/x'\n[login]\ntrusted_proxies = ['10.244.0.0/16', '10.1.2.3/8']",
+                "\"10.1.2.3/8\" is not a subnet",
+            ),
+            (
+                "data_dir = '/x'\n[login]\ntrusted_proxies = ['::/0']",
+                "login.trusted_proxies",
             ),
             ("data_dir = '/x'\n[audit]\nkeep_days = 0", "audit.keep_days"),
             (

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use self::codes::Codes;
 use self::throttle::Buckets;
-use crate::config::LoginConfig;
+use crate::config::{LoginConfig, TrustedProxy};
 use crate::shares::source;
 use crate::state::value::fold;
 
@@ -26,7 +26,7 @@ pub struct Doors {
     /// By the BLAKE3 hash of the case-folded name, because attempted names may be long.
     names: Mutex<Buckets<[u8; 32]>>,
     addresses: Mutex<Buckets<IpAddr>>,
-    proxies: Vec<IpAddr>,
+    proxies: Vec<TrustedProxy>,
     /// Names whose refusal was written to the history, and when.
     told: Mutex<HashMap<[u8; 32], Instant>>,
     codes: Mutex<Codes>,
@@ -60,11 +60,7 @@ impl Doors {
         Self {
             names: Mutex::new(Buckets::new(config.per_name)),
             addresses: Mutex::new(Buckets::new(config.per_address)),
-            proxies: config
-                .trusted_proxies
-                .iter()
-                .map(IpAddr::to_canonical)
-                .collect(),
+            proxies: config.trusted_proxies.clone(),
             told: Mutex::default(),
             codes: Mutex::new(Codes::new()),
             forgetting: AtomicBool::new(false),

@@ -4,11 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::HeaderMap;
 
+use crate::config::{TrustedProxy, is_one_of};
+
 /// The address of the client. `0.0.0.0` for a caller in this process, which has none.
 pub(super) fn address(
     connection: Option<IpAddr>,
     headers: &HeaderMap,
-    proxies: &[IpAddr],
+    proxies: &[TrustedProxy],
 ) -> IpAddr {
     connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
         behind(peer.to_canonical(), headers, proxies)
@@ -17,7 +19,7 @@ pub(super) fn address(
 
 /// The last address of `X-Forwarded-For` that is not a trusted proxy. Earlier addresses cannot be
 /// trusted.
-fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[TrustedProxy]) -> IpAddr {
     let mut address = peer;
     let lists: Vec<&str> = headers
         .get_all("x-forwarded-for")
@@ -25,7 +27,7 @@ fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
         .filter_map(|value| value.to_str().ok())
         .collect();
     for told in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
-        if !proxies.contains(&address) {
+        if !is_one_of(proxies, address) {
             break;
         }
         match told.trim().parse::<IpAddr>() {
@@ -46,7 +48,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-for", "9.9.9.9, 10.1.1.1".parse().unwrap());
         headers.append("x-forwarded-for", "10.0.0.3".parse().unwrap());
-        let proxies = [ip("10.0.0.2"), ip("10.0.0.3")];
+        let proxies: [TrustedProxy; 2] = ["10.0.0.2", "10.0.0.3"].map(|text| text.parse().unwrap());
         assert_eq!(
             behind(ip("10.0.0.9"), &headers, &proxies),
             ip("10.0.0.9"),
@@ -58,5 +60,8 @@ mod tests {
             behind(ip("10.0.0.2"), &HeaderMap::new(), &proxies),
             ip("10.0.0.2")
         );
+        let pods: [TrustedProxy; 1] = ["10.0.0.0/29".parse().unwrap()];
+        assert_eq!(behind(ip("10.0.0.2"), &headers, &pods), ip("10.1.1.1"));
+        assert_eq!(behind(ip("10.0.0.8"), &headers, &pods), ip("10.0.0.8"));
     }
 }

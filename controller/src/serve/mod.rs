@@ -30,7 +30,7 @@ use tracing::{debug, info, warn};
 
 use self::connection::talk;
 use self::held::Held;
-use crate::config::Patience;
+use crate::config::{Patience, TrustedProxy, is_one_of};
 use crate::leaving::Leaving;
 use crate::link::service::LinkService;
 use crate::peers::service::PeerService;
@@ -77,7 +77,7 @@ pub(crate) struct RestLimits {
     /// Open connections of one address; further ones are refused.
     pub(crate) connections_each: usize,
     /// Addresses that speak for many and have no limit of their own.
-    pub(crate) proxies: Vec<IpAddr>,
+    pub(crate) proxies: Vec<TrustedProxy>,
     pub(crate) patience: Patience,
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn rest(
             continue;
         };
         let from = source(peer.ip());
-        let share = if limits.proxies.contains(&peer.ip().to_canonical()) {
+        let share = if is_one_of(&limits.proxies, peer.ip()) {
             None
         } else {
             match each.take(from, 1) {

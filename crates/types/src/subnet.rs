@@ -31,6 +31,21 @@ fn mask(prefix: u8) -> u128 {
 }
 
 impl Subnet {
+    /// The one with this address and no other.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        Self {
+            network: address.to_canonical(),
+            prefix: bits(address).1,
+        }
+    }
+
+    /// Its address, if it has only one.
+    #[must_use]
+    pub fn only(self) -> Option<IpAddr> {
+        (bits(self.network).1 == self.prefix).then_some(self.network)
+    }
+
     /// Length of the common prefix: of two subnets with an address, the longer one says more.
     #[must_use]
     pub fn prefix(self) -> u8 {
@@ -120,6 +135,21 @@ mod tests {
             );
             assert_eq!(parsed.to_string(), subnet);
         }
+    }
+
+    #[test]
+    fn one_address_is_a_subnet_too() {
+        for (address, subnet) in [
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("fd00::1", "fd00::1/128"),
+        ] {
+            let one = Subnet::of(address.parse().unwrap());
+            assert_eq!(one.to_string(), subnet);
+            assert!(one.only().is_some() && one.contains(address.parse().unwrap()));
+        }
+        let many: Subnet = "10.1.2.2/31".parse().unwrap();
+        assert_eq!(many.only(), None);
     }
 
     #[test]

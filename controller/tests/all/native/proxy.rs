@@ -129,7 +129,7 @@ async fn from(
 async fn a_proxy_says_who_calls_and_nobody_else_does() {
     let fleet = Fleet::with(|config: &mut Config| {
         config.rest.plain_http = true;
-        config.login.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.login.trusted_proxies = vec!["127.0.0.0/31".parse().unwrap()];
         config.login.per_address.burst = 2;
         config.login.per_address.refill = Duration::from_secs(3600);
     })
