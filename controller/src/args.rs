@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -54,8 +55,12 @@ pub enum StateCommand {
     /// Write the state and the certificate authority into a new file and exit. With the embedded
     /// store the controller must be stopped; `foghorn state export` does it while it runs.
     Export {
-        /// The new file.
+        /// The new file; with --keep the folder for it, which has to exist.
         file: PathBuf,
+        /// Name the new file after the time. When it is complete and was read again, remove the oldest
+        /// of the files that this installation has written so into the folder, until N are left.
+        #[arg(long, value_name = "N")]
+        keep: Option<NonZeroU32>,
         /// File whose first line is the passphrase, at least 8 characters; `-` is standard input.
         #[arg(long)]
         passphrase_file: PathBuf,

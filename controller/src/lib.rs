@@ -39,6 +39,6 @@ pub mod uploads;
 
 pub use config::{Config, ConfigError, ConfigFile};
 pub use start::{
-    Bare, Carried, CheckFilesError, Controller, EXPOSED, StartError, StateFileError, check_files,
-    export_state, import_state, reset_admin, restore,
+    Bare, Carried, CheckFilesError, Controller, EXPOSED, Kept, StartError, StateFileError,
+    check_files, export_state, export_state_kept, import_state, reset_admin, restore,
 };

@@ -71,17 +71,30 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
+const SHOWN_NOWHERE: &str = "it is done, but standard output is gone";
+
 /// The state as a file.
 async fn state(command: StateCommand) -> anyhow::Result<()> {
     match command {
         StateCommand::Export {
             file,
+            keep,
             passphrase_file,
             without_authority,
             options,
         } => {
             let (config, passphrase) = (options.into_config()?, passphrase(&passphrase_file)?);
             let with_authority = !without_authority;
+            if let Some(keep) = keep {
+                let kept = foghorn_controller::export_state_kept(
+                    &config,
+                    &file,
+                    keep,
+                    passphrase,
+                    with_authority,
+                );
+                return show(&format!("{}\n", kept.await?)).context(SHOWN_NOWHERE);
+            }
             let header =
                 foghorn_controller::export_state(&config, &file, passphrase, with_authority)
                     .await?;
@@ -103,7 +116,7 @@ async fn state(command: StateCommand) -> anyhow::Result<()> {
             show(&format!("{done}\n"))
         }
     }
-    .context("it is done, but standard output is gone")
+    .context(SHOWN_NOWHERE)
 }
 
 /// The first line of a file, or of standard input.

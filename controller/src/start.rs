@@ -38,7 +38,7 @@ pub use self::bare::{Bare, Carried};
 pub use self::check::{CheckFilesError, check_files};
 pub use self::error::StartError;
 pub use self::offline::{reset_admin, restore};
-pub use self::state_files::{StateFileError, export_state, import_state};
+pub use self::state_files::{Kept, StateFileError, export_state, export_state_kept, import_state};
 
 /// Time limit for all tasks to end after the listeners have drained.
 const STOP_WITHIN: Duration = Duration::from_secs(4);

@@ -57,9 +57,7 @@ impl BackupName {
     /// Such as `2026-11-29T030000Z`.
     #[must_use]
     pub fn time(self) -> String {
-        // `YYYY-MM-DD HH:MM:SS`; a colon is not possible in a name on every file system.
-        let time = self.made.to_fog().replace(':', "").replace(' ', "T");
-        format!("{time}Z")
+        self.made.to_name()
     }
 
     /// What the first versions wrote.
@@ -86,7 +84,7 @@ impl FromStr for BackupName {
             let old = text
                 .strip_prefix(word)
                 .and_then(|rest| rest.strip_prefix('-'));
-            let Some(made) = time.or(old).and_then(read_time) else {
+            let Some(made) = time.or(old).and_then(Timestamp::from_name) else {
                 continue;
             };
             let name = Self::new(kind, made);
@@ -97,12 +95,6 @@ impl FromStr for BackupName {
         }
         Err(ParseBackupNameError)
     }
-}
-
-fn read_time(text: &str) -> Option<Timestamp> {
-    let (date, clock) = text.split_once('T')?;
-    let (hours, minutes, rest) = (clock.get(0..2)?, clock.get(2..4)?, clock.get(4..)?);
-    format!("{date}T{hours}:{minutes}:{rest}").parse().ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The state as a file, on the machine of a controller that is not running.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use super::ground::{create_data_dir, engine};
 use crate::backups::give_to_owner_of;
 use crate::config::Config;
 use crate::state::kept_authority::{KeptError, present};
-use crate::state_file::{self, ExportError, FileError, Header, ImportError, ImportTerms, Imported};
+use crate::state_file::{
+    self, ExportError, Exported, FileError, FolderError, Header, ImportError, ImportTerms, Imported,
+};
 use crate::store::Store;
 use crate::store::open::{self, StoreConfig};
 use crate::trust::Keeping;
@@ -32,6 +36,8 @@ pub enum StateFileError {
     Trust(#[from] KeptError),
     #[error("there is no certificate authority in {folder} or in the store", folder = folder.display())]
     NoAuthority { folder: PathBuf },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("could not write {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("could not read {path}", path = path.display())]
@@ -52,6 +58,9 @@ impl StateFileError {
             ),
             Self::Import(ImportError::GivenAuthority { .. }) => {
                 Some("put the certificate authority of that state into the folder first")
+            }
+            Self::Folder(FolderError::NotWhole { .. }) => {
+                Some("check the disk of this folder, and export again")
             }
             Self::Import(ImportError::OtherAuthority { .. }) => Some(
                 "copy the folder ca/ of a controller of that state into the data directory first",
@@ -75,6 +84,79 @@ pub async fn export_state(
     passphrase: String,
     with_authority: bool,
 ) -> Result<Header, StateFileError> {
+    let (exported, store) = begin(config, passphrase, with_authority).await?;
+    let written = write(exported, to).await;
+    drop(store);
+    written
+}
+
+/// A file that was written into a folder of such, and what was removed for it.
+#[derive(Debug)]
+pub struct Kept {
+    pub header: Header,
+    pub path: PathBuf,
+    pub removed: Vec<PathBuf>,
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (revision, path) = (self.header.revision, self.path.display());
+        write!(
+            f,
+            "exported revision {revision} to {path} and read it again"
+        )?;
+        for removed in &self.removed {
+            write!(f, "\nremoved {}", removed.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the whole state into a new file in `folder`, which is named after the time. When it is complete
+/// and was read again, the oldest of these files of this installation are removed, so that `keep` are
+/// left.
+///
+/// # Errors
+/// See [`StateFileError`]; unless the new file is whole, nothing that was there before is removed.
+pub async fn export_state_kept(
+    config: &Config,
+    folder: &Path,
+    keep: NonZeroU32,
+    passphrase: String,
+    with_authority: bool,
+) -> Result<Kept, StateFileError> {
+    let (exported, store) = begin(config, passphrase.clone(), with_authority).await?;
+    let unfinished = state_file::unfinished(folder)?;
+    let header = write(exported, &unfinished).await?;
+    drop(store);
+    let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
+    let folder = folder.to_owned();
+    let keeping = tokio::task::spawn_blocking(move || keep_in(&folder, header, &passphrase, keep));
+    let kept = keeping.await.expect("keeping an export does not panic");
+    Ok(kept?)
+}
+
+fn keep_in(
+    folder: &Path,
+    header: Header,
+    passphrase: &str,
+    keep: usize,
+) -> Result<Kept, FolderError> {
+    let path = state_file::take(folder, &header, passphrase)?;
+    let removed = state_file::forget_old(&path, &header.authority, keep)?;
+    Ok(Kept {
+        header,
+        path,
+        removed,
+    })
+}
+
+/// Begins to read the state of this configuration, from the store that comes with it.
+async fn begin(
+    config: &Config,
+    passphrase: String,
+    with_authority: bool,
+) -> Result<(Exported, Arc<dyn Store>), StateFileError> {
     let engine = engine(config);
     if let StoreConfig::Embedded { path } = &engine
         && !path.exists()
@@ -82,7 +164,7 @@ pub async fn export_state(
         let path = config.data_dir.clone();
         return Err(StartError::NoInstallation { path }.into());
     }
-    let store = open::open(&engine).await.map_err(StartError::from)?;
+    let store: Arc<dyn Store> = open::open(&engine).await.map_err(StartError::from)?;
     let keeping = keeping(config).await?;
     let authority = present(&*store, &keeping).await?;
     let authority = authority.ok_or_else(|| StateFileError::NoAuthority {
@@ -90,6 +172,11 @@ pub async fn export_state(
     })?;
     let authority = (&authority, with_authority);
     let exported = state_file::export(&store, passphrase, authority, Timestamp::now()).await?;
+    Ok((exported, store))
+}
+
+/// Writes it into the new file `to`, which is removed when that fails.
+async fn write(exported: Exported, to: &Path) -> Result<Header, StateFileError> {
     let failed = |source| StateFileError::Write {
         path: to.to_owned(),
         source,

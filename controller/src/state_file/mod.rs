@@ -13,6 +13,7 @@
 
 mod content;
 mod export;
+mod folder;
 mod import;
 mod key;
 mod reader;
@@ -24,6 +25,8 @@ use foghorn_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::export::{ExportError, Exported, export};
+pub use self::folder::FolderError;
+pub(crate) use self::folder::{forget_old, take, unfinished};
 pub use self::import::{ImportError, ImportTerms, Imported, import};
 use self::key::Kdf;
 pub use self::reader::{Checked, check};

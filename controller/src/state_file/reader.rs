@@ -77,7 +77,7 @@ pub fn check(mut file: File, passphrase: &str) -> Result<Checked, FileError> {
     Ok(checked)
 }
 
-fn read_header(file: &mut File) -> Result<(Header, Vec<u8>), FileError> {
+pub(super) fn read_header(file: &mut File) -> Result<(Header, Vec<u8>), FileError> {
     file.seek(SeekFrom::Start(0))?;
     let mut line = Vec::new();
     BufReader::new(&mut *file)

@@ -16,5 +16,6 @@ mod program;
 mod sites;
 mod start;
 mod state_files;
+mod state_folder;
 mod store_conformance;
 mod wire;

@@ -71,6 +71,25 @@ impl Timestamp {
             .strftime("%Y-%m-%d %H:%M:%S")
             .to_string()
     }
+
+    /// Such as `2026-11-29T030000Z`: for names of files, which are sorted by time then. The part of a
+    /// second is cut off.
+    #[must_use]
+    pub fn to_name(self) -> String {
+        let second = Self(self.0.div_euclid(1000) * 1000);
+        // A colon is not possible in a name on every file system.
+        let time = second.to_fog().replace(':', "").replace(' ', "T");
+        format!("{time}Z")
+    }
+
+    /// The time that [`Timestamp::to_name`] has written so; `None` for any other text.
+    #[must_use]
+    pub fn from_name(text: &str) -> Option<Self> {
+        let (date, clock) = text.split_once('T')?;
+        let (hours, minutes, rest) = (clock.get(0..2)?, clock.get(2..4)?, clock.get(4..)?);
+        let time: Self = format!("{date}T{hours}:{minutes}:{rest}").parse().ok()?;
+        (time.to_name() == text).then_some(time)
+    }
 }
 
 impl Add<Duration> for Timestamp {
@@ -128,6 +147,24 @@ impl fmt::Debug for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_a_file_is_read_as_it_is_written() {
+        let time = Timestamp::from_millis(1_700_000_000_999);
+        assert_eq!(time.to_name(), "2023-11-14T221320Z");
+        let read = Timestamp::from_name("2023-11-14T221320Z");
+        assert_eq!(read, Some(Timestamp::from_millis(1_700_000_000_000)));
+        for text in [
+            "2023-11-14T22:13:20Z",
+            "2023-11-14T221320+00:00",
+            "2023-11-14T221320.5Z",
+            "2023-13-14T221320Z",
+            "2023-11-14Tüü",
+            "",
+        ] {
+            assert_eq!(Timestamp::from_name(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn shown_in_utc_in_both_forms() {
