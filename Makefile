@@ -39,7 +39,8 @@ FILES_images := $(FILES_deb)
 # What a cluster of the tests has from Debian; the rest is built (tests/kube/tools), with a Go of any version.
 PROGRAMS_chart := $(PROGRAMS_images) \
 	containerd:containerd ctr:containerd runc:runc iptables:iptables ipset:ipset conntrack:conntrack ethtool:ethtool \
-	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static
+	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static \
+	docker-registry:docker-registry gpg:gnupg gpg-agent:gnupg gpgconf:gnupg
 FILES_chart := $(FILES_images) /usr/lib/cni/bridge:containernetworking-plugins
 # Everything, peers of the benchmarks too: tests run each benchmark for a moment.
 PROGRAMS_test := $(PROGRAMS_demo) \
@@ -162,8 +163,8 @@ chart-programs: setup-chart
 	@$(BUILD) $(if $(CI),--tests --test fleet_sim)
 	@$(STEP) kube-tools tests/kube/tools
 
-chart-lint: chart-programs ## Lint and render the chart with every set of values, without a cluster
-	@. tests/kube/env && PATH="$$bin:$$PATH" $(CHART_TEST) --kubernetes "$$KUBERNETES" --only rendered
+chart-lint: chart-programs ## Lint and render the chart with every set of values, sign it, push and pull it, without a cluster
+	@. tests/kube/env && PATH="$$bin:$$PATH" $(CHART_TEST) --kubernetes "$$KUBERNETES" --only rendered --only registry
 
 chart-docs: chart-programs ## Write the chart's README from its values
 	@. tests/kube/env && "$$bin/helm-docs" --log-level error --chart-search-root charts

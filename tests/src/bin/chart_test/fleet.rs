@@ -108,6 +108,7 @@ impl<'c> Fleet<'c> {
         std::fs::write(&ca, &pair.certificate)?;
         let release = Release {
             chart,
+            from: None,
             name: NAME,
             helm: "helm4",
             values: values("fleet"),

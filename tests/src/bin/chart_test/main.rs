@@ -10,6 +10,8 @@ mod fleet;
 mod load;
 mod objects;
 mod policies;
+mod published;
+mod registry;
 mod release;
 mod rendered;
 mod report;
@@ -57,6 +59,8 @@ enum Command {
 enum Part {
     /// Without a cluster: lint, unit tests, values that work and values that are refused.
     Rendered,
+    /// Without a cluster: signed, in a registry, and back.
+    Registry,
     /// What an API server says of the objects.
     Accepted,
     /// One server with everything in it.
@@ -66,7 +70,13 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Rendered, Self::Accepted, Self::Box, Self::Fleet];
+    const ALL: [Self; 5] = [
+        Self::Rendered,
+        Self::Registry,
+        Self::Accepted,
+        Self::Box,
+        Self::Fleet,
+    ];
 }
 
 fn main() -> Result<()> {
@@ -98,6 +108,7 @@ fn run(arguments: &Arguments, scratch: &Path, report: &mut Report) -> Result<()>
     for part in Part::ALL.into_iter().filter(is_wanted) {
         match part {
             Part::Rendered => rendered::check(&chart, scratch, report)?,
+            Part::Registry => registry::check(&chart, scratch, report)?,
             Part::Accepted => accepted::check(&chart, scratch, report)?,
             Part::Box => single::check(&chart, scratch, report)?,
             Part::Fleet => fleet::check(&chart, scratch, report)?,
