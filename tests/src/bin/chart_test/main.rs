@@ -15,6 +15,7 @@ mod registry;
 mod release;
 mod rendered;
 mod report;
+mod restore;
 mod schemas;
 mod secrets;
 mod single;

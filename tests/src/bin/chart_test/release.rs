@@ -101,7 +101,10 @@ impl Release<'_> {
     }
 
     /// A failure with what people would look at first.
-    fn explained(&self, done: Result<String>) -> Result<String> {
+    ///
+    /// # Errors
+    /// Those that there are.
+    pub(crate) fn explained(&self, done: Result<String>) -> Result<String> {
         done.map_err(|error| {
             let mut places = vec![self.name];
             places.extend(self.elsewhere.iter().map(String::as_str));
