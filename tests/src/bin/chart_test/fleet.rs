@@ -19,6 +19,7 @@ use crate::single::{claims, clean};
 use crate::tool::run;
 
 const NAME: &str = "fleet";
+pub(crate) const HELM: &str = "helm4";
 const AGENTS: &str = "fleet-agents";
 const SERVICE: &str = "fleet-foghorn";
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -117,7 +118,7 @@ impl<'c> Fleet<'c> {
             chart,
             from: None,
             name: NAME,
-            helm: "helm4",
+            helm: HELM,
             values: values("fleet"),
             more: vec![
                 "--set-file".to_owned(),

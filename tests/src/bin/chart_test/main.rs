@@ -20,14 +20,16 @@ mod schemas;
 mod secrets;
 mod single;
 mod tool;
+mod versions;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::chart::Chart;
+use crate::chart::{Chart, HELMS};
 use crate::report::Report;
+use crate::versions::Deed;
 
 /// Tests the Helm chart.
 #[derive(Parser)]
@@ -53,6 +55,8 @@ enum Command {
     /// Make load until the input ends: started by the tests themselves.
     #[command(hide = true)]
     Load(load::Orders),
+    /// Write the table of tried versions from reports into its page.
+    Versions(versions::Orders),
 }
 
 /// In the order in which they are done.
@@ -78,12 +82,25 @@ impl Part {
         Self::Box,
         Self::Fleet,
     ];
+
+    /// What it means for the table of versions, and with which programs.
+    fn deed(self) -> Option<(Deed, &'static [&'static str])> {
+        match self {
+            Self::Rendered => Some((Deed::Rendered, &HELMS)),
+            Self::Registry => None,
+            Self::Accepted => Some((Deed::Accepted, &[accepted::HELM])),
+            Self::Box => Some((Deed::Box, &[single::HELM])),
+            Self::Fleet => Some((Deed::Fleet, &[fleet::HELM])),
+        }
+    }
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Command::Load(orders)) = &arguments.command {
-        return load::work(orders);
+    match &arguments.command {
+        Some(Command::Load(orders)) => return load::work(orders),
+        Some(Command::Versions(orders)) => return versions::write(orders),
+        None => {}
     }
     let json = arguments.json.clone().map_or_else(default_output, Ok)?;
     let scratch = tempfile::tempdir()?;
@@ -113,6 +130,9 @@ fn run(arguments: &Arguments, scratch: &Path, report: &mut Report) -> Result<()>
             Part::Accepted => accepted::check(&chart, scratch, report)?,
             Part::Box => single::check(&chart, scratch, report)?,
             Part::Fleet => fleet::check(&chart, scratch, report)?,
+        }
+        if let Some((deed, helms)) = part.deed() {
+            report.tried(versions::tried(deed, helms, &chart)?);
         }
     }
     Ok(())

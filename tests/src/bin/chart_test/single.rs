@@ -16,6 +16,7 @@ use crate::report::Report;
 use crate::secrets::First;
 
 const NAME: &str = "box";
+pub(crate) const HELM: &str = "helm3";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What a neighbour in the namespace reaches, and what it does not.
 const TRIES: [Try; 2] = [
@@ -35,15 +36,15 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     let registry = Registry::start(&place)?;
     let signer = Signer::new(&place, "Foghorn of a test")?;
     let from = report.step("box: chart signed and pushed to a registry", |_| {
-        let archive = registry.package("helm3", &chart.folder, "charts", Some(&signer))?;
-        let published = registry.push("helm3", &archive, "charts")?;
+        let archive = registry.package(HELM, &chart.folder, "charts", Some(&signer))?;
+        let published = registry.push(HELM, &archive, "charts")?;
         Ok(published.verified(&signer.public()))
     })?;
     let release = Release {
         chart,
         from: Some(from),
         name: NAME,
-        helm: "helm3",
+        helm: HELM,
         values: values("box"),
         more: Vec::new(),
         elsewhere: Vec::new(),
