@@ -191,6 +191,7 @@ impl Shop<'_> {
         arguments.extend(["--namespace", RELEASE].map(str::to_owned));
         arguments.extend(["--kube-version".to_owned(), self.chart.kubernetes.clone()]);
         arguments.extend(["--values".to_owned(), text(&values.file)]);
+        arguments.extend_from_slice(&values.more);
         self.registry.helm(helm, &arguments)
     }
 }
