@@ -81,7 +81,8 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     })?;
     report.step("fleet: a backup, and the state put back", |report| {
         restore::check(&fleet.release, SERVICE, &fleet.first, folder, report)?;
-        wait_ready(NAME, "controller", 3, PATIENCE)
+        wait_ready(NAME, "controller", 3, PATIENCE)?;
+        wait_ready(AGENTS, "agent", 3, PATIENCE)
     })?;
     report.step("fleet: helm test after all of it", |_| {
         fleet.release.test().map(drop)
