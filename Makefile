@@ -39,7 +39,8 @@ FILES_images := $(FILES_deb)
 # What a cluster of the tests has from Debian; the rest is built (tests/kube/tools), with a Go of any version.
 PROGRAMS_chart := $(PROGRAMS_images) \
 	containerd:containerd ctr:containerd runc:runc iptables:iptables ipset:ipset conntrack:conntrack ethtool:ethtool \
-	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static
+	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static \
+	docker-registry:docker-registry gpg:gnupg gpg-agent:gnupg gpgconf:gnupg
 FILES_chart := $(FILES_images) /usr/lib/cni/bridge:containernetworking-plugins
 # Everything, peers of the benchmarks too: tests run each benchmark for a moment.
 PROGRAMS_test := $(PROGRAMS_demo) \
@@ -57,7 +58,7 @@ FILES_test := $(FILES_demo)
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build client-static deb images chart-lint chart-docs chart-test install uninstall demo test bench-image bench-rest bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
+.PHONY: help setup build client-static deb images chart-lint chart-docs chart-versions chart-test install uninstall demo test bench-image bench-rest bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -162,20 +163,29 @@ chart-programs: setup-chart
 	@$(BUILD) $(if $(CI),--tests --test fleet_sim)
 	@$(STEP) kube-tools tests/kube/tools
 
-chart-lint: chart-programs ## Lint and render the chart with every set of values, without a cluster
-	@. tests/kube/env && PATH="$$bin:$$PATH" $(CHART_TEST) --kubernetes "$$KUBERNETES" --only rendered
+chart-lint: chart-programs ## Lint and render the chart with every set of values, sign it, push and pull it, without a cluster
+	@. tests/kube/env && PATH="$$bin:$$PATH" $(CHART_TEST) --kubernetes "$$KUBERNETES" --only rendered --only registry \
+		--json $(CARGO_TARGET_DIR)/bench/chart-lint.json
 
 chart-docs: chart-programs ## Write the chart's README from its values
 	@. tests/kube/env && "$$bin/helm-docs" --log-level error --chart-search-root charts
 
-chart-test: chart-programs ## Test the chart on a cluster of three nodes on this machine (root; KUBERNETES=v1.37.2, KEEP=1, ONLY=part)
+# More versions: make chart-test KUBERNETES=v1.36.1 KUBERNETES_OLD= REPORT=target/bench/chart-1.36.json
+REPORTS ?= $(wildcard $(CARGO_TARGET_DIR)/bench/chart*.json)
+
+chart-versions: setup-build ## Write the table of tried versions in docs/kubernetes.md from reports of chart-test (REPORTS=files)
+	@$(BUILD)
+	@$(CHART_TEST) versions $(REPORTS)
+
+chart-test: chart-programs ## Test the chart on a cluster of three nodes on this machine (root; KUBERNETES=v1.37.2, KEEP=1, ONLY=part, REPORT=file)
 	@rm -rf $(CHART_IMAGES)
 	@$(STEP) chart-images $(PACKAGING_OF_TESTS) images --quick --programs $(CARGO_TARGET_DIR)/debug \
 		--registry foghorn.test --tag test --out $(CHART_IMAGES)
 	@$(if $(KUBERNETES_OLD),$(if $(ONLY),,KUBERNETES=$(KUBERNETES_OLD) $(STEP) kube-tools-old tests/kube/tools api))
 	@$(if $(KUBERNETES_OLD),$(if $(ONLY),,KUBERNETES=$(KUBERNETES_OLD) $(STEP) chart-old tests/kube/with --nodes 0 \
 		$(CHART_TEST) --only accepted --json $(CARGO_TARGET_DIR)/bench/chart-old.json))
-	@$(STEP) chart tests/kube/with --images $(CHART_IMAGES) $(CHART_TEST) $(addprefix --only ,$(ONLY))
+	@$(STEP) chart tests/kube/with --images $(CHART_IMAGES) $(CHART_TEST) $(addprefix --only ,$(ONLY)) \
+		$(if $(REPORT),--json $(REPORT))
 
 bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx (root)
 	$(CARGO) build --locked --release --workspace --bins

@@ -16,6 +16,8 @@ use crate::report::Report;
 use crate::schemas;
 use crate::tool::run;
 
+/// What renders the objects: the other version makes the same of the chart (`rendered`).
+pub(crate) const HELM: &str = HELMS[1];
 const MOST: Duration = Duration::from_secs(60);
 
 /// # Errors
@@ -63,7 +65,7 @@ type Kinds = BTreeSet<(String, String)>;
 fn render(chart: &Chart, folder: &Path) -> Result<(Kinds, BTreeSet<String>)> {
     let (mut kinds, mut namespaces) = (Kinds::new(), BTreeSet::new());
     for values in chart.values()? {
-        let text = chart.render(HELMS[1], &values, &[])?.ok()?;
+        let text = chart.render(HELM, &values, &[])?.ok()?;
         for object in parse(&text)?.values() {
             let word = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
             kinds.insert((word("apiVersion"), word("kind")));

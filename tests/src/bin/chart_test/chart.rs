@@ -14,6 +14,50 @@ pub(crate) const HELMS: [&str; 2] = ["helm3", "helm4"];
 pub(crate) const RELEASE: &str = "foghorn";
 const MOST: Duration = Duration::from_secs(60);
 
+/// Files of `examples/` that people give to Helm together.
+struct Example {
+    files: &'static [&'static str],
+    /// Whether storage nodes are told by which certificate they know their controllers.
+    has_authority: bool,
+}
+
+const EXAMPLES: [Example; 5] = [
+    Example::new(&["box"], false),
+    Example::new(&["fleet"], true),
+    Example::new(&["fleet", "head-office"], true),
+    Example::new(&["north"], false),
+    Example::new(&["south"], true),
+];
+
+impl Example {
+    const fn new(files: &'static [&'static str], has_authority: bool) -> Self {
+        Self {
+            files,
+            has_authority,
+        }
+    }
+
+    fn values(&self, chart: &Path) -> Values {
+        let file = |name: &str| chart.join(format!("examples/{name}.yaml"));
+        let mut more = Vec::new();
+        for name in self.files.iter().skip(1) {
+            more.extend(["--values".to_owned(), file(name).display().to_string()]);
+        }
+        if self.has_authority {
+            let ca = chart.join("ci/ca.pem");
+            more.push(format!("--set-file=trust.ca.pem={}", ca.display()));
+        }
+        // For kube-score: policies do not reach pods with the network of their node.
+        let ignored = r#"commonAnnotations={"kube-score/ignore":"pod-networkpolicy"}"#;
+        more.extend(["--set-json".to_owned(), ignored.to_owned()]);
+        Values {
+            name: format!("example-{}", self.files.join("-")),
+            file: file(self.files[0]),
+            more,
+        }
+    }
+}
+
 pub(crate) struct Chart {
     pub(crate) folder: PathBuf,
     /// The version of Kubernetes that it is rendered for.
@@ -24,6 +68,8 @@ pub(crate) struct Chart {
 pub(crate) struct Values {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
+    /// Further arguments that belong to them.
+    pub(crate) more: Vec<String>,
 }
 
 impl Chart {
@@ -31,12 +77,14 @@ impl Chart {
         self.folder.to_str().unwrap_or_default()
     }
 
-    /// Sets of values that have to work.
+    /// Sets of values that have to work, the examples too.
     ///
     /// # Errors
     /// When there are none.
     pub(crate) fn values(&self) -> Result<Vec<Values>> {
-        files(&self.folder.join("ci"), "-values.yaml")
+        let mut all = files(&self.folder.join("ci"), "-values.yaml")?;
+        all.extend(EXAMPLES.iter().map(|example| example.values(&self.folder)));
+        Ok(all)
     }
 
     /// Values that have to be refused.
@@ -55,6 +103,7 @@ impl Chart {
         let file = values.file.to_str().unwrap_or_default();
         let mut arguments = vec!["template", RELEASE, self.path(), "--namespace", RELEASE];
         arguments.extend(["--kube-version", &self.kubernetes, "--values", file]);
+        arguments.extend(values.more.iter().map(String::as_str));
         run(helm, arguments.iter().chain(more), MOST)
     }
 
@@ -75,6 +124,7 @@ impl Chart {
         let values = Values {
             name: "as a part of another chart".to_owned(),
             file: from.join("values.yaml"),
+            more: Vec::new(),
         };
         let chart = Self {
             folder: parent,
@@ -89,6 +139,7 @@ impl Chart {
         let file = values.file.to_str().unwrap_or_default();
         let mut arguments = vec!["lint", "--strict", "--quiet", self.path()];
         arguments.extend(["--kube-version", &self.kubernetes, "--values", file]);
+        arguments.extend(values.more.iter().map(String::as_str));
         run(helm, arguments, MOST)?.ok()
     }
 
@@ -118,7 +169,8 @@ fn files(folder: &Path, end: &str) -> Result<Vec<Values>> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         if let Some(name) = name.strip_suffix(end) {
             let name = name.to_owned();
-            found.push(Values { name, file });
+            let more = Vec::new();
+            found.push(Values { name, file, more });
         }
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -128,4 +180,47 @@ fn files(folder: &Path, end: &str) -> Result<Vec<Values>> {
         folder.display()
     );
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_tests::page::{blocks, sources};
+
+    use super::*;
+
+    fn names() -> Vec<String> {
+        let examples = sources().join("charts/foghorn/examples");
+        let files = files(&examples, ".yaml").unwrap();
+        files.into_iter().map(|values| values.name).collect()
+    }
+
+    #[test]
+    fn every_example_is_rendered() {
+        let mut given: Vec<&str> = EXAMPLES.iter().flat_map(|one| one.files).copied().collect();
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(given, names());
+        let chart = sources().join("charts/foghorn");
+        for example in &EXAMPLES {
+            let values = example.values(&chart);
+            assert!(values.file.is_file(), "{}", values.file.display());
+        }
+    }
+
+    #[test]
+    fn the_page_and_the_examples_are_the_same() {
+        let page = fs::read_to_string(sources().join("docs/kubernetes.md")).unwrap();
+        let mut shown = Vec::new();
+        for block in blocks(&page) {
+            let head = block.text.strip_prefix("# ");
+            if let Some((name, _)) = head.and_then(|text| text.split_once(".yaml: ")) {
+                let file = sources().join(format!("charts/foghorn/examples/{name}.yaml"));
+                let written = fs::read_to_string(file).unwrap();
+                assert_eq!(written.trim_end(), block.text.trim_end(), "{name}");
+                shown.push(name.to_owned());
+            }
+        }
+        shown.sort();
+        assert_eq!(shown, names());
+    }
 }

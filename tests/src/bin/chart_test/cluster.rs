@@ -106,6 +106,19 @@ pub(crate) fn namespace(name: &str, security: Security, folder: &Path) -> Result
     )
 }
 
+/// Version of the API server.
+///
+/// # Errors
+/// When it does not say it.
+pub(crate) fn version() -> Result<String> {
+    let said = kubectl(&["version", "--output=json"])?;
+    let said: Value = serde_json::from_str(&said).context("kubectl gave no JSON")?;
+    let version = said["serverVersion"]["gitVersion"].as_str();
+    version
+        .map(str::to_owned)
+        .context("the API server does not say which version it is")
+}
+
 /// Names of all nodes.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Three controllers, three members of etcd and a storage node on each node: pods that are deleted
-//! while there is work, nodes that are drained, an upgrade and its rollback.
+//! while there is work, nodes that are drained, an upgrade and its rollback, a backup put back.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,11 +13,13 @@ use crate::load::Load;
 use crate::policies::{self, Try};
 use crate::release::{Release, values};
 use crate::report::Report;
+use crate::restore;
 use crate::secrets::{self, Authority, First};
 use crate::single::{claims, clean};
 use crate::tool::run;
 
 const NAME: &str = "fleet";
+pub(crate) const HELM: &str = "helm4";
 const AGENTS: &str = "fleet-agents";
 const SERVICE: &str = "fleet-foghorn";
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -77,6 +79,11 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     report.step("fleet: rollback under load", |report| {
         fleet.under_load("rollback-", report, |_| fleet.release.rollback())
     })?;
+    report.step("fleet: a backup, and the state put back", |report| {
+        restore::check(&fleet.release, SERVICE, &fleet.first, folder, report)?;
+        wait_ready(NAME, "controller", 3, PATIENCE)?;
+        wait_ready(AGENTS, "agent", 3, PATIENCE)
+    })?;
     report.step("fleet: helm test after all of it", |_| {
         fleet.release.test().map(drop)
     })?;
@@ -103,13 +110,16 @@ impl<'c> Fleet<'c> {
             ("tls.key", pair.key.as_str()),
         ];
         secrets::secret(NAME, "authority", &data, folder)?;
+        let passphrase = [("passphrase", "words that nobody guesses")];
+        secrets::secret(NAME, "passphrase", &passphrase, folder)?;
         secrets::etcd(NAME, &format!("{SERVICE}-etcd"), 3, folder)?;
         let ca = folder.join("ca.pem");
         std::fs::write(&ca, &pair.certificate)?;
         let release = Release {
             chart,
+            from: None,
             name: NAME,
-            helm: "helm4",
+            helm: HELM,
             values: values("fleet"),
             more: vec![
                 "--set-file".to_owned(),
@@ -127,14 +137,21 @@ impl<'c> Fleet<'c> {
 
     fn uninstall(&self, report: &mut Report) -> Result<()> {
         self.release.uninstall()?;
-        let given = ["first-run", "authority", "etcd-server", "etcd-client"];
+        let given = [
+            "first-run",
+            "authority",
+            "passphrase",
+            "etcd-server",
+            "etcd-client",
+        ];
         let given = given.map(|name| format!("secret/{name}"));
         let given: Vec<&str> = given.iter().map(String::as_str).collect();
         for (space, before) in [NAME, AGENTS].iter().zip(&self.before) {
             clean(space, before, &given)?;
         }
         let claims = claims(NAME)?;
-        ensure!(claims == 3, "{claims} volume claims are left of three");
+        // Of the members of etcd, and of backups.
+        ensure!(claims == 4, "{claims} volume claims are left of four");
         report.count("volume claims kept", claims);
         Ok(())
     }

@@ -51,6 +51,8 @@ pub(crate) struct Figures {
     pub(crate) created: BTreeSet<String>,
     /// Of these, what is not there at the end.
     pub(crate) lost: Vec<String>,
+    /// All hosts that are there at the end, whoever has created them.
+    pub(crate) all: BTreeSet<String>,
 }
 
 /// The other side: makes the load, and prints its figures.
@@ -82,8 +84,8 @@ pub(crate) fn work(orders: &Orders) -> Result<()> {
     });
     let seen = seen.into_inner();
     let (mut figures, _) = seen.unwrap_or_else(|poisoned| poisoned.into_inner());
-    let there = names(&client(orders, &ca)?)?;
-    figures.lost = figures.created.difference(&there).cloned().collect();
+    figures.all = names(&client(orders, &ca)?)?;
+    figures.lost = figures.created.difference(&figures.all).cloned().collect();
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
 }

@@ -10,21 +10,26 @@ mod fleet;
 mod load;
 mod objects;
 mod policies;
+mod published;
+mod registry;
 mod release;
 mod rendered;
 mod report;
+mod restore;
 mod schemas;
 mod secrets;
 mod single;
 mod tool;
+mod versions;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::chart::Chart;
+use crate::chart::{Chart, HELMS};
 use crate::report::Report;
+use crate::versions::Deed;
 
 /// Tests the Helm chart.
 #[derive(Parser)]
@@ -50,6 +55,8 @@ enum Command {
     /// Make load until the input ends: started by the tests themselves.
     #[command(hide = true)]
     Load(load::Orders),
+    /// Write the table of tried versions from reports into its page.
+    Versions(versions::Orders),
 }
 
 /// In the order in which they are done.
@@ -57,6 +64,8 @@ enum Command {
 enum Part {
     /// Without a cluster: lint, unit tests, values that work and values that are refused.
     Rendered,
+    /// Without a cluster: signed, in a registry, and back.
+    Registry,
     /// What an API server says of the objects.
     Accepted,
     /// One server with everything in it.
@@ -66,13 +75,32 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Rendered, Self::Accepted, Self::Box, Self::Fleet];
+    const ALL: [Self; 5] = [
+        Self::Rendered,
+        Self::Registry,
+        Self::Accepted,
+        Self::Box,
+        Self::Fleet,
+    ];
+
+    /// What it means for the table of versions, and with which programs.
+    fn deed(self) -> Option<(Deed, &'static [&'static str])> {
+        match self {
+            Self::Rendered => Some((Deed::Rendered, &HELMS)),
+            Self::Registry => None,
+            Self::Accepted => Some((Deed::Accepted, &[accepted::HELM])),
+            Self::Box => Some((Deed::Box, &[single::HELM])),
+            Self::Fleet => Some((Deed::Fleet, &[fleet::HELM])),
+        }
+    }
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Command::Load(orders)) = &arguments.command {
-        return load::work(orders);
+    match &arguments.command {
+        Some(Command::Load(orders)) => return load::work(orders),
+        Some(Command::Versions(orders)) => return versions::write(orders),
+        None => {}
     }
     let json = arguments.json.clone().map_or_else(default_output, Ok)?;
     let scratch = tempfile::tempdir()?;
@@ -98,9 +126,13 @@ fn run(arguments: &Arguments, scratch: &Path, report: &mut Report) -> Result<()>
     for part in Part::ALL.into_iter().filter(is_wanted) {
         match part {
             Part::Rendered => rendered::check(&chart, scratch, report)?,
+            Part::Registry => registry::check(&chart, scratch, report)?,
             Part::Accepted => accepted::check(&chart, scratch, report)?,
             Part::Box => single::check(&chart, scratch, report)?,
             Part::Fleet => fleet::check(&chart, scratch, report)?,
+        }
+        if let Some((deed, helms)) = part.deed() {
+            report.tried(versions::tried(deed, helms, &chart)?);
         }
     }
     Ok(())

@@ -15,6 +15,8 @@ const MOST: Duration = Duration::from_secs(240);
 
 pub(crate) struct Release<'c> {
     pub(crate) chart: &'c Chart,
+    /// What Helm is told to get the chart from a registry, where it is not to take the folder.
+    pub(crate) from: Option<Vec<String>>,
     /// Of the release and of its namespace.
     pub(crate) name: &'static str,
     pub(crate) helm: &'static str,
@@ -29,7 +31,9 @@ impl Release<'_> {
     /// # Errors
     /// When not everything is ready in time.
     pub(crate) fn install(&self) -> Result<()> {
-        self.helm(&["install", self.name, &self.folder()], &self.given())
+        let mut more = self.source();
+        more.extend(self.given());
+        self.helm(&["install", self.name], &more)
     }
 
     /// With the values that there are, and these.
@@ -37,11 +41,12 @@ impl Release<'_> {
     /// # Errors
     /// When not everything is ready in time.
     pub(crate) fn upgrade(&self, sets: &[&str]) -> Result<()> {
-        let mut more = vec!["--reuse-values".to_owned()];
+        let mut more = self.source();
+        more.push("--reuse-values".to_owned());
         for set in sets {
             more.extend(["--set".to_owned(), (*set).to_owned()]);
         }
-        self.helm(&["upgrade", self.name, &self.folder()], &more)
+        self.helm(&["upgrade", self.name], &more)
     }
 
     /// To the revision before.
@@ -69,8 +74,9 @@ impl Release<'_> {
         self.helm(&["uninstall", self.name], &[])
     }
 
-    fn folder(&self) -> String {
-        self.chart.folder.to_string_lossy().into_owned()
+    fn source(&self) -> Vec<String> {
+        let folder = || vec![self.chart.folder.to_string_lossy().into_owned()];
+        self.from.clone().unwrap_or_else(folder)
     }
 
     fn given(&self) -> Vec<String> {
@@ -95,7 +101,10 @@ impl Release<'_> {
     }
 
     /// A failure with what people would look at first.
-    fn explained(&self, done: Result<String>) -> Result<String> {
+    ///
+    /// # Errors
+    /// Those that there are.
+    pub(crate) fn explained(&self, done: Result<String>) -> Result<String> {
         done.map_err(|error| {
             let mut places = vec![self.name];
             places.extend(self.elsewhere.iter().map(String::as_str));

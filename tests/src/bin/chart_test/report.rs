@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use crate::versions::Tried;
+
 #[derive(Default)]
 pub(crate) struct Report {
     steps: Vec<(String, Duration)>,
     counts: BTreeMap<&'static str, u64>,
+    tried: Vec<Tried>,
 }
 
 impl Report {
@@ -46,13 +49,18 @@ impl Report {
         self.counts.insert(what, value);
     }
 
+    /// Which versions something was done with, to its end.
+    pub(crate) fn tried(&mut self, more: Vec<Tried>) {
+        self.tried.extend(more);
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         let steps: Vec<Value> = self
             .steps
             .iter()
             .map(|(name, took)| json!({ "step": name, "seconds": tenths(*took) }))
             .collect();
-        json!({ "counts": self.counts, "steps": steps })
+        json!({ "counts": self.counts, "steps": steps, "tried": self.tried })
     }
 }
 

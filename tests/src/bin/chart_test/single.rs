@@ -10,11 +10,13 @@ use crate::chart::Chart;
 use crate::cluster::{self, Security, kubectl, pods, until, wait_ready};
 use crate::load::Load;
 use crate::policies::{self, Try};
+use crate::published::{Registry, Signer};
 use crate::release::{Release, left_over, values};
 use crate::report::Report;
 use crate::secrets::First;
 
 const NAME: &str = "box";
+pub(crate) const HELM: &str = "helm3";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What a neighbour in the namespace reaches, and what it does not.
 const TRIES: [Try; 2] = [
@@ -29,15 +31,25 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     let before = cluster::everything(NAME)?;
     let first = First::new();
     first.put(NAME, folder)?;
+    // What is installed is what a registry gives, signed by whom one trusts.
+    let place = folder.join("box");
+    let registry = Registry::start(&place)?;
+    let signer = Signer::new(&place, "Foghorn of a test")?;
+    let from = report.step("box: chart signed and pushed to a registry", |_| {
+        let archive = registry.package(HELM, &chart.folder, "charts", Some(&signer))?;
+        let published = registry.push(HELM, &archive, "charts")?;
+        Ok(published.verified(&signer.public()))
+    })?;
     let release = Release {
         chart,
+        from: Some(from),
         name: NAME,
-        helm: "helm3",
+        helm: HELM,
         values: values("box"),
         more: Vec::new(),
         elsewhere: Vec::new(),
     };
-    report.step("box: install", |_| release.install())?;
+    report.step("box: install from the registry", |_| release.install())?;
     report.step("box: helm test", |_| release.test().map(drop))?;
     report.step("box: network policies", |report| {
         policies::check(NAME, &["stranger"], &TRIES, folder, report)
