@@ -13,6 +13,7 @@ pub mod old_content;
 pub mod page;
 pub mod persistent;
 pub mod process;
+pub mod promql;
 pub mod rest;
 pub mod s3;
 pub mod screen;
