@@ -39,7 +39,8 @@ FILES_images := $(FILES_deb)
 # What a cluster of the tests has from Debian; the rest is built (tests/kube/tools), with a Go of any version.
 PROGRAMS_chart := $(PROGRAMS_images) \
 	containerd:containerd ctr:containerd runc:runc iptables:iptables ipset:ipset conntrack:conntrack ethtool:ethtool \
-	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static
+	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static \
+	promtool:prometheus
 FILES_chart := $(FILES_images) /usr/lib/cni/bridge:containernetworking-plugins
 # Everything, peers of the benchmarks too: tests run each benchmark for a moment.
 PROGRAMS_test := $(PROGRAMS_demo) \

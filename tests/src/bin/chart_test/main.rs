@@ -13,6 +13,7 @@ mod policies;
 mod release;
 mod rendered;
 mod report;
+mod rules;
 mod schemas;
 mod secrets;
 mod single;
@@ -55,7 +56,7 @@ enum Command {
 /// In the order in which they are done.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Without a cluster: lint, unit tests, values that work and values that are refused.
+    /// Without a cluster: lint, unit tests, alert rules, values that work and values that are refused.
     Rendered,
     /// What an API server says of the objects.
     Accepted,
