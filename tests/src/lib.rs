@@ -2,6 +2,7 @@
 //! that verify the result.
 
 pub mod balancer;
+pub mod collector;
 pub mod copied_chunks;
 pub mod debian;
 pub mod disks;
