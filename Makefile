@@ -40,7 +40,7 @@ FILES_images := $(FILES_deb)
 PROGRAMS_chart := $(PROGRAMS_images) \
 	containerd:containerd ctr:containerd runc:runc iptables:iptables ipset:ipset conntrack:conntrack ethtool:ethtool \
 	ip:iproute2 nsenter:util-linux sysctl:procps mount:mount openssl:openssl jq:jq busybox:busybox-static \
-	docker-registry:docker-registry gpg:gnupg gpg-agent:gnupg gpgconf:gnupg
+	docker-registry:docker-registry gpg:gnupg gpg-agent:gnupg gpgconf:gnupg promtool:prometheus
 FILES_chart := $(FILES_images) /usr/lib/cni/bridge:containernetworking-plugins
 # Everything, peers of the benchmarks too: tests run each benchmark for a moment.
 PROGRAMS_test := $(PROGRAMS_demo) \

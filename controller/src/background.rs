@@ -201,6 +201,10 @@ impl Background {
             last_failure: None,
         };
         self.lock().insert(rhythm.name, status);
+        for outcome in OUTCOMES {
+            metrics::counter!("foghorn_background_rounds_total", "work" => rhythm.name, "outcome" => outcome)
+                .increment(0);
+        }
     }
 
     fn change(&self, name: &'static str, change: impl FnOnce(&mut Status)) {
@@ -236,12 +240,11 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without a message")
 }
 
+/// Of a round, as a label: it went well, or it did not.
+const OUTCOMES: [&str; 2] = ["ok", "failed"];
+
 fn measure(name: &'static str, round: &Round) {
-    let outcome = if round.error.is_some() {
-        "failed"
-    } else {
-        "ok"
-    };
+    let outcome = OUTCOMES[usize::from(round.error.is_some())];
     metrics::counter!("foghorn_background_rounds_total", "work" => name, "outcome" => outcome)
         .increment(1);
     metrics::histogram!("foghorn_background_round_duration_seconds", "work" => name)

@@ -47,6 +47,7 @@ const PAGES: [(&str, &str); 32] = [
     page!("operations/joining.md"),
     page!("operations/multicast.md"),
     page!("operations/notifications.md"),
+    page!("operations/observability.md"),
     page!("operations/reverse-proxy.md"),
     page!("operations/losing-a-node.md"),
     page!("operations/losing-a-site.md"),

@@ -2,6 +2,7 @@
 //! that verify the result.
 
 pub mod balancer;
+pub mod collector;
 pub mod copied_chunks;
 pub mod debian;
 pub mod disks;
@@ -13,6 +14,7 @@ pub mod old_content;
 pub mod page;
 pub mod persistent;
 pub mod process;
+pub mod promql;
 pub mod rest;
 pub mod s3;
 pub mod screen;

@@ -28,8 +28,18 @@ pub(super) struct Courier {
     lease: Duration,
 }
 
+fn count(by: &'static str, outcome: &'static str, attempts: u64) {
+    metrics::counter!("foghorn_notifications_total", "by" => by, "outcome" => outcome)
+        .increment(attempts);
+}
+
 impl Courier {
     pub(super) fn new(ctx: Arc<Ctx>, config: &NotificationConfig) -> Self {
+        for by in Address::WORDS {
+            for outcome in ["delivered", "failed"] {
+                count(by, outcome, 0);
+            }
+        }
         Self {
             ctx,
             me: getrandom::u64().unwrap_or_default(),
@@ -70,8 +80,7 @@ impl Courier {
         } else {
             ("failed", false)
         };
-        metrics::counter!("foghorn_notifications_total", "by" => target.address.word(), "outcome" => word)
-            .increment(1);
+        count(target.address.word(), word, 1);
         if let Err(why) = &result {
             warn!(
                 notification = target.name,

@@ -18,6 +18,15 @@ pub struct Failure {
     pub at: Timestamp,
 }
 
+fn count(plugin: &str, event: &'static str, failures: u64) {
+    metrics::counter!(
+        "foghorn_plugin_failures_total",
+        "plugin" => plugin.to_owned(),
+        "event" => event
+    )
+    .increment(failures);
+}
+
 #[derive(Default)]
 struct FileHealth {
     in_a_row: u32,
@@ -33,13 +42,14 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// Of a plugin that was just read. It has not failed yet at what it is called for.
+    pub(super) fn begin(plugin: &str, events: impl Iterator<Item = &'static str>) -> Self {
+        events.for_each(|event| count(plugin, event, 0));
+        Self::default()
+    }
+
     pub(super) fn failed(&self, plugin: &str, event: &'static str, what: &str) {
-        metrics::counter!(
-            "foghorn_plugin_failures_total",
-            "plugin" => plugin.to_owned(),
-            "event" => event
-        )
-        .increment(1);
+        count(plugin, event, 1);
         let what: String = format!("{event}: {what}").chars().take(500).collect();
         let (loud, suspended) = {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,16 +56,17 @@ impl Plugin {
         } else {
             Declaration::default()
         };
-        let events = Event::ALL
+        let events: BTreeSet<Event> = Event::ALL
             .into_iter()
             .filter(|event| has(event.name()))
             .collect();
+        let health = Health::begin(name, events.iter().map(|event| event.name()));
         Ok(Self {
             name: name.to_owned(),
             ast,
             declaration,
             events,
-            health: Health::default(),
+            health,
         })
     }
 

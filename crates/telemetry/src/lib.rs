@@ -1,6 +1,6 @@
 //! Logs and traces for every Foghorn process, and the W3C trace context that joins them.
 //!
-//! This is the only crate that names OpenTelemetry. Everybody else writes plain `tracing` spans and
+//! This is the only crate that names OpenTelemetry, but for the receiver of the tests. Everybody else writes plain `tracing` spans and
 //! events, asks [`current_traceparent`] for the text that travels with a request, and gives a
 //! received text to [`set_parent`].
 //!

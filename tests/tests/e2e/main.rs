@@ -57,6 +57,7 @@ mod tables;
 mod task_orders;
 mod terminal;
 mod unclear;
+mod watching;
 mod what_a_capture_takes;
 
 /// Runs a scenario once per storage engine, as two tests.

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use self::listen::{FromAgent, Listen};
 use super::Queues;
@@ -175,7 +176,9 @@ async fn membership(
             // The thread ends with the token, whatever becomes of this future.
             let mut thread = JoinSet::new();
             thread.spawn_blocking(move || listen.run(&to_agent, from_agent, &stop));
-            converse(shared, connection, member, news, from_thread, &to_thread).await
+            converse(shared, connection, member, news, from_thread, &to_thread)
+                .instrument(tracing::info_span!("receive", group = %terms.group))
+                .await
         }
         Err(reason) => {
             // The connection may be lost, too; then the agent knows.

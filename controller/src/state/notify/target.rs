@@ -55,13 +55,17 @@ pub enum Address {
 }
 
 impl Address {
+    /// All words that [`Self::word`] gives.
+    pub const WORDS: [&'static str; 3] = ["webhook", "chat", "mail"];
+
     /// The word for it.
     #[must_use]
     pub fn word(&self) -> &'static str {
+        let [webhook, chat, mail] = Self::WORDS;
         match self {
-            Self::Webhook { .. } => "webhook",
-            Self::Chat { .. } => "chat",
-            Self::Mail(_) => "mail",
+            Self::Webhook { .. } => webhook,
+            Self::Chat { .. } => chat,
+            Self::Mail(_) => mail,
         }
     }
 }

@@ -2,7 +2,6 @@
 //! HTTPS and mutual TLS.
 
 mod agent;
-mod alerts;
 mod api_server;
 mod by_hand;
 mod check_in;

@@ -16,6 +16,7 @@ mod release;
 mod rendered;
 mod report;
 mod restore;
+mod rules;
 mod schemas;
 mod secrets;
 mod single;
@@ -62,7 +63,7 @@ enum Command {
 /// In the order in which they are done.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Without a cluster: lint, unit tests, values that work and values that are refused.
+    /// Without a cluster: lint, unit tests, alert rules, values that work and values that are refused.
     Rendered,
     /// Without a cluster: signed, in a registry, and back.
     Registry,

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::chart::{Chart, HELMS, Values};
 use crate::objects::{images, parse};
 use crate::report::Report;
+use crate::rules;
 
 /// A registry that no chart would guess.
 const REGISTRY: &str = "registry.test:5000/lab/";
@@ -19,6 +20,9 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
         lint(chart, report)
     })?;
     report.step("unit tests of the templates", |_| unit_tests(chart))?;
+    report.step("alert rules and queries of dashboards", |report| {
+        rules::check(chart, folder, report)
+    })?;
     report.step("README as it is made from the values", |_| readme(chart))?;
     report.step("rendered twice, and by both versions of Helm", |report| {
         render(chart, report)

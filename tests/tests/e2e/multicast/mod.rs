@@ -5,6 +5,7 @@
 mod lan;
 mod room;
 mod take_over;
+mod traced;
 
 use anyhow::{Result, ensure};
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};

@@ -110,6 +110,16 @@ impl Room {
 
     /// A session for these machines; `more` are further members of the request. Gives its number.
     pub(crate) fn session(&mut self, machines: &[Machine], more: Value) -> Result<u64> {
+        self.session_with(machines, more, &[])
+    }
+
+    /// The same with headers.
+    pub(crate) fn session_with(
+        &mut self,
+        machines: &[Machine],
+        more: Value,
+        headers: &[(&str, &str)],
+    ) -> Result<u64> {
         self.runs += 1;
         let hosts: Vec<u32> = machines.iter().map(|machine| machine.host).collect();
         let mut body = json!({ "name": format!("run {}", self.runs), "hosts": hosts });
@@ -119,7 +129,12 @@ impl Room {
         let made = self
             .stack
             .rest
-            .post("/foghorn/v1/multicast-sessions", &body)?
+            .send_with(
+                "POST",
+                "/foghorn/v1/multicast-sessions",
+                Some(serde_json::to_vec(&body)?),
+                headers,
+            )?
             .ok()?;
         made["sessions"][0]
             .as_u64()
