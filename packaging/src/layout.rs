@@ -30,7 +30,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 32] = [
+const PAGES: [(&str, &str); 33] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
