@@ -5,7 +5,7 @@ def own_part: startswith("k8s.io/");
 ([.Replace[]? | select(.New.Path | startswith("./")) | .Old.Path]
 	+ [.Require[] | select(.Version == "v0.0.0" and (.Path | own_part)) | .Path] | unique) as $folders
 | "module foghorn.test/build", "", "go \(.Go)", "",
-	"require (", "\t\($module) \($version)",
+	"require (", "\t\($path) \($version)",
 	(.Require[] | "\t\(.Path) \(.Version)"),
 	")", "", "replace (",
 	(.Replace[]? | select(.New.Path | startswith("./") | not) | "\t\(.Old.Path) => \(.New.Path) \(.New.Version)"),

@@ -277,7 +277,7 @@ mod tests {
             deployed_s: 0.51,
             multicast: None,
         };
-        let plain = "selftest: captured 64 MiB in 1.2 s, on 2 storage nodes (north, south), deployed in 0.5 s, every byte is the same";
+        let plain = "selftest: captured 64.0 MiB in 1.2 s, on 2 storage nodes (north, south), deployed in 0.5 s, every byte is the same";
         assert_eq!(found.line(), plain);
         found.multicast = Some(Multicast {
             passes: false,

@@ -109,13 +109,15 @@ mod tests {
         );
         std::fs::write(folder.path().join("ca.pem"), "PEM").unwrap();
         check_files(&config).unwrap();
-        config.authority = AuthorityConfig::Given(folder.path().to_owned());
+        let authority = folder.path().join("authority");
+        std::fs::create_dir(&authority).unwrap();
+        config.authority = AuthorityConfig::Given(authority.clone());
         let error = check_files(&config).unwrap_err();
         let said = foghorn_types::chain(&error).to_string();
         assert!(said.contains("trust.authority_dir"), "{said}");
         let made = Trust::generate().unwrap().to_pem();
-        std::fs::write(folder.path().join("tls.crt"), made.certificate).unwrap();
-        std::fs::write(folder.path().join("tls.key"), made.key).unwrap();
+        std::fs::write(authority.join("tls.crt"), made.certificate).unwrap();
+        std::fs::write(authority.join("tls.key"), made.key).unwrap();
         check_files(&config).unwrap();
         config.given = Some(GivenCredentials {
             user: "fog".to_owned(),

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tracing::{info, warn};
+use tracing::info;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::pem::{AuthorityPem, PemError};
+use super::pem::{AuthorityPem, LoadTrustError, PemError};
 use super::terms::{self, Lifetimes};
 
 /// Long, because every agent must enrol again when the authority is replaced.
@@ -34,19 +34,6 @@ pub struct Trust {
     /// When the latest certificate of the controller itself ends; Unix time in milliseconds, 0
     /// before there is one.
     pub(super) server_ends: AtomicI64,
-}
-
-/// Why the certificate authority could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadTrustError {
-    #[error("could not read or write {path}", path = path.display())]
-    Io { path: PathBuf, source: io::Error },
-    #[error("{present} exists but {missing} does not: a certificate authority needs both files", present = present.display(), missing = missing.display())]
-    Half { present: PathBuf, missing: PathBuf },
-    #[error("the certificate authority in {folder} cannot be used", folder = folder.display())]
-    Unusable { folder: PathBuf, source: PemError },
-    #[error("could not create a certificate authority")]
-    Create { source: rcgen::Error },
 }
 
 /// Why nothing was signed.
@@ -280,15 +267,4 @@ fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()?;
     fs::hard_link(&draft, path)?;
     fs::remove_file(&draft)
-}
-
-pub(super) fn warn_if_others_can_read(key: &Path) {
-    if let Ok(metadata) = fs::metadata(key)
-        && metadata.permissions().mode() & 0o077 != 0
-    {
-        warn!(
-            path = %key.display(),
-            "the private key of the certificate authority can be read by other users"
-        );
-    }
 }

@@ -22,11 +22,11 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use authority::{LoadTrustError, Trust};
+pub use authority::Trust;
 pub use issue::{IssueError, Issued, IssuedServer, key_of_certificate, key_of_request};
 pub use keeping::{Keeping, KeySource, StoreKey, StoreKeyError};
 pub use peer::{PeerNameError, peer_name};
-pub use pem::{AuthorityPem, PemError};
+pub use pem::{AuthorityPem, LoadTrustError, PemError};
 pub use seal::SealError;
 pub use server::{ServerConfigError, ServerNames};
 pub use terms::{CLOCK_TOLERANCE, CONTROLLER_TLS_NAME, Lifetimes};

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
-
-use super::authority::LoadTrustError;
+use tracing::warn;
 
 /// Names of the certificate and of the key in a folder: those that a controller writes, and those of
 /// a Kubernetes Secret of the type `kubernetes.io/tls`.
@@ -43,6 +43,19 @@ pub enum PemError {
     ForeignKey,
 }
 
+/// Why the certificate authority could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadTrustError {
+    #[error("could not read or write {path}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{present} exists but {missing} does not: a certificate authority needs both files", present = present.display(), missing = missing.display())]
+    Half { present: PathBuf, missing: PathBuf },
+    #[error("the certificate authority in {folder} cannot be used", folder = folder.display())]
+    Unusable { folder: PathBuf, source: PemError },
+    #[error("could not create a certificate authority")]
+    Create { source: rcgen::Error },
+}
+
 impl AuthorityPem {
     /// Whether `folder` has an authority, or half of one.
     pub(super) fn exists(folder: &Path) -> bool {
@@ -57,7 +70,7 @@ impl AuthorityPem {
         for [certificate, key] in NAMES.map(|pair| pair.map(|name| folder.join(name))) {
             match (certificate.exists(), key.exists()) {
                 (true, true) => {
-                    super::authority::warn_if_others_can_read(&key);
+                    warn_if_others_can_read(&key);
                     return Ok(Some(Self {
                         certificate: text_of(certificate)?,
                         key: text_of(key)?,
@@ -114,4 +127,15 @@ fn text_of(path: PathBuf) -> Result<String, LoadTrustError> {
         source,
     };
     fs::read_to_string(&path).map_err(failed)
+}
+
+fn warn_if_others_can_read(key: &Path) {
+    if let Ok(metadata) = fs::metadata(key)
+        && metadata.permissions().mode() & 0o077 != 0
+    {
+        warn!(
+            path = %key.display(),
+            "the private key of the certificate authority can be read by other users"
+        );
+    }
 }
