@@ -55,11 +55,14 @@ impl Trust {
     /// # Errors
     /// When the files cannot be read, or do not form an authority together.
     pub fn load(dir: &Path) -> Result<Option<Self>, LoadTrustError> {
-        let Some(pem) = AuthorityPem::read(dir)? else {
+        let Some((pem, [certificate, key])) = AuthorityPem::read(dir)? else {
             return Ok(None);
         };
         let unusable = |source| LoadTrustError::Unusable {
-            folder: dir.to_owned(),
+            file: match source {
+                PemError::Key { .. } => key,
+                _ => certificate,
+            },
             source,
         };
         Self::from_pem(&pem).map(Some).map_err(unusable)

@@ -50,8 +50,8 @@ pub enum LoadTrustError {
     Io { path: PathBuf, source: io::Error },
     #[error("{present} exists but {missing} does not: a certificate authority needs both files", present = present.display(), missing = missing.display())]
     Half { present: PathBuf, missing: PathBuf },
-    #[error("the certificate authority in {folder} cannot be used", folder = folder.display())]
-    Unusable { folder: PathBuf, source: PemError },
+    #[error("{file} cannot be used for the certificate authority", file = file.display())]
+    Unusable { file: PathBuf, source: PemError },
     #[error("could not create a certificate authority")]
     Create { source: rcgen::Error },
 }
@@ -65,16 +65,17 @@ impl AuthorityPem {
             .any(|name| folder.join(name).exists())
     }
 
-    /// What `folder` has; `None` if it has neither certificate nor key.
-    pub(super) fn read(folder: &Path) -> Result<Option<Self>, LoadTrustError> {
+    /// What `folder` has, with the paths of certificate and key; `None` if it has neither.
+    pub(super) fn read(folder: &Path) -> Result<Option<(Self, [PathBuf; 2])>, LoadTrustError> {
         for [certificate, key] in NAMES.map(|pair| pair.map(|name| folder.join(name))) {
             match (certificate.exists(), key.exists()) {
                 (true, true) => {
                     warn_if_others_can_read(&key);
-                    return Ok(Some(Self {
-                        certificate: text_of(certificate)?,
-                        key: text_of(key)?,
-                    }));
+                    let pem = Self {
+                        certificate: text_of(&certificate)?,
+                        key: text_of(&key)?,
+                    };
+                    return Ok(Some((pem, [certificate, key])));
                 }
                 (false, false) => {}
                 (true, false) => {
@@ -121,12 +122,11 @@ impl AuthorityPem {
     }
 }
 
-fn text_of(path: PathBuf) -> Result<String, LoadTrustError> {
-    let failed = |source: io::Error| LoadTrustError::Io {
-        path: path.clone(),
+fn text_of(path: &Path) -> Result<String, LoadTrustError> {
+    fs::read_to_string(path).map_err(|source| LoadTrustError::Io {
+        path: path.to_owned(),
         source,
-    };
-    fs::read_to_string(&path).map_err(failed)
+    })
 }
 
 fn warn_if_others_can_read(key: &Path) {
