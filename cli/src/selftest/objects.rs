@@ -33,14 +33,14 @@ impl<'a> Objects<'a> {
         })
     }
 
-    fn name(&self) -> String {
-        format!("selftest-{:08x}", u32::from_be_bytes(self.mark))
+    fn mark(&self) -> String {
+        format!("{:08x}", u32::from_be_bytes(self.mark))
     }
 
     pub(super) fn image(&mut self) -> Result<Row<Image>, Failure> {
         let body = ImageBody {
             description: Some("made by foghorn selftest, which removes it".to_owned()),
-            ..ImageBody::new(&self.name())
+            ..ImageBody::new(&format!("selftest-{}", self.mark()))
         };
         let image = self.api.create::<Image>(&body)?;
         Ok(self.image.insert(image).clone())
@@ -54,7 +54,8 @@ impl<'a> Objects<'a> {
             .parse()
             .map_err(super::broken)?;
         let body = HostBody {
-            name: Some(format!("{}-{number}", self.name())),
+            // Names of hosts have 15 characters at most.
+            name: Some(format!("test-{}-{number}", self.mark())),
             macs: Some(vec![mac]),
             ..HostBody::default()
         };

@@ -33,7 +33,7 @@ pub struct JoinTokenArgs {
     #[arg(long, value_name = "PATTERN", requires = "count")]
     for_many: Option<NamePattern>,
     /// How many nodes the token lets in (1 to 10000)
-    #[arg(long, value_name = "NUMBER", requires = "for_many", value_parser = within(1..=10_000))]
+    #[arg(long, value_name = "NUMBER", requires = "for_many", conflicts_with = "name", value_parser = within(1..=10_000))]
     count: Option<u32>,
     /// Storage group, by name or id, of nodes that do not exist yet
     #[arg(long, value_name = "GROUP")]
