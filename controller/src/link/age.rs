@@ -71,6 +71,7 @@ mod tests {
             name: "north".parse().unwrap(),
             standing: Standing::Enrolled { at },
             key: key.cloned(),
+            vouched: false,
             modified: 1,
         };
         let (soon, late) = (now + Duration::from_secs(2), now + Duration::from_secs(90));

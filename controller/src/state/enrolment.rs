@@ -194,6 +194,10 @@ pub struct EnrolledNode {
     /// other keys. `None`: an earlier version has stored it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Whether a Kubernetes cluster has vouched for the name, and not a join token: only then may its word
+    /// give the name to another key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
     #[serde(skip)]
     pub modified: Revision,
 }
@@ -297,6 +301,7 @@ mod tests {
                 at: Timestamp::default(),
             },
             key: None,
+            vouched: false,
             modified: 7,
         };
         let mut nodes = Shelf::<EnrolledNode>::default();

@@ -59,6 +59,7 @@ impl Fleet {
                         at: Timestamp::now(),
                     },
                     key: None,
+                    vouched: false,
                     modified: 0,
                 });
             }

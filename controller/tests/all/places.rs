@@ -48,6 +48,7 @@ async fn site(engine: &Engine) -> Site {
             at: Timestamp::now(),
         },
         key: None,
+        vouched: false,
         modified: 0,
     };
     let stored = first.state.write::<_, Refusal>(|draft| {

@@ -59,6 +59,7 @@ impl Sites {
                         at: Timestamp::now(),
                     },
                     key: None,
+                    vouched: false,
                     modified: 0,
                 });
             }

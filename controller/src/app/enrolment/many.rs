@@ -8,7 +8,7 @@ use foghorn_proto::http::{MANY_JOIN_PREFIX, TokenText};
 use foghorn_types::{JoinTokenId, NamePattern, NodeName, StorageGroupId, Timestamp};
 use tracing::info;
 
-use super::place::Place;
+use super::place::{NewKey, Place};
 use super::{EnrolError, Entry};
 use crate::app::one_time::{self, REPEAT_WITHIN, TokenError};
 use crate::ctx::Ctx;
@@ -196,7 +196,7 @@ impl Many {
             return Err(EnrolError::UsedUp { count: token.count });
         }
         let node = place
-            .take(draft, token.storage_group, (key, now))
+            .take(draft, token.storage_group, &NewKey::joined(key, now))
             .map_err(|refusal| no_group(refusal, name))?;
         draft.replace(&ManyToken {
             used: token.used + 1,

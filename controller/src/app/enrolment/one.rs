@@ -7,7 +7,7 @@ use foghorn_proto::http::JOIN_PREFIX;
 use foghorn_types::{NodeName, StorageGroupId, StorageNodeId, Timestamp};
 use tracing::info;
 
-use super::place::{enrolled, id_of, new_node};
+use super::place::{NewKey, enrolled, id_of, new_node};
 use super::{EnrolError, Entry};
 use crate::app::one_time::{self, TokenError};
 use crate::ctx::Ctx;
@@ -117,7 +117,8 @@ impl One {
         draft.unchanged(row);
         let known = draft.tables().enrolled_nodes().get(&node);
         let modified = known.map_or(0, |known| known.modified);
-        draft.replace(&enrolled(node, &self.name, (key, now), modified));
+        let key = NewKey::joined(key, now);
+        draft.replace(&enrolled(node, &self.name, &key, modified));
         // An operator has said that this agent takes the place of the one before, whose certificate is
         // older from now on. `foghorn serve` says so of its own at every start.
         Ok(Entry {

@@ -22,6 +22,27 @@ pub(super) struct Place<'t> {
     former: Option<&'t Arc<EnrolledNode>>,
 }
 
+/// With what an agent enrols.
+pub(super) struct NewKey<'k> {
+    /// Hash of its public key.
+    pub(super) hash: &'k str,
+    /// From when on the enrolment counts.
+    pub(super) since: Timestamp,
+    /// Whether a cluster vouches for the name.
+    pub(super) vouched: bool,
+}
+
+impl<'k> NewKey<'k> {
+    /// With a join token.
+    pub(super) const fn joined(hash: &'k str, since: Timestamp) -> Self {
+        Self {
+            hash,
+            since,
+            vouched: false,
+        }
+    }
+}
+
 impl<'t> Place<'t> {
     pub(super) fn of(tables: &'t Tables, name: &'t NodeName) -> Self {
         let rows = tables.of::<StorageNode>();
@@ -57,6 +78,11 @@ impl<'t> Place<'t> {
         self.own.is_some() || self.former.is_some()
     }
 
+    /// Whether a cluster has vouched for the agent that has enrolled here.
+    pub(super) fn is_vouched(&self) -> bool {
+        self.own.is_some_and(|own| own.vouched)
+    }
+
     /// Whether there is no storage node with this name yet.
     pub(super) const fn is_new(&self) -> bool {
         self.row.is_none()
@@ -72,7 +98,7 @@ impl<'t> Place<'t> {
         &self,
         draft: &mut Draft<'_>,
         group: Option<StorageGroupId>,
-        (key, now): (&str, Timestamp),
+        key: &NewKey<'_>,
     ) -> Result<StorageNodeId, Refusal> {
         let id = match self.row {
             Some(row) => {
@@ -83,7 +109,7 @@ impl<'t> Place<'t> {
         };
         let node = id_of(id)?;
         let modified = self.own.map_or(0, |own| own.modified);
-        draft.replace(&enrolled(node, self.name, (key, now), modified));
+        draft.replace(&enrolled(node, self.name, key, modified));
         Ok(node)
     }
 }
@@ -92,14 +118,15 @@ impl<'t> Place<'t> {
 pub(super) fn enrolled(
     node: StorageNodeId,
     name: &NodeName,
-    (key, at): (&str, Timestamp),
+    key: &NewKey<'_>,
     modified: crate::store::Revision,
 ) -> EnrolledNode {
     EnrolledNode {
         node,
         name: name.clone(),
-        standing: Standing::Enrolled { at },
-        key: Some(key.to_owned()),
+        standing: Standing::Enrolled { at: key.since },
+        key: Some(key.hash.to_owned()),
+        vouched: key.vouched,
         modified,
     }
 }

@@ -64,6 +64,7 @@ fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode
             at: Timestamp::now(),
         },
         key: known.and_then(|known| known.key.clone()),
+        vouched: known.is_some_and(|known| known.vouched),
         modified: known.map_or(0, |known| known.modified),
     }))
 }

@@ -2,13 +2,14 @@
 //! service-account token belongs to, and the configuration which pods are which storage nodes.
 //!
 //! Where the cluster vouches for the very name, a new agent takes the place of the one before: its pod
-//! was made again, and its key is lost. Its certificate is refused from then on.
+//! was made again, and its key is lost. Its certificate is refused from then on. An agent that has joined
+//! with a token is no pod: its place is never taken so.
 
 use std::time::Duration;
 
 use foghorn_types::{NodeName, StorageGroupId, Timestamp};
 
-use super::place::Place;
+use super::place::{NewKey, Place};
 use super::{EnrolError, Entry};
 use crate::app::holds;
 use crate::ctx::Ctx;
@@ -80,7 +81,8 @@ impl Vouched {
             return Err(EnrolError::Revoked { name: name.clone() });
         }
         let replaces = place.is_taken();
-        if place.is_of_another() || (replaces && !self.is_its_name) {
+        let may_replace = self.is_its_name && place.is_vouched();
+        if place.is_of_another() || (replaces && !may_replace) {
             return Err(EnrolError::NameTaken { name: name.clone() });
         }
         let group = match place.is_new() {
@@ -91,7 +93,12 @@ impl Vouched {
             true => now + COUNTS_AFTER,
             false => now,
         };
-        let node = place.take(draft, group, (key, since))?;
+        let key = NewKey {
+            hash: key,
+            since,
+            vouched: true,
+        };
+        let node = place.take(draft, group, &key)?;
         if replaces {
             // Two machines had one certificate: both are refused with it from now on.
             holds::end_cloned(draft, node)?;

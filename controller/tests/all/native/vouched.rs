@@ -230,6 +230,27 @@ async fn a_revoked_node_and_a_name_of_somebody_else_are_not_given_away() {
     }
 }
 
+/// Whoever may make pods could else become any storage node outside of the cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_never_takes_the_place_of_an_agent_that_has_joined_with_a_token() {
+    let server = ApiServer::start().await;
+    server.pod("on-1", "agent", "worker-1");
+    for kind in BOTH {
+        let fleet = fleet(kind, &server, daemon_set()).await;
+        let (keys, joined) = fleet.joined("worker-1").await;
+        let (status, answer) = fleet.enrol_pod("worker-1", "on-1", &Keys::new()).await;
+        assert_eq!(
+            (status, &answer["field"]),
+            (409, &json!("name")),
+            "{answer}"
+        );
+        Agent::try_connect(&fleet, &joined.chain_pem, &keys.key_pem)
+            .await
+            .unwrap();
+        fleet.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_that_cannot_ask_says_so_and_lets_nobody_in() {
     let server = ApiServer::start().await;
