@@ -45,7 +45,7 @@ pub(crate) struct Options {
     /// Address of the source code.
     #[arg(long)]
     source: Option<String>,
-    /// Compress little: for tests.
+    /// Compress little, whatever the size: for tests.
     #[arg(long)]
     quick: bool,
     /// Make this image only; may be repeated.
@@ -113,7 +113,10 @@ fn make_one(recipe: &Recipe, options: &Options) -> Result<()> {
         Compression::best()
     };
     let archive = oci::archive(&image, &contents.tree, level)?;
-    small_enough(recipe.name, archive.len())?;
+    // Programs of tests are larger than those of a release, and are compressed less.
+    if !options.quick {
+        small_enough(recipe.name, archive.len())?;
+    }
     let path = options.out.join(format!("{}.tar", recipe.name));
     let list = sbom::list(recipe, &options.tag, &contents.tree, owners.iter())?;
     write(

@@ -47,8 +47,9 @@ impl Example {
             let ca = chart.join("ci/ca.pem");
             more.push(format!("--set-file=trust.ca.pem={}", ca.display()));
         }
-        // For kube-score: policies do not reach pods with the network of their node.
-        let ignored = r#"commonAnnotations={"kube-score/ignore":"pod-networkpolicy"}"#;
+        // For kube-score: policies do not reach pods with the network of their node, and some releases have no
+        // pods in their own namespace.
+        let ignored = r#"commonAnnotations={"kube-score/ignore":"pod-networkpolicy,networkpolicy-targets-pod"}"#;
         more.extend(["--set-json".to_owned(), ignored.to_owned()]);
         Values {
             name: format!("example-{}", self.files.join("-")),
