@@ -58,6 +58,9 @@ pub struct Config {
     /// `host:port` that clients should use. `None`: the address that the system uses towards the
     /// controller, with the port that is listened on.
     pub advertise: Option<String>,
+    /// `host:port` of a controller in the same process, which no file sets: the node is linked to it without
+    /// a look-up of the name that others know it by.
+    pub link_beside: Option<String>,
     /// Address (TCP) on which `/healthz` and `/readyz` are answered. `None`: nowhere.
     pub health_listen: Option<SocketAddr>,
     pub limits: Limits,
@@ -211,6 +214,7 @@ impl Config {
             authority: None,
             listen: SocketAddr::from(([0, 0, 0, 0], DEFAULT_QUIC_PORT)),
             advertise: None,
+            link_beside: None,
             health_listen: None,
             limits: Limits::default(),
             upkeep: Upkeep::default(),

@@ -225,7 +225,7 @@ impl Agent {
         let (waker, sending) = Waker::new(config.wake);
         reporting.spawn(sending.run(reporting.cancel.child_token()));
         let link = ControllerLink {
-            controllers: Controllers::load(&config.state_dir),
+            controllers: Controllers::load(&config.state_dir, config.link_beside.clone()),
             dialled: AtomicU64::default(),
             linked,
             state_dir: config.state_dir,

@@ -305,6 +305,7 @@ async fn start_agent(
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, "could not start the storage node").caused_by(error)
     };
+    config.link_beside = Some(controller.link_here().to_string());
     let folder = config.state_dir.clone();
     let enrolled = tokio::task::spawn_blocking(move || foghorn_agent::load_identity(&folder))
         .await

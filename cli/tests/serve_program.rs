@@ -189,7 +189,7 @@ fn a_configuration_is_checked_without_a_trace() {
 }
 
 #[test]
-fn it_ends_soon_although_its_own_name_cannot_be_resolved() {
+fn its_storage_node_is_linked_and_it_ends_soon_although_its_name_cannot_be_resolved() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(dns) = SilentDns::start(folder.path()).expect("a name server") else {
         return;
@@ -203,9 +203,15 @@ fn it_ends_soon_although_its_own_name_cannot_be_resolved() {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let site = Site::start(&mut command);
-    dns.was_asked().expect("the agent looks for the link");
+        .stderr(Stdio::piped());
+    let mut site = Site::start(&mut command);
+    let log = BufReader::new(site.0.stderr.take().expect("it is piped"));
+    let ready = log
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.contains("the site is ready"));
+    let ready = ready.expect("it says when it is ready");
+    assert!(!ready.contains("not linked"), "{ready}");
     site.stop();
 }
 

@@ -48,6 +48,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(4);
 pub struct Controller {
     ctx: Arc<Ctx>,
     rest: SocketAddr,
+    link: SocketAddr,
     first_run: Option<FirstRun>,
     tasks: TaskTracker,
     /// The server of REST.
@@ -102,6 +103,7 @@ impl Controller {
         Ok(Self {
             ctx,
             rest: reachable(rest),
+            link: reachable(link),
             first_run,
             tasks,
             requests,
@@ -114,6 +116,12 @@ impl Controller {
     #[must_use]
     pub fn rest_url(&self) -> String {
         format!("https://{}", self.rest)
+    }
+
+    /// Address to which an agent in this process connects.
+    #[must_use]
+    pub const fn link_here(&self) -> SocketAddr {
+        self.link
     }
 
     /// `host:port` to which agents connect.

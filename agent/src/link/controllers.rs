@@ -31,6 +31,8 @@ pub(super) enum Turn {
 }
 
 struct Known {
+    /// One in the same process: attempts begin with it, whatever the others are called.
+    beside: Option<String>,
     others: Vec<String>,
     /// The address that worked last; attempts begin with it.
     last: Option<String>,
@@ -39,13 +41,14 @@ struct Known {
 }
 
 impl Controllers {
-    pub(crate) fn load(state_dir: &std::path::Path) -> Self {
+    pub(crate) fn load(state_dir: &std::path::Path, beside: Option<String>) -> Self {
         let file = state_dir.join(FILE);
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let others = text.lines().map(str::to_owned).take(MOST).collect();
         Self {
             file,
             known: Mutex::new(Known {
+                beside,
                 others,
                 last: None,
                 attempts: 0,
@@ -53,7 +56,8 @@ impl Controllers {
         }
     }
 
-    /// The address for the next attempt: that which worked last, then each of the others.
+    /// The address for the next attempt: that of a controller in the same process, that which worked last,
+    /// then each of the others.
     pub(super) fn next(&self, first: &str) -> String {
         let mut known = self.lock();
         let attempt = known.attempts;
@@ -116,9 +120,11 @@ impl Controllers {
 impl Known {
     /// Each once, in the order of attempts. Never empty.
     fn all(&self, first: &str) -> Vec<String> {
-        let mut all: Vec<String> = self.last.iter().cloned().collect();
-        for address in [first]
+        let mut all: Vec<String> = self.beside.iter().cloned().collect();
+        let last = self.last.as_deref();
+        for address in last
             .into_iter()
+            .chain([first])
             .chain(self.others.iter().map(String::as_str))
         {
             if !all.iter().any(|known| known == address) {
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn the_other_controllers_are_tried_at_once_and_waiting_begins_when_none_answers() {
         let folder = tempfile::tempdir().unwrap();
-        let controllers = Controllers::load(folder.path());
+        let controllers = Controllers::load(folder.path(), None);
         controllers.learn(["a:1", "b:1", "c:1"].map(str::to_owned).to_vec());
         assert_eq!(controllers.next("a:1"), "a:1");
         controllers.works("a:1");
@@ -153,9 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn one_in_the_same_process_is_asked_before_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = "127.0.0.1:8444";
+        let controllers = Controllers::load(folder.path(), Some(here.to_owned()));
+        assert_eq!(controllers.next("a.example:1"), here);
+        assert_eq!(controllers.next("a.example:1"), "a.example:1");
+        controllers.works("a.example:1");
+        assert_eq!(controllers.next("a.example:1"), here);
+        controllers.broke();
+        assert_eq!(controllers.next("a.example:1"), "a.example:1");
+    }
+
+    #[test]
     fn a_single_controller_that_does_not_answer_is_waited_for_longer_and_longer() {
         let folder = tempfile::tempdir().unwrap();
-        let controllers = Controllers::load(folder.path());
+        let controllers = Controllers::load(folder.path(), None);
         controllers.next("a:1");
         assert_eq!(controllers.turn("a:1"), Turn::Round);
         controllers.next("a:1");
@@ -165,7 +184,7 @@ mod tests {
     #[test]
     fn the_one_that_worked_is_tried_first_and_then_each_of_the_others() {
         let folder = tempfile::tempdir().unwrap();
-        let controllers = Controllers::load(folder.path());
+        let controllers = Controllers::load(folder.path(), None);
         assert_eq!(controllers.next("a:1"), "a:1");
         controllers.works("a:1");
         controllers.learn(vec!["c:1".into(), "a:1".into(), "b:1".into()]);
@@ -181,7 +200,7 @@ mod tests {
         assert_eq!([next(), next(), next()], ["a:1", "b:1", "c:1"]);
         controllers.works("c:1");
         // After a restart, too.
-        let again = Controllers::load(folder.path());
+        let again = Controllers::load(folder.path(), None);
         assert_eq!(
             [again.next("a:1"), again.next("a:1"), again.next("a:1")],
             ["a:1", "b:1", "c:1"]
@@ -191,7 +210,7 @@ mod tests {
     #[test]
     fn nothing_is_forgotten_because_nothing_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let controllers = Controllers::load(folder.path());
+        let controllers = Controllers::load(folder.path(), None);
         controllers.learn(vec!["b:1".into()]);
         controllers.learn(vec![]);
         controllers.next("a:1");

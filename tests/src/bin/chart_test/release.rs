@@ -64,7 +64,7 @@ impl Release<'_> {
     pub(crate) fn test(&self) -> Result<String> {
         let space = format!("--namespace={}", self.name);
         let timeout = format!("--timeout={}s", MOST.as_secs());
-        let arguments = ["test", self.name, &space, "--logs", &timeout];
+        let arguments = ["test", self.name, &space, &timeout];
         self.explained(run(self.helm, arguments, MOST + MOST)?.ok())
     }
 
