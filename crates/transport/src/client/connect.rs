@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, Endpoint, TokioRuntime};
 use tokio::time::timeout;
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::endpoint::{Side, endpoint_config, socket, transport_config};
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
@@ -131,12 +132,17 @@ async fn handshake(
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = socket(any).map_err(ConnectError::Socket)?;
-    let endpoint = Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))
-        .map_err(ConnectError::Socket)?;
-    let connecting = endpoint
-        .connect_with(config, address, server_name)
-        .map_err(|source| ConnectError::Start { address, source })?;
+    // The tasks of the connection would keep the caller's span, and they may outlive it: it would not be
+    // over, and not exported, when the program ends.
+    let (endpoint, connecting) = with_default(NoSubscriber::default(), || {
+        let socket = socket(any).map_err(ConnectError::Socket)?;
+        let endpoint = Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))
+            .map_err(ConnectError::Socket)?;
+        let connecting = endpoint
+            .connect_with(config, address, server_name)
+            .map_err(|source| ConnectError::Start { address, source })?;
+        Ok((endpoint, connecting))
+    })?;
     match timeout(HANDSHAKE_PATIENCE, connecting).await {
         Ok(Ok(connection)) => Ok((endpoint, connection)),
         Ok(Err(source)) => Err(ConnectError::Handshake { address, source }),

@@ -212,6 +212,18 @@ pub(crate) fn ready(namespace: &str, component: &str) -> Result<usize> {
     Ok(pods.iter().filter(|pod| is_ready(pod)).count())
 }
 
+/// Whether a node has a pod of a component that is called ready.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn is_ready_on(namespace: &str, component: &str, node: &str) -> Result<bool> {
+    let space = format!("--namespace={namespace}");
+    let label = format!("--selector=app.kubernetes.io/component={component}");
+    let pods = list(&["pods", &space, &label])?;
+    let mut there = pods.iter().filter(|pod| pod["spec"]["nodeName"] == node);
+    Ok(there.any(is_ready))
+}
+
 fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     pod["metadata"]["deletionTimestamp"].is_null()
