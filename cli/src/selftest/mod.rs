@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use foghorn_rest_types::fog::{Host, Row};
 use foghorn_rest_types::multicast::MulticastPath;
-use foghorn_rest_types::native::{ReplicaState, ReplicationList, TaskStatus};
+use foghorn_rest_types::native::{
+    NodeStatus, Replica, ReplicaState, ReplicationList, SilenceState, TaskStatus,
+};
 use foghorn_rest_types::tasks::{TaskKind, TaskRequest};
 use foghorn_telemetry::interrupt;
 use foghorn_types::{ByteCount, TaskId};
@@ -50,6 +52,8 @@ struct Findings {
     captured_s: f64,
     /// Storage nodes that hold the image, verified.
     nodes: Vec<String>,
+    /// Storage nodes that are to hold it and have failed.
+    without: Vec<String>,
     deployed_s: f64,
     /// Only where it was asked for.
     multicast: Option<Multicast>,
@@ -91,6 +95,13 @@ pub fn run(args: &SelftestArgs, session: &Session) -> Result<Exit, Failure> {
 /// A test that has used its time up still removes what it made.
 const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 
+/// Where the image is.
+struct Copies {
+    on: Vec<String>,
+    /// Nodes that are to hold it and have failed.
+    without: Vec<String>,
+}
+
 struct Test<'a> {
     api: &'a Api,
     work: &'a Path,
@@ -113,7 +124,7 @@ impl Test<'_> {
         objects.ordered(&[task]);
         let captured = self.machine(host, task, &golden)?;
         step("waiting for the copies on the other storage nodes");
-        let nodes = self.copied(&format!("/foghorn/v1/replication?image={}", image.view.id))?;
+        let copies = self.copied(&format!("/foghorn/v1/replication?image={}", image.view.id))?;
         step("deploying it");
         let host = objects.host()?;
         let task = order_one(self.api, &host, &image, TaskKind::Deploy)?.task;
@@ -138,7 +149,8 @@ impl Test<'_> {
         Ok(Findings {
             bytes,
             captured_s: seconds(&captured),
-            nodes,
+            nodes: copies.on,
+            without: copies.without,
             deployed_s: seconds(&deployed),
             multicast,
         })
@@ -158,23 +170,31 @@ impl Test<'_> {
         Ok(machine)
     }
 
-    /// Waits until every node that is to hold the image has verified it, and returns their names.
-    fn copied(&self, path: &str) -> Result<Vec<String>, Failure> {
+    /// Waits until every node that is to hold the image has verified it; gives the names of these, and
+    /// of those that have failed.
+    fn copied(&self, path: &str) -> Result<Copies, Failure> {
         loop {
             let list: ReplicationList = self.api.get(path)?;
-            let wanted = || list.replicas.iter().filter(|replica| replica.wanted);
-            let is_ready = |state| state == ReplicaState::Ready;
-            if list.replicas.iter().any(|replica| is_ready(replica.state))
-                && wanted().all(|replica| is_ready(replica.state))
-            {
-                return Ok(wanted().map(|replica| replica.node.name.clone()).collect());
+            let (there, late): (Vec<_>, Vec<_>) = list
+                .replicas
+                .iter()
+                .filter(|replica| replica.wanted)
+                .partition(|replica| replica.state == ReplicaState::Ready);
+            let names = |replicas: &[&Replica]| -> Vec<String> {
+                let names = replicas.iter().map(|replica| replica.node.name.clone());
+                names.collect()
+            };
+            if !there.is_empty() && self.have_failed(&late)? {
+                return Ok(Copies {
+                    on: names(&there),
+                    without: names(&late),
+                });
             }
             if interrupt::asked() {
                 return Err(broken(MachineError::Interrupted));
             }
             if Instant::now() > self.deadline {
-                let late = wanted().find(|replica| !is_ready(replica.state));
-                let late = late.map_or_else(String::new, |replica| {
+                let late = late.first().map_or_else(String::new, |replica| {
                     format!(
                         "the copy on {} is not ready: {}",
                         replica.node.name, replica.reason
@@ -186,6 +206,19 @@ impl Test<'_> {
             }
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Whether all of these nodes have failed: nobody waits for them.
+    fn have_failed(&self, late: &[&Replica]) -> Result<bool, Failure> {
+        for replica in late {
+            let path = format!("/foghorn/v1/nodes/{}", replica.node.id);
+            let node: NodeStatus = self.api.get(&path)?;
+            let silence = node.silent.map(|silent| silent.state);
+            if silence != Some(SilenceState::Failed) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn session(
@@ -241,6 +274,12 @@ impl Findings {
             self.nodes.join(", "),
             self.deployed_s
         );
+        if !self.without.is_empty() {
+            text.push_str(&format!(
+                "; without a copy, since the agent is gone: {}",
+                self.without.join(", ")
+            ));
+        }
         match &self.multicast {
             None => {}
             Some(Multicast { reason: None, .. }) => text.push_str("; multicast passes"),
@@ -274,11 +313,16 @@ mod tests {
             bytes: ByteCount::from_mib(64),
             captured_s: 1.25,
             nodes: vec!["north".to_owned(), "south".to_owned()],
+            without: Vec::new(),
             deployed_s: 0.51,
             multicast: None,
         };
         let plain = "selftest: captured 64.0 MiB in 1.2 s, on 2 storage nodes (north, south), deployed in 0.5 s, every byte is the same";
         assert_eq!(found.line(), plain);
+        found.without = vec!["west".to_owned()];
+        let one_less = format!("{plain}; without a copy, since the agent is gone: west");
+        assert_eq!(found.line(), one_less);
+        found.without.clear();
         found.multicast = Some(Multicast {
             passes: false,
             reason: Some("no packet came".to_owned()),

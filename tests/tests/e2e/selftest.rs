@@ -30,6 +30,15 @@ fn the_whole_work_is_done_on_two_nodes_and_nothing_is_left() {
     assert!(found["multicast"]["passes"].is_boolean(), "{found}");
     assert_eq!(objects(&stack), before);
 
+    // A node that has failed is named, and not waited for.
+    stack.agents[1].process.kill().unwrap();
+    let output = foghorn(&stack, &["selftest", "--content", "2", "-o", "json"]).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["nodes"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["without"], serde_json::json!(["second"]), "{found}");
+
     // Nobody serves the image: the test says so in time, and still removes what it made.
     for agent in &mut stack.agents {
         agent.process.kill().unwrap();
