@@ -66,7 +66,11 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     }
     report.step(
         "fleet: helm test while a pod of etcd is deleted",
-        |report| fleet.without_members(report),
+        |report| {
+            fleet.under_load_without_members("etcd-", report, |report| {
+                fleet.test_while_deleting(NAME, "etcd", report)
+            })
+        },
     )?;
     report.step(
         "fleet: a node loses its power, helm test on the others",
