@@ -245,8 +245,19 @@ impl<'c> Fleet<'c> {
             Ok((!cluster::is_ready_on(NAME, "controller", "n3")?).then_some(()))
         })?;
         self.release.test()?;
+        let components = [(NAME, "etcd"), (NAME, "controller"), (AGENTS, "agent")];
+        let restarts = || -> Result<Vec<u64>> {
+            let of_one = |(space, component)| cluster::restarts_on(space, component, "n3");
+            components.into_iter().map(of_one).collect()
+        };
+        let before = restarts()?;
         power("on", "3")?;
-        for (space, component) in [(NAME, "etcd"), (NAME, "controller"), (AGENTS, "agent")] {
+        // At first the cluster believes what it knew of the pods before, with their old addresses.
+        until("the pods of the node to start again", PATIENCE, || {
+            let all = restarts()?.iter().zip(&before).all(|(now, old)| now > old);
+            Ok(all.then_some(()))
+        })?;
+        for (space, component) in components {
             wait_ready(space, component, 3, PATIENCE)?;
         }
         let figures = load.end_in_trouble()?;
