@@ -224,18 +224,18 @@ pub(crate) fn is_ready_on(namespace: &str, component: &str, node: &str) -> Resul
     Ok(there.any(is_ready))
 }
 
-/// How often containers of a component's pods on a node were started again.
+/// How often containers of a component's pods on a node were started again; `None`: it has no such pod.
 ///
 /// # Errors
 /// As [`get`].
-pub(crate) fn restarts_on(namespace: &str, component: &str, node: &str) -> Result<u64> {
+pub(crate) fn restarts_on(namespace: &str, component: &str, node: &str) -> Result<Option<u64>> {
     let space = format!("--namespace={namespace}");
     let label = format!("--selector=app.kubernetes.io/component={component}");
     let pods = list(&["pods", &space, &label])?;
     let there = pods.iter().filter(|pod| pod["spec"]["nodeName"] == node);
     let containers = there.filter_map(|pod| pod["status"]["containerStatuses"].as_array());
     let counts = containers.flatten().map(|one| one["restartCount"].as_u64());
-    Ok(counts.flatten().sum())
+    Ok(counts.flatten().reduce(|sum, count| sum + count))
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -246,7 +246,7 @@ impl<'c> Fleet<'c> {
         })?;
         self.release.test()?;
         let components = [(NAME, "etcd"), (NAME, "controller"), (AGENTS, "agent")];
-        let restarts = || -> Result<Vec<u64>> {
+        let restarts = || -> Result<Vec<Option<u64>>> {
             let of_one = |(space, component)| cluster::restarts_on(space, component, "n3");
             components.into_iter().map(of_one).collect()
         };
@@ -254,7 +254,8 @@ impl<'c> Fleet<'c> {
         power("on", "3")?;
         // At first the cluster believes what it knew of the pods before, with their old addresses.
         until("the pods of the node to start again", PATIENCE, || {
-            let all = restarts()?.iter().zip(&before).all(|(now, old)| now > old);
+            let (now, known) = (restarts()?, before.iter());
+            let all = known.zip(now).all(|(old, now)| old.is_none() || now > *old);
             Ok(all.then_some(()))
         })?;
         for (space, component) in components {
