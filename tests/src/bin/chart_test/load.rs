@@ -24,6 +24,8 @@ use crate::secrets::First;
 const READERS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(40);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many good answers in a row are waited for before it begins: of three places, none is missed.
+const SETTLED: usize = 30;
 /// How many hosts are created at least, and how long that may take at the end.
 const ENOUGH: usize = 20;
 const ENOUGH_WITHIN: Duration = Duration::from_secs(30);
@@ -65,9 +67,15 @@ pub(crate) struct Figures {
 /// When nobody answers before it begins, or when it has ended.
 pub(crate) fn work(orders: &Orders) -> Result<()> {
     // The cluster is the test's own, so nobody else can answer.
-    let ca = process::until("the service to answer", ENOUGH_WITHIN, || {
-        // A node hears of a pod that is ready a moment later.
-        Ok(Rest::fetch_ca(&orders.url).ok())
+    let mut in_a_row = 0;
+    let ca = process::until("the service to answer all the time", ENOUGH_WITHIN, || {
+        // A node hears of pods that have come or gone a moment later.
+        let Ok(ca) = Rest::fetch_ca(&orders.url) else {
+            in_a_row = 0;
+            return Ok(None);
+        };
+        in_a_row += 1;
+        Ok((in_a_row >= SETTLED).then_some(ca))
     })?;
     let is_over = AtomicBool::new(false);
     let seen = Mutex::new((Figures::default(), Instant::now()));
