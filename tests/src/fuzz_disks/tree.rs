@@ -5,24 +5,47 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Path to description: kind, size, hash and, where they mean something, mode and time.
 pub type Tree = BTreeMap<String, String>;
 
 /// Describes everything below `root`. `exact`: with modes and times of modification.
 ///
+/// FUSE still deletes files for a moment, which changes the times of their folders: so it is looked at
+/// until nothing changes any more.
+///
 /// # Errors
-/// When something cannot be read.
+/// When something cannot be read, or is still being deleted after ten seconds.
 pub fn describe(root: &Path, exact: bool) -> Result<Tree> {
-    let mut tree = Tree::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut before = None;
+    loop {
+        let (tree, is_quiet) = look(root, exact)?;
+        if is_quiet && before.as_ref() == Some(&tree) {
+            return Ok(tree);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "files in {} are still being deleted",
+            root.display()
+        );
+        before = Some(tree);
+    }
+}
+
+/// What is there, and whether nothing is about to be deleted.
+fn look(root: &Path, exact: bool) -> Result<(Tree, bool)> {
+    let (mut tree, mut is_quiet) = (Tree::new(), true);
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
         for entry in entries {
             let path = entry?.path();
             if is_going(&path) {
+                is_quiet = false;
                 continue;
             }
             let data = fs::symlink_metadata(&path)?;
@@ -46,7 +69,7 @@ pub fn describe(root: &Path, exact: bool) -> Result<Tree> {
             tree.insert(name, text);
         }
     }
-    Ok(tree)
+    Ok((tree, is_quiet))
 }
 
 /// FUSE keeps a file that was deleted while its end was not told yet under such a name for a moment.
