@@ -25,7 +25,8 @@ const READERS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(40);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many good answers in a row are waited for before it begins: of three places, none is missed.
-const SETTLED: usize = 30;
+const SETTLED: usize = 15;
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 /// How many hosts are created at least, and how long that may take at the end.
 const ENOUGH: usize = 20;
 const ENOUGH_WITHIN: Duration = Duration::from_secs(30);
@@ -68,7 +69,7 @@ pub(crate) struct Figures {
 pub(crate) fn work(orders: &Orders) -> Result<()> {
     // The cluster is the test's own, so nobody else can answer.
     let mut in_a_row = 0;
-    let ca = process::until("the service to answer all the time", ENOUGH_WITHIN, || {
+    let ca = process::until("the service to answer all the time", SETTLED_WITHIN, || {
         // A node hears of pods that have come or gone a moment later.
         let Ok(ca) = Rest::fetch_ca(&orders.url) else {
             in_a_row = 0;
