@@ -171,6 +171,17 @@ impl<'c> Fleet<'c> {
         wait_ready(AGENTS, "agent", 3, PATIENCE)
     }
 
+    fn load_during(
+        &self,
+        prefix: &str,
+        report: &mut Report,
+        step: impl FnOnce(&mut Report) -> Result<()>,
+    ) -> Result<Load> {
+        let load = Load::start(NAME, SERVICE, &self.first, prefix, self.folder)?;
+        step(report)?;
+        Ok(load)
+    }
+
     /// Requests all the while, of which none may fail.
     fn under_load(
         &self,
@@ -178,9 +189,7 @@ impl<'c> Fleet<'c> {
         report: &mut Report,
         step: impl FnOnce(&mut Report) -> Result<()>,
     ) -> Result<()> {
-        let load = Load::start(NAME, SERVICE, &self.first, prefix, self.folder)?;
-        step(report)?;
-        let figures = load.end()?;
+        let figures = self.load_during(prefix, report, step)?.end()?;
         report.count("requests under load", figures.requests);
         report.most(
             "longest time without a good answer (ms)",
@@ -197,9 +206,7 @@ impl<'c> Fleet<'c> {
         report: &mut Report,
         step: impl FnOnce(&mut Report) -> Result<()>,
     ) -> Result<()> {
-        let load = Load::start(NAME, SERVICE, &self.first, prefix, self.folder)?;
-        step(report)?;
-        let figures = load.end_in_trouble()?;
+        let figures = self.load_during(prefix, report, step)?.end_in_trouble()?;
         let other = figures.failed.iter().find(|said| !said.contains(" 503"));
         ensure!(other.is_none(), "a request failed: {other:?}");
         report.count("requests under load", figures.requests);
