@@ -1,6 +1,5 @@
 //! Whether a start would find what its configuration names.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::joining::token_in;
@@ -34,8 +33,7 @@ impl Config {
 }
 
 fn readable(key: &'static str, path: &Path) -> Result<(), LoadConfigError> {
-    let opened = File::open(path).map(drop);
-    opened.map_err(|source| LoadConfigError::File {
+    foghorn_settings::readable(path).map_err(|source| LoadConfigError::File {
         key,
         path: path.to_owned(),
         source,

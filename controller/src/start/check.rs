@@ -1,6 +1,5 @@
 //! Whether a start would find what its configuration names. Nothing is opened but for reading.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -71,12 +70,7 @@ fn files_of_etcd(options: &EtcdOptions) -> Vec<(&'static str, &Path)> {
 }
 
 fn readable(key: &'static str, path: &Path) -> Result<(), CheckFilesError> {
-    let opened = File::open(path).and_then(|file| file.metadata());
-    let is_file = opened.and_then(|found| match found.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::other("it is not a file")),
-    });
-    is_file.map_err(|source| CheckFilesError::Read {
+    foghorn_settings::readable(path).map_err(|source| CheckFilesError::Read {
         key,
         path: path.to_owned(),
         source,
