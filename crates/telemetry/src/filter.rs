@@ -40,16 +40,17 @@ impl LogFilter {
     }
 
     /// From now on, what these directives say is logged, unless a variable
-    /// ([`LOG_VARIABLE`](crate::LOG_VARIABLE)) has said it.
+    /// ([`LOG_VARIABLE`](crate::LOG_VARIABLE)) has said it. Gives whether it follows them.
     ///
     /// # Errors
     /// When they are no directives. Then nothing has changed.
-    pub fn set(&self, directives: &str) -> Result<(), SetFilterError> {
+    pub fn set(&self, directives: &str) -> Result<bool, SetFilterError> {
         let filter = parse(directives)?;
         if self.is_fixed {
-            return Ok(());
+            return Ok(false);
         }
-        (self.replace)(filter).map_err(SetFilterError::Gone)
+        (self.replace)(filter).map_err(SetFilterError::Gone)?;
+        Ok(true)
     }
 }
 

@@ -57,14 +57,20 @@ fn has_terminal() -> bool {
 }
 
 fn follow(filter: &LogFilter, reread: &Reread) {
-    if let Err(problem) = filter.set(&reread.filter) {
-        error!(error = in_one_line(&problem), "the log goes on as before");
-        return;
+    match filter.set(&reread.filter) {
+        Ok(true) => info!(
+            filter = reread.filter,
+            "the configuration was read again: what is logged follows it"
+        ),
+        Ok(false) => info!(
+            "the configuration was read again: what is logged does not follow it, but {}",
+            crate::LOG_VARIABLE
+        ),
+        Err(problem) => {
+            error!(error = in_one_line(&problem), "the log goes on as before");
+            return;
+        }
     }
-    info!(
-        filter = reread.filter,
-        "the configuration was read again: what is logged follows it"
-    );
     if !reread.others.is_empty() {
         warn!(
             keys = reread.others.join(", "),
