@@ -37,8 +37,15 @@ pub(crate) enum MachineError {
     Ended { host: String, reason: String },
     #[error("it was interrupted")]
     Interrupted,
-    #[error("the timeout has expired: set a longer one with --timeout")]
-    Late,
+    #[error("the timeout has expired{}: set a longer one with --timeout", what(waits.as_deref()))]
+    Late {
+        /// What a task waits for, in words.
+        waits: Option<String>,
+    },
+}
+
+fn what(waits: Option<&str>) -> String {
+    waits.map_or_else(String::new, |waits| format!(", and {waits}"))
 }
 
 /// One running client.
@@ -121,6 +128,7 @@ pub(crate) fn watch(
     });
     let tasks: Vec<TaskId> = machines.iter().map(|machine| machine.task).collect();
     let mut asked: Option<Instant> = None;
+    let mut waits = None;
     loop {
         for machine in machines.iter_mut().filter(|machine| machine.took.is_none()) {
             if machine.client.check()? {
@@ -132,6 +140,8 @@ pub(crate) fn watch(
             asked = Some(Instant::now());
             let statuses = status_of(api, &tasks)?;
             display.show(&statuses);
+            let mut waiting = statuses.iter().filter_map(|one| one.waits_for.as_ref());
+            waits = waiting.next().map(|wait| wait.sentence.clone());
             let is_bad = |phase: TaskPhase| phase.is_finished() && phase != TaskPhase::Complete;
             if let Some(bad) = statuses.iter().find(|status| is_bad(status.state)) {
                 let reason = bad.reason.as_deref().unwrap_or("no reason was given");
@@ -152,7 +162,7 @@ pub(crate) fn watch(
             return Err(MachineError::Interrupted);
         }
         if Instant::now() > deadline {
-            return Err(MachineError::Late);
+            return Err(MachineError::Late { waits });
         }
         std::thread::sleep(Duration::from_millis(20));
     }

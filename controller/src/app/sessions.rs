@@ -11,6 +11,7 @@ use crate::state::classes::{
     Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task,
 };
 use crate::state::multicast::{Fixed, SessionPlan, Start};
+use crate::state::rules::multicast_session::{end, ended};
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
 /// The setting with the port of the next session: any even port of the dynamic range, after the
@@ -262,22 +263,9 @@ fn end_without_tasks(draft: &mut Draft<'_>, session: SessionId) -> Result<bool, 
     end(
         draft,
         row,
-        ended(tables, row, state::CANCELLED, Timestamp::now()),
+        &ended(tables, row, state::CANCELLED, Timestamp::now()),
     )?;
     Ok(true)
-}
-
-/// Ends a session whose tasks have ended; a task that joins at the same time is seen.
-fn end(
-    draft: &mut Draft<'_>,
-    row: &Row<MulticastSession>,
-    ended: MulticastSession,
-) -> Result<(), Refusal> {
-    if let Some(session) = row.key() {
-        multicast::free(draft, session);
-    }
-    draft.take_turn_of::<MulticastSession>(row.id);
-    draft.update(row, &ended)
 }
 
 /// Cancels the active sessions that `chosen` selects.
@@ -340,7 +328,7 @@ pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
                 };
                 match settled(tables, row, which, Timestamp::now()) {
                     Some(settled) if settled.is_active() => draft.update(row, &settled),
-                    Some(settled) => end(draft, row, settled),
+                    Some(settled) => end(draft, row, &settled),
                     None => Ok(()),
                 }
             })
@@ -390,32 +378,5 @@ fn settled(
         (true, _) => Some(ended(tables, row, state::COMPLETE, now)),
         (false, Settle::All) => Some(ended(tables, row, state::CANCELLED, now)),
         (false, Settle::Completed) => None,
-    }
-}
-
-/// A cancelled session releases its name, as on a FOG server.
-fn ended(
-    tables: &Tables,
-    row: &Row<MulticastSession>,
-    end: u32,
-    now: Timestamp,
-) -> MulticastSession {
-    let clients = row.joined(tables).unwrap_or(row.clients);
-    let session = MulticastSession {
-        state: end,
-        clients,
-        ..MulticastSession::clone(row)
-    };
-    if end == state::COMPLETE {
-        MulticastSession {
-            percent: 100,
-            completetime: now.into(),
-            ..session
-        }
-    } else {
-        MulticastSession {
-            name: String::new(),
-            ..session
-        }
     }
 }

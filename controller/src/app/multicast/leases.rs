@@ -74,7 +74,7 @@ pub(crate) fn begun(tables: &Tables) -> usize {
 }
 
 /// Releases the groups of a session.
-pub(crate) fn free(draft: &mut Draft<'_>, session: SessionId) {
+fn free(draft: &mut Draft<'_>, session: SessionId) {
     if let Some(plan) = draft.tables().session_plans().get(&session) {
         draft.discard(&**plan);
     }

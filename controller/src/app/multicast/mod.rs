@@ -7,7 +7,7 @@ mod leases;
 mod order;
 mod rules;
 
-pub(crate) use leases::{begun, free};
+pub(crate) use leases::begun;
 pub use leases::{lease, sweep};
 pub(crate) use order::{Present, limit, order, present};
 pub(crate) use rules::Rules;

@@ -22,6 +22,8 @@ use crate::state::value::ids;
 
 /// A run as stored, generously.
 const RUN_BYTES: usize = 4096;
+/// Its row, its run, its place in a multicast session, and the end of that session.
+const TASK_OPS: usize = 7;
 
 impl Host {
     /// Its addresses, the primary one first.
@@ -133,7 +135,7 @@ impl Rules for Host {
         let tables = draft.tables();
         let id = row.id.into();
         for task in tables.tasks().by(Task::BY_HOST, id) {
-            if draft.has_room(4, RUN_BYTES) {
+            if draft.has_room(TASK_OPS, RUN_BYTES) {
                 Task::on_delete(draft, task)?;
                 draft.delete(task);
             }

@@ -12,7 +12,7 @@ mod inventory;
 mod mac_address_association;
 mod membership;
 mod module;
-mod multicast_session;
+pub(crate) mod multicast_session;
 mod plugin;
 mod power_management;
 mod printer;
@@ -132,7 +132,6 @@ without_rules! {
     Ipxe,
     KeySequence,
     ModuleAssociation,
-    MulticastSessionAssociation,
     NotifyEvent,
     Os,
     Oui,

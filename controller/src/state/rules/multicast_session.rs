@@ -1,9 +1,10 @@
 //! Multicast sessions: deploys of one image that belong together.
 
-use foghorn_types::TaskId;
+use foghorn_types::{TaskId, Timestamp};
 
 use super::{Rules, Write};
 use crate::state::class::{Body, Class};
+use crate::state::classes::task::state;
 use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, TaskState};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
@@ -110,5 +111,97 @@ impl Rules for MulticastSession {
         let members = draft.tables().of::<MulticastSessionAssociation>();
         draft.delete_each(members.by(MulticastSessionAssociation::BY_SESSION, row.id.into()));
         Ok(())
+    }
+}
+
+impl Rules for MulticastSessionAssociation {
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        leave(draft, row)
+    }
+}
+
+/// A task leaves its session. With the last one the session ends: nothing else would end it, and it
+/// would keep its groups and its image's content.
+///
+/// # Errors
+/// When the session cannot be drafted.
+pub(super) fn leave(
+    draft: &mut Draft<'_>,
+    member: &Row<MulticastSessionAssociation>,
+) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let sessions = tables.of::<MulticastSession>();
+    let Some(session) = sessions.get(member.session) else {
+        return Ok(());
+    };
+    if !session.is_active() || draft.deletes::<MulticastSession>(session.id) {
+        return Ok(());
+    }
+    // Of tasks that leave at the same time, the last one sees that it is.
+    draft.take_turn_of::<MulticastSession>(session.id);
+    let mut others = tables
+        .of::<MulticastSessionAssociation>()
+        .by(MulticastSessionAssociation::BY_SESSION, session.id.into())
+        .filter(|other| other.id != member.id);
+    if others.any(|other| !draft.deletes::<MulticastSessionAssociation>(other.id)) {
+        return Ok(());
+    }
+    let is_complete = MulticastSession::members(session, tables)
+        .filter_map(|task| tables.tasks().get(task))
+        .any(|task| task.state == state::COMPLETE);
+    let how = if is_complete {
+        state::COMPLETE
+    } else {
+        state::CANCELLED
+    };
+    end(
+        draft,
+        session,
+        &ended(tables, session, how, Timestamp::now()),
+    )
+}
+
+/// Ends a session whose tasks have ended; a task that joins at the same time is seen.
+///
+/// # Errors
+/// When the row cannot be drafted.
+pub(crate) fn end(
+    draft: &mut Draft<'_>,
+    row: &Row<MulticastSession>,
+    ended: &MulticastSession,
+) -> Result<(), Refusal> {
+    let plan = row.key();
+    if let Some(plan) = plan.and_then(|session| draft.tables().session_plans().get(&session)) {
+        draft.discard(&**plan);
+    }
+    draft.take_turn_of::<MulticastSession>(row.id);
+    draft.update(row, ended)
+}
+
+/// The session with this end. A cancelled session releases its name, as on a FOG server.
+#[must_use]
+pub(crate) fn ended(
+    tables: &Tables,
+    row: &Row<MulticastSession>,
+    end: u32,
+    now: Timestamp,
+) -> MulticastSession {
+    let clients = row.joined(tables).unwrap_or(row.clients);
+    let session = MulticastSession {
+        state: end,
+        clients,
+        ..MulticastSession::clone(row)
+    };
+    if end == state::COMPLETE {
+        MulticastSession {
+            percent: 100,
+            completetime: now.into(),
+            ..session
+        }
+    } else {
+        MulticastSession {
+            name: String::new(),
+            ..session
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foghorn_lifecycle::TaskState as RunState;
 use foghorn_types::Timestamp;
 
-use super::{Rules, Write};
+use super::{Rules, Write, multicast_session};
 use crate::state::class::Body;
 use crate::state::classes::task::state;
 use crate::state::classes::{
@@ -190,6 +190,7 @@ impl Rules for Task {
             .of::<MulticastSessionAssociation>()
             .by(MulticastSessionAssociation::BY_TASK, row.id.into())
         {
+            multicast_session::leave(draft, member)?;
             draft.delete(member);
         }
         if !row.is_active() {

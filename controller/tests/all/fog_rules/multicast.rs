@@ -197,3 +197,39 @@ async fn whatever_ends_a_session_frees_its_group() {
     .unwrap();
     assert!(leased(&server).is_empty(), "{:?}", leased(&server));
 }
+
+/// A session without a task would keep its group and the content of its image, and nobody would end it.
+#[tokio::test]
+async fn a_session_ends_with_the_last_of_its_tasks_that_is_deleted() {
+    let server = Server::start().await;
+    let tasks = sessions(&server, 4).await;
+    for task in tasks {
+        take(&server, task, 1).await.unwrap();
+    }
+    let join = json!({"taskTypeID": 8, "sessionjoin": "s4 - pc4"});
+    let image = json!(server.call("GET", "/fog/host/4", Value::Null).await.json()["imageID"]);
+    let image = image.as_str().unwrap().parse().unwrap();
+    let more = host(&server, "more", "52:54:00:00:05:01", image).await;
+    let order = format!("/fog/host/{more}/task");
+    assert_eq!(server.call("POST", &order, join).await.status, 200);
+    for path in [
+        "/fog/task/1",
+        "/fog/host/2",
+        "/fog/multicastsessionassociation/3",
+        "/fog/host/4",
+    ] {
+        let reply = server.call("DELETE", path, Value::Null).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text);
+    }
+    let left = server
+        .call("GET", "/fog/multicastsession/active", Value::Null)
+        .await
+        .json();
+    assert_eq!(left["count"], 1, "one still has a task: {left}");
+    assert_eq!(left["multicastsessions"][0]["id"], "4", "{left}");
+    assert_eq!(leased(&server).len(), 1);
+    let last = format!("/fog/host/{more}");
+    server.call("DELETE", &last, Value::Null).await;
+    assert_eq!(count(&server, "/fog/multicastsession/active").await, 0);
+    assert!(leased(&server).is_empty(), "{:?}", leased(&server));
+}

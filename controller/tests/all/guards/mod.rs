@@ -78,6 +78,7 @@ fn rows() -> Vec<Row> {
         false tasks::snapins_end_and_more_come,
         true tasks::session_settles_and_a_task_joins,
         false tasks::session_is_cancelled_and_a_task_joins,
+        false tasks::session_is_left_by_both,
         false flags::one_primary_address,
         true flags::one_master_of_a_group,
         false flags::revoked_and_a_new_token,

@@ -174,3 +174,23 @@ pub(super) async fn session_is_cancelled_and_a_task_joins(fleet: Arc<Fleet>, _: 
         nobody_waits(after.tables, session)
     })
 }
+
+pub(super) async fn session_is_left_by_both(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let (session, name) = session(&fleet).await;
+    let (first, second) = (fleet.host().await, fleet.host().await);
+    let join = json!({"taskTypeID": 8, "sessionjoin": name});
+    for host in [first, second] {
+        assert!(fleet.order(0, host, join.clone()).await);
+    }
+    let ends = fleet.delete(0, "host", first);
+    Pair::new(ends, fleet.delete(1, "host", second), move |after| {
+        let members = after.tables.of::<MulticastSessionAssociation>();
+        let mut left = members.by(MulticastSessionAssociation::BY_SESSION, session.into());
+        let sessions = after.tables.of::<MulticastSession>();
+        let goes_on = sessions.get(session).is_some_and(|row| row.is_active());
+        match left.next() {
+            None if goes_on => Err(format!("session {session} goes on without a task")),
+            _ => Ok(()),
+        }
+    })
+}

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::chart::Chart;
 use crate::cluster::{self, MOST, Security, kubectl, pods, ready, until, wait_ready};
-use crate::load::Load;
+use crate::load::{Customer, Load};
 use crate::policies::{self, Try};
 use crate::release::{Release, values};
 use crate::report::Report;
@@ -88,7 +88,7 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
         fleet.under_load("rollback-", report, |_| fleet.release.rollback())
     })?;
     report.step("fleet: a backup, and the state put back", |report| {
-        restore::check(&fleet.release, SERVICE, &fleet.first, folder, report)?;
+        restore::check(&fleet.release, &fleet.customer(), report)?;
         wait_ready(NAME, "controller", 3, PATIENCE)?;
         wait_ready(AGENTS, "agent", 3, PATIENCE)
     })?;
@@ -171,13 +171,34 @@ impl<'c> Fleet<'c> {
         wait_ready(AGENTS, "agent", 3, PATIENCE)
     }
 
+    fn customer(&self) -> Customer<'_> {
+        Customer {
+            namespace: NAME,
+            service: SERVICE,
+            first: &self.first,
+            folder: self.folder,
+        }
+    }
+
+    /// A node that can be without power: not the one from which requests come, and not the one to which
+    /// captures go, which is the oldest storage node where none was made the master.
+    fn dispensable(&self) -> Result<&'static str> {
+        let nodes = self.customer().get("/foghorn/v1/nodes")?;
+        let nodes = nodes["nodes"].as_array().context("no list of nodes")?;
+        // Not the one that a FOG server has from its beginning, which no machine is.
+        let enrolled = nodes.iter().filter(|node| !node["enrolled"].is_null());
+        let oldest = enrolled.min_by_key(|node| node["id"].as_u64());
+        let oldest = oldest.context("there is no storage node")?;
+        Ok(if oldest["name"] == "n3" { "n2" } else { "n3" })
+    }
+
     fn load_during(
         &self,
         prefix: &str,
         report: &mut Report,
         step: impl FnOnce(&mut Report) -> Result<()>,
     ) -> Result<Load> {
-        let load = Load::start(NAME, SERVICE, &self.first, prefix, self.folder)?;
+        let load = Load::start(&self.customer(), prefix)?;
         step(report)?;
         Ok(load)
     }
@@ -243,22 +264,24 @@ impl<'c> Fleet<'c> {
     /// What was on the node is on the two others; nothing that was acknowledged is lost. Until the
     /// cluster notices, some requests are sent to a machine that is not there.
     fn power_failure(&self, report: &mut Report) -> Result<()> {
-        let load = Load::start(NAME, SERVICE, &self.first, "power-", self.folder)?;
-        power("off", "3")?;
+        let node = self.dispensable()?;
+        let load = Load::start(&self.customer(), "power-")?;
+        power("off", node)?;
         report.count("nodes that lost their power", 1);
-        cluster::wait("--for=condition=Ready=Unknown", "node/n3", NAME, PATIENCE)?;
+        let that = format!("node/{node}");
+        cluster::wait("--for=condition=Ready=Unknown", &that, NAME, PATIENCE)?;
         // The load is made on n1. Pods of a node that is gone stay in the list, and are not ready.
         until("no controller on it to be called ready", PATIENCE, || {
-            Ok((!cluster::is_ready_on(NAME, "controller", "n3")?).then_some(()))
+            Ok((!cluster::is_ready_on(NAME, "controller", node)?).then_some(()))
         })?;
         self.release.test()?;
         let components = [(NAME, "etcd"), (NAME, "controller"), (AGENTS, "agent")];
         let restarts = || -> Result<Vec<Option<u64>>> {
-            let of_one = |(space, component)| cluster::restarts_on(space, component, "n3");
+            let of_one = |(space, component)| cluster::restarts_on(space, component, node);
             components.into_iter().map(of_one).collect()
         };
         let before = restarts()?;
-        power("on", "3")?;
+        power("on", node)?;
         // At first the cluster believes what it knew of the pods before, with their old addresses.
         until("the pods of the node to start again", PATIENCE, || {
             let (now, known) = (restarts()?, before.iter());
@@ -308,7 +331,8 @@ fn drain_nodes(report: &mut Report) -> Result<()> {
 /// Switches a node off or on.
 fn power(what: &str, node: &str) -> Result<()> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kube/power");
-    run(script, [what, node], MOST)?.ok().map(drop)
+    let number = node.trim_start_matches('n');
+    run(script, [what, number], MOST)?.ok().map(drop)
 }
 
 fn drain(node: &str, seconds: u64) -> Result<crate::tool::Said> {

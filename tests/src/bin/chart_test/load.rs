@@ -31,19 +31,55 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 const ENOUGH: usize = 20;
 const ENOUGH_WITHIN: Duration = Duration::from_secs(30);
 
+/// What the process that asks one question is told.
+#[derive(Args)]
+pub(crate) struct Question {
+    #[command(flatten)]
+    service: Service,
+    /// Path of a GET.
+    path: String,
+}
+
 /// What the process that makes the load is told. It ends when its input does.
 #[derive(Args)]
 pub(crate) struct Orders {
-    /// Address of the controllers.
-    #[arg(long)]
-    url: String,
+    #[command(flatten)]
+    service: Service,
     /// Begin of the names of hosts that are created.
     #[arg(long)]
     prefix: String,
+}
+
+/// Where the controllers are, and who asks them.
+#[derive(Args)]
+struct Service {
+    /// Address of the controllers.
+    #[arg(long)]
+    url: String,
     #[arg(long, env = "LOAD_API_TOKEN")]
     api_token: String,
     #[arg(long, env = "LOAD_USER_TOKEN")]
     user_token: String,
+}
+
+impl Service {
+    /// With connections of its own.
+    fn client(&self, ca: &str) -> Result<Rest> {
+        let tokens = (self.api_token.as_str(), self.user_token.as_str());
+        Rest::with_timeout(&self.url, ca, tokens, PATIENCE)
+    }
+}
+
+/// The other side: asks, and prints the answer.
+///
+/// # Errors
+/// When there is no good answer.
+pub(crate) fn answer(question: &Question) -> Result<()> {
+    let service = &question.service;
+    let ca = Rest::fetch_ca(&service.url)?;
+    let answer = service.client(&ca)?.get(&question.path)?.ok()?;
+    println!("{answer}");
+    Ok(())
 }
 
 /// What happened to the requests.
@@ -71,7 +107,7 @@ pub(crate) fn work(orders: &Orders) -> Result<()> {
     let mut in_a_row = 0;
     let ca = process::until("the service to answer all the time", SETTLED_WITHIN, || {
         // A node hears of pods that have come or gone a moment later.
-        let Ok(ca) = Rest::fetch_ca(&orders.url) else {
+        let Ok(ca) = Rest::fetch_ca(&orders.service.url) else {
             in_a_row = 0;
             return Ok(None);
         };
@@ -101,7 +137,7 @@ pub(crate) fn work(orders: &Orders) -> Result<()> {
     });
     let seen = seen.into_inner();
     let (mut figures, _) = seen.unwrap_or_else(PoisonError::into_inner);
-    figures.all = names(&client(orders, &ca)?)?;
+    figures.all = names(&orders.service.client(&ca)?)?;
     figures.lost = figures.created.difference(&figures.all).cloned().collect();
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
@@ -120,14 +156,8 @@ fn wait_for_enough(seen: &Mutex<(Figures, Instant)>) {
     }
 }
 
-/// With connections of its own.
-fn client(orders: &Orders, ca: &str) -> Result<Rest> {
-    let tokens = (orders.api_token.as_str(), orders.user_token.as_str());
-    Rest::with_timeout(&orders.url, ca, tokens, PATIENCE)
-}
-
 fn request(orders: &Orders, ca: &str, host: Option<&str>) -> Result<()> {
-    let rest = client(orders, ca)?;
+    let rest = orders.service.client(ca)?;
     match host {
         Some(name) => {
             let [a, b, c, d, e] = std::array::from_fn(|_| fastrand::u8(..));
@@ -163,6 +193,54 @@ fn note(seen: &Mutex<(Figures, Instant)>, host: Option<String>, done: Result<()>
     }
 }
 
+/// Somebody outside who uses an installation.
+pub(crate) struct Customer<'c> {
+    pub(crate) namespace: &'c str,
+    pub(crate) service: &'c str,
+    pub(crate) first: &'c First,
+    pub(crate) folder: &'c Path,
+}
+
+impl Customer<'_> {
+    /// # Errors
+    /// When there is no good answer.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        let asked = self.command("ask")?.arg(path).output();
+        let asked = asked.context("could not start the one who asks")?;
+        ensure!(
+            asked.status.success(),
+            "GET {path}: {}",
+            String::from_utf8_lossy(&asked.stderr)
+        );
+        serde_json::from_slice(&asked.stdout).context("the answer is no JSON")
+    }
+
+    /// This program with another order, in the network of a node, from where Services are reached.
+    fn command(&self, order: &str) -> Result<Command> {
+        let (service, namespace) = (self.service, self.namespace);
+        let name = format!("{service}.{namespace}.svc.cluster.local");
+        let space = format!("--namespace={namespace}");
+        let template = "--output=jsonpath={.spec.clusterIP}";
+        let address = kubectl(&["get", "service", service, &space, template])?;
+        let hosts = self.folder.join("hosts");
+        fs::write(&hosts, format!("127.0.0.1 localhost\n{address} {name}\n"))?;
+        let net = std::env::var("KUBE_NET")
+            .context("KUBE_NET is not set: start this with tests/kube/with")?;
+        let mut command = Command::new("nsenter");
+        // The name of the Service is known to this process alone.
+        command
+            .arg(format!("--net=/run/netns/{net}-n1"))
+            .args(["unshare", "--mount", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
+            .arg(&hosts)
+            .arg(std::env::current_exe()?)
+            .args([order, "--url", &format!("https://{name}:8443")])
+            .env("LOAD_API_TOKEN", &self.first.api_token)
+            .env("LOAD_USER_TOKEN", &self.first.user_token);
+        Ok(command)
+    }
+}
+
 /// Load that is being made. Dropping it ends it.
 pub(crate) struct Load {
     process: Child,
@@ -172,33 +250,11 @@ pub(crate) struct Load {
 impl Load {
     /// # Errors
     /// When the Service is not there, or the process cannot be started.
-    pub(crate) fn start(
-        namespace: &str,
-        service: &str,
-        first: &First,
-        prefix: &str,
-        folder: &Path,
-    ) -> Result<Self> {
-        let name = format!("{service}.{namespace}.svc.cluster.local");
-        let space = format!("--namespace={namespace}");
-        let template = "--output=jsonpath={.spec.clusterIP}";
-        let address = kubectl(&["get", "service", service, &space, template])?;
-        let hosts = folder.join("hosts");
-        fs::write(&hosts, format!("127.0.0.1 localhost\n{address} {name}\n"))?;
-        let printed = folder.join("load.json");
-        let url = format!("https://{name}:8443");
-        let net = std::env::var("KUBE_NET")
-            .context("KUBE_NET is not set: start this with tests/kube/with")?;
-        // The name of the Service is known to this process alone.
-        let process = Command::new("nsenter")
-            .arg(format!("--net=/run/netns/{net}-n1"))
-            .args(["unshare", "--mount", "sh", "-c"])
-            .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
-            .arg(&hosts)
-            .arg(std::env::current_exe()?)
-            .args(["load", "--url", &url, "--prefix", prefix])
-            .env("LOAD_API_TOKEN", &first.api_token)
-            .env("LOAD_USER_TOKEN", &first.user_token)
+    pub(crate) fn start(from: &Customer<'_>, prefix: &str) -> Result<Self> {
+        let printed = from.folder.join("load.json");
+        let process = from
+            .command("load")?
+            .args(["--prefix", prefix])
             .stdin(Stdio::piped())
             .stdout(File::create(&printed)?)
             .spawn()

@@ -56,6 +56,9 @@ enum Command {
     /// Make load until the input ends: started by the tests themselves.
     #[command(hide = true)]
     Load(load::Orders),
+    /// Ask one question: started by the tests themselves.
+    #[command(hide = true)]
+    Ask(load::Question),
     /// Write the table of tried versions from reports into its page.
     Versions(versions::Orders),
 }
@@ -100,6 +103,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match &arguments.command {
         Some(Command::Load(orders)) => return load::work(orders),
+        Some(Command::Ask(question)) => return load::answer(question),
         Some(Command::Versions(orders)) => return versions::write(orders),
         None => {}
     }

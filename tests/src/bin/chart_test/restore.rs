@@ -2,16 +2,14 @@
 //! commands are run, with other names in them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use foghorn_tests::page::Page;
 
-use crate::load::Load;
+use crate::load::{Customer, Load};
 use crate::release::Release;
 use crate::report::Report;
-use crate::secrets::First;
 use crate::tool::{Said, run};
 
 const PAGE: &str = "docs/kubernetes.md";
@@ -27,21 +25,19 @@ const MOST: Duration = Duration::from_secs(300);
 /// it is still there.
 pub(crate) fn check(
     release: &Release<'_>,
-    service: &str,
-    first: &First,
-    folder: &Path,
+    customer: &Customer<'_>,
     report: &mut Report,
 ) -> Result<()> {
     let (backup, back) = commands()?;
     let work = |prefix: &str| {
-        let load = Load::start(release.name, service, first, prefix, folder)?;
+        let load = Load::start(customer, prefix)?;
         std::thread::sleep(WORK);
         load.end()
     };
     let kept = work("kept-")?.created;
-    shell(release, service, &backup)?;
+    shell(release, customer.service, &backup)?;
     let gone = work("gone-")?.created;
-    shell(release, service, &back)?;
+    shell(release, customer.service, &back)?;
     let now = work("after-")?.all;
     let missing: Vec<&String> = kept.difference(&now).collect();
     ensure!(

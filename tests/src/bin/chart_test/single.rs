@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::chart::Chart;
 use crate::cluster::{self, Security, kubectl, pods, until, wait_ready};
-use crate::load::Load;
+use crate::load::{Customer, Load};
 use crate::policies::{self, Try};
 use crate::published::{Registry, Signer};
 use crate::release::{Release, left_over, values};
@@ -49,6 +49,12 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
         more: Vec::new(),
         elsewhere: Vec::new(),
     };
+    let customer = Customer {
+        namespace: NAME,
+        service: "box-foghorn",
+        first: &first,
+        folder,
+    };
     report.step("box: install from the registry", |_| release.install())?;
     report.step("box: helm test", |_| release.test().map(drop))?;
     report.step("box: network policies", |report| {
@@ -57,7 +63,7 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
     report.step(
         "box: the pod is deleted, everything is still there",
         |report| {
-            let load = Load::start(NAME, "box-foghorn", &first, "before-", folder)?;
+            let load = Load::start(&customer, "before-")?;
             std::thread::sleep(Duration::from_secs(3));
             load.end()?;
             let pod = pods(NAME, "controller")?;
@@ -67,7 +73,7 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
             report.count("pods deleted", 1);
             wait_ready(NAME, "controller", 1, PATIENCE)?;
             // It ends with a look for all hosts that it has created.
-            let load = Load::start(NAME, "box-foghorn", &first, "after-", folder)?;
+            let load = Load::start(&customer, "after-")?;
             std::thread::sleep(Duration::from_secs(3));
             load.end().map(drop)
         },
