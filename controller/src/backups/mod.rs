@@ -1,6 +1,7 @@
 //! Backups of one box: a folder each, with a copy of the embedded store at one moment and the
-//! certificate authority. They are made while the controller works, and contain its secrets: only
-//! the owner of the process can read them.
+//! certificate authority, unless that is kept by others, such as in a Secret: its key is nowhere but
+//! there. They are made while the controller works, and contain its secrets: only the owner of the
+//! process can read them.
 //!
 //! With etcd there are none: etcd has its own.
 
@@ -19,7 +20,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use self::files::give_to_owner_of;
 pub use self::name::{BackupName, Kind};
-pub use self::restore::{RestoreError, Restored, restore};
+pub use self::restore::{RestoreError, Restored, restore, restore_store};
 use crate::store::{CopyError, Store};
 
 /// Name of the store in a data directory and in a backup.
@@ -34,7 +35,8 @@ const KEEP_FREE: ByteCount = ByteCount::from_mib(64);
 /// Makes and lists the backups of one controller.
 pub struct Backups {
     folder: PathBuf,
-    authority: PathBuf,
+    /// `None`: it is not in a folder of ours.
+    authority: Option<PathBuf>,
     store: Arc<dyn Store>,
     /// One is made at a time.
     making: Mutex<()>,
@@ -79,11 +81,16 @@ fn may_not(path: &Path, source: &io::Error) -> String {
 }
 
 impl Backups {
+    /// `authority`: the folder of ours that has it, if one has.
     #[must_use]
-    pub fn new(folder: PathBuf, authority: PathBuf, store: Arc<dyn Store>) -> Self {
+    pub fn new(
+        folder: PathBuf,
+        authority: impl Into<Option<PathBuf>>,
+        store: Arc<dyn Store>,
+    ) -> Self {
         Self {
             folder,
-            authority,
+            authority: authority.into(),
             store,
             making: Mutex::new(()),
         }
@@ -111,7 +118,7 @@ impl Backups {
         let copied = self.store.copy_to(&store).await;
         let whole = copied.map_err(BackupError::from).and_then(|_| {
             foghorn_faults::fail!("controller.backup.copied").map_err(write)?;
-            files::copy_folder(&self.authority, &unfinished.join(AUTHORITY_FOLDER))
+            self.copy_authority(&unfinished)
                 .and_then(|()| self.finish(&unfinished, kind, now))
                 .map_err(write)
         });
@@ -120,6 +127,13 @@ impl Backups {
             let _ = fs::remove_dir_all(&unfinished);
         }
         whole
+    }
+
+    fn copy_authority(&self, unfinished: &Path) -> io::Result<()> {
+        match &self.authority {
+            Some(authority) => files::copy_folder(authority, &unfinished.join(AUTHORITY_FOLDER)),
+            None => Ok(()),
+        }
     }
 
     /// Gives the backup the first free name of this second or a later one.
