@@ -27,6 +27,8 @@ use crate::store::{CopyError, Store};
 pub(crate) const STORE_FILE: &str = "store.redb";
 /// Name of the authority's folder in both.
 pub(crate) const AUTHORITY_FOLDER: &str = "ca";
+/// Name of the folder of backups in a data directory, unless the configuration names another one.
+pub(crate) const BACKUPS_FOLDER: &str = "backups";
 /// A backup that is being made. Whatever has this name is of an attempt that was broken off.
 const UNFINISHED: &str = ".unfinished";
 /// Room that a backup leaves on its file system, which may be that of the store.
@@ -176,26 +178,7 @@ impl Backups {
     /// # Errors
     /// When the folder cannot be read.
     pub fn list(&self) -> io::Result<Vec<Backup>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let path = entry.path();
-            if let Ok(store) = fs::metadata(path.join(STORE_FILE)) {
-                let size = ByteCount::from_bytes(store.len());
-                found.push(Backup { name, path, size });
-            }
-        }
-        found.sort_by_key(|backup| (backup.name.made(), backup.name));
-        Ok(found)
+        list_in(&self.folder)
     }
 
     /// Whether no scheduled backup is younger than `every`. One from the future, of a clock that was
@@ -231,4 +214,28 @@ impl Backups {
         }
         Ok(old.len())
     }
+}
+
+/// As [`Backups::list`], without a controller.
+pub(crate) fn list_in(folder: &Path) -> io::Result<Vec<Backup>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        if let Ok(store) = fs::metadata(path.join(STORE_FILE)) {
+            let size = ByteCount::from_bytes(store.len());
+            found.push(Backup { name, path, size });
+        }
+    }
+    found.sort_by_key(|backup| (backup.name.made(), backup.name));
+    Ok(found)
 }

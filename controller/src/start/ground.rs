@@ -1,6 +1,6 @@
 //! What a controller stands on: its data directory, its store and its certificate authority.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::error::StartError;
 use crate::app::authority;
-use crate::backups::{AUTHORITY_FOLDER, STORE_FILE};
+use crate::backups::{AUTHORITY_FOLDER, BACKUPS_FOLDER, STORE_FILE, list_in};
 use crate::config::{Config, StoreConfig};
 use crate::state::{Refusal, State};
 use crate::store::measured::MeasuredStore;
@@ -37,6 +37,13 @@ pub(super) async fn load(
         }
     });
     let keeping = config.authority.keeping(&config.data_dir).await?;
+    let is_known = state.read(|tables| tables.authority().is_some());
+    if let Some(folder) = older_than_store(&keeping, is_known) {
+        warn!(
+            authority = %folder.display(),
+            "the store is new, and its certificate authority was given: at a first start all is well. If this installation has had hosts, images or storage nodes, its store is lost: stop this controller and restore a backup, see docs/operations/backup.md; storage nodes that joined before are refused until then"
+        );
+    }
     let trust = authority::open(&state, &keeping, config.new_authority).await?;
     let trust = Arc::new(trust.with_lifetimes(config.lifetimes));
     Ok((state, keeping, trust))
@@ -51,8 +58,8 @@ pub(super) fn engine(config: &Config) -> open::StoreConfig {
     }
 }
 
-/// An authority is made after its store. Without the store it would be the authority of an empty site
-/// that nobody has ordered, with storage nodes that are not known there.
+/// An authority is made after its store, and backups of it. Without the store, what begins would be an
+/// empty site that nobody has ordered, with storage nodes that are not known there.
 pub(super) fn refuse_lost_store(
     engine: &open::StoreConfig,
     data_dir: &Path,
@@ -60,16 +67,36 @@ pub(super) fn refuse_lost_store(
     let open::StoreConfig::Embedded { path } = engine else {
         return Ok(());
     };
-    let authority = data_dir.join(AUTHORITY_FOLDER);
-    let is_set_up = std::fs::read_dir(&authority).is_ok_and(|mut files| files.next().is_some());
-    let is_empty = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
-    if is_set_up && is_empty {
-        return Err(StartError::LostStore {
-            path: path.clone(),
-            authority,
-        });
+    if std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(());
     }
-    Ok(())
+    match sign_of_use(data_dir) {
+        Some(sign) => Err(StartError::LostStore {
+            path: path.clone(),
+            sign,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// What only a controller that has had a store leaves behind. One whose authority is kept by others has
+/// none here.
+fn sign_of_use(data_dir: &Path) -> Option<PathBuf> {
+    let authority = data_dir.join(AUTHORITY_FOLDER);
+    if std::fs::read_dir(&authority).is_ok_and(|mut files| files.next().is_some()) {
+        return Some(authority);
+    }
+    let backups = list_in(&data_dir.join(BACKUPS_FOLDER)).ok()?;
+    Some(backups.last()?.path.clone())
+}
+
+/// The folder of an authority that was there before its store. So it is at a first start, and also when
+/// the whole data directory, or the data of etcd, was lost.
+fn older_than_store(keeping: &Keeping, has_store_an_authority: bool) -> Option<&Path> {
+    match keeping {
+        Keeping::Given(folder) if !has_store_an_authority => Some(folder),
+        _ => None,
+    }
 }
 
 /// Readable by its owner only: it contains the authority's key and all password hashes.
@@ -112,5 +139,28 @@ async fn loaded(
             }
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_that_is_given_beside_a_new_store_is_noticed() {
+        let folder = PathBuf::from("/etc/foghorn/authority");
+        let given = Keeping::Given(folder.clone());
+        assert_eq!(older_than_store(&given, false), Some(folder.as_path()));
+        assert_eq!(
+            older_than_store(&given, true),
+            None,
+            "it is that of the store"
+        );
+        let own = Keeping::Own(folder);
+        assert_eq!(
+            older_than_store(&own, false),
+            None,
+            "it is made after the store"
+        );
     }
 }
