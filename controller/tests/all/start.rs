@@ -166,6 +166,14 @@ async fn a_store_keeps_the_certificate_authority_on_both_engines() {
         // By order, after the key was lost.
         let anew = authority::open(&state, &places[0], true).await.unwrap();
         assert_ne!(anew.ca_fingerprint(), prints[0]);
+        let store = engine.store();
+        let kept = store.get("/foghorn/authority/v1").await.unwrap().unwrap();
+        let claim = store.get("/foghorn/v1/setting/authority").await;
+        assert_eq!(
+            kept.modified,
+            claim.unwrap().unwrap().modified,
+            "a crash between the two would leave a store without an authority"
+        );
         let again = authority::open(&state, &places[1], false).await.unwrap();
         assert_eq!(anew.ca_fingerprint(), again.ca_fingerprint());
         cancel.cancel();
