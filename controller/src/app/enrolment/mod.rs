@@ -44,6 +44,14 @@ pub enum EnrolError {
     )]
     NameTaken { name: NodeName },
     #[error(
+        "{own} and {other} of the cluster have one name here, {name}, which is that of {other}: give one of them another name in the cluster, or, if {other} is gone, let this agent join with a token (`foghorn node join-token {name}`)"
+    )]
+    NameOfTwo {
+        name: NodeName,
+        own: String,
+        other: String,
+    },
+    #[error(
         "the storage node {name} was revoked: only a token for this one node (`foghorn node join-token {name}`) admits it again"
     )]
     Revoked { name: NodeName },

@@ -30,6 +30,8 @@ pub(super) struct NewKey<'k> {
     pub(super) since: Timestamp,
     /// Whether a cluster vouches for the name.
     pub(super) vouched: bool,
+    /// What the cluster calls the node or pod that the name is of.
+    pub(super) named_after: Option<&'k str>,
 }
 
 impl<'k> NewKey<'k> {
@@ -39,6 +41,7 @@ impl<'k> NewKey<'k> {
             hash,
             since,
             vouched: false,
+            named_after: None,
         }
     }
 }
@@ -81,6 +84,11 @@ impl<'t> Place<'t> {
     /// Whether a cluster has vouched for the agent that has enrolled here.
     pub(super) fn is_vouched(&self) -> bool {
         self.own.is_some_and(|own| own.vouched)
+    }
+
+    /// What a cluster calls the node or pod whose agent has enrolled here.
+    pub(super) fn named_after(&self) -> Option<&'t str> {
+        self.own.and_then(|own| own.named_after.as_deref())
     }
 
     /// Whether there is no storage node with this name yet.
@@ -127,6 +135,7 @@ pub(super) fn enrolled(
         standing: Standing::Enrolled { at: key.since },
         key: Some(key.hash.to_owned()),
         vouched: key.vouched,
+        named_after: key.named_after.map(str::to_owned),
         modified,
     }
 }

@@ -65,6 +65,7 @@ fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode
         },
         key: known.and_then(|known| known.key.clone()),
         vouched: known.is_some_and(|known| known.vouched),
+        named_after: known.and_then(|known| known.named_after.clone()),
         modified: known.map_or(0, |known| known.modified),
     }))
 }
