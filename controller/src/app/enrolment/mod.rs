@@ -18,7 +18,10 @@ use self::one::One;
 use self::vouched::{Vouched, VouchedError};
 use super::one_time::TokenError;
 use crate::ctx::Ctx;
+use crate::state::enrolment::EnrolledNode;
+use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal};
+use crate::store::{Store, StoreError};
 use crate::trust::{IssueError, key_of_request};
 
 pub use self::one::{JoinToken, join_token};
@@ -138,6 +141,15 @@ impl Way {
             Self::Vouched(vouched) => vouched.enter(draft, key, now),
         }
     }
+}
+
+/// Whether the store still has this enrolment, of which the tables of a controller may be behind.
+///
+/// # Errors
+/// When the store fails.
+pub async fn is_current(store: &dyn Store, node: &EnrolledNode) -> Result<bool, StoreError> {
+    let entry = store.get(&EnrolledNode::key_of(&node.node)).await?;
+    Ok(entry.is_some_and(|entry| entry.modified == node.modified))
 }
 
 /// Enrols an agent and returns its certificate.
