@@ -16,11 +16,21 @@ use crate::state::enrolment::{OneTimeToken, Purpose};
 use crate::state::{Draft, Refusal};
 
 /// A token as it is returned, once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JoinToken {
     pub text: String,
     pub node: StorageNodeId,
     pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for JoinToken {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinToken")
+            .field("node", &self.node)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token for the storage node `name`, which is created if it does not exist: in `group`, or in
