@@ -32,9 +32,7 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
                     ..token
                 });
             }
-            if let Some(standing) = standing {
-                draft.replace(&standing);
-            }
+            draft.replace(&standing);
             Ok(())
         })
         .await?;
@@ -44,8 +42,8 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is stored of the node from now on; `None` where its row has a name that no agent can have.
-fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode>, Refusal> {
+/// What is stored of the node from now on.
+fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<EnrolledNode, Refusal> {
     let tables = draft.tables();
     let known = tables.enrolled_nodes().get(&node);
     let row = tables.storage_nodes().get(node.get());
@@ -57,9 +55,9 @@ fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode
     }
     let of_row = || row.and_then(|row| row.name.parse::<NodeName>().ok());
     let name = known.map_or_else(of_row, |known| Some(known.name.clone()));
-    Ok(name.map(|name| EnrolledNode {
+    Ok(EnrolledNode {
         node,
-        name,
+        name: name.unwrap_or_else(|| nobodys_name(node)),
         standing: Standing::Revoked {
             at: Timestamp::now(),
         },
@@ -67,5 +65,12 @@ fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode
         vouched: known.is_some_and(|known| known.vouched),
         named_after: known.and_then(|known| known.named_after.clone()),
         modified: known.map_or(0, |known| known.modified),
-    }))
+    })
+}
+
+/// Of a node whose row has a name that no agent can have. The row may get another one, and the node
+/// stays out.
+fn nobodys_name(node: StorageNodeId) -> NodeName {
+    let name = format!("revoked-storage-node-{node}").parse();
+    name.expect("letters, hyphens and a number are a name of a node")
 }

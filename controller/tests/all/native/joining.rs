@@ -172,6 +172,36 @@ async fn a_revoked_node_is_not_let_in_by_a_token_for_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_revoked_before_it_came_stays_out_under_another_name() {
+    let fleet = Fleet::new().await;
+    let (_, text) = token(&fleet, "*", 9).await;
+    // The second name is one that no agent can have.
+    for (number, name) in ["before", "Store of before"].into_iter().enumerate() {
+        let made = fleet.join_token_of(&format!("ghost-{number}")).await;
+        let node = made["node"].to_string();
+        let edit = format!("/fog/storagenode/{node}/edit");
+        fleet.good("PUT", &edit, Some(json!({"name": name}))).await;
+        let revoke = format!("/foghorn/v1/nodes/{node}/revoke");
+        fleet.good("POST", &revoke, None).await;
+        let after = format!("after-{number}");
+        fleet.good("PUT", &edit, Some(json!({"name": after}))).await;
+        let (status, answer) = fleet.enrol_as(&after, &text, &Keys::new()).await;
+        assert_eq!(status, 403, "{answer}");
+        assert!(
+            answer["error"].as_str().unwrap().contains("revoked"),
+            "{answer}"
+        );
+        let (status, answer) = fleet
+            .enrol(made["token"].as_str().unwrap(), &Keys::new())
+            .await;
+        assert_eq!(status, 403, "{answer}");
+        let one = fleet.join_token(&after).await;
+        assert_eq!(fleet.enrol(&one, &Keys::new()).await.0, 200);
+    }
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_certificates_bear_belongs_to_their_node() {
     let fleet = Fleet::new().await;
     let (_, text) = token(&fleet, "*", 9).await;
