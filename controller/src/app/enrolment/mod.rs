@@ -47,6 +47,10 @@ pub enum EnrolError {
     )]
     NameTaken { name: NodeName },
     #[error(
+        "the agent of the storage node {other} has enrolled as {name}, which its certificate bears: let that agent join anew first (`foghorn node join-token {other}`), or revoke that node; if it is this one that was renamed, make another token for it"
+    )]
+    NameOfAnother { name: NodeName, other: String },
+    #[error(
         "{own} and {other} of the cluster have one name here, {name}, which is that of {other}: give one of them another name in the cluster, or, if {other} is gone, let this agent join with a token (`foghorn node join-token {name}`)"
     )]
     NameOfTwo {

@@ -122,6 +122,21 @@ impl<'t> Place<'t> {
     }
 }
 
+/// The storage node beside `node` whose agent has enrolled under this name, and was not revoked: its
+/// certificates bear the name, whatever the node is called now.
+pub(super) fn other_with<'t>(
+    tables: &'t Tables,
+    name: &NodeName,
+    node: StorageNodeId,
+) -> Option<&'t Arc<Row<StorageNode>>> {
+    let others = tables.enrolled_nodes().iter().filter(|enrolled| {
+        enrolled.node != node && enrolled.name == *name && !enrolled.is_revoked()
+    });
+    let rows = tables.of::<StorageNode>();
+    let mut others = others.filter_map(|enrolled| rows.get(enrolled.node.get()));
+    others.next()
+}
+
 /// The record of an enrolment.
 pub(super) fn enrolled(
     node: StorageNodeId,

@@ -6,7 +6,8 @@ use tracing::info;
 use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 use crate::state::enrolment::{EnrolledNode, OneTimeToken, Standing};
-use crate::state::{Draft, Refusal};
+use crate::state::shelf::Record as _;
+use crate::state::{Refusal, Tables};
 
 /// Revokes a node: its link is closed and its certificate is refused from now on, until it joins
 /// with a new token. One that has not enrolled yet is not let in by a token for many nodes, nor by
@@ -17,7 +18,7 @@ use crate::state::{Draft, Refusal};
 pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     ctx.state
         .write::<_, Refusal>(|draft| {
-            let standing = revoked(draft, node)?;
+            let standing = revoked(draft.tables(), node)?;
             // An unused token would admit the node again, also one that is being made.
             draft.take_turn_of::<StorageNode>(node.get());
             let tokens: Vec<OneTimeToken> = draft
@@ -32,7 +33,11 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
                     ..token
                 });
             }
-            draft.replace(&standing);
+            match draft.tables().enrolled_nodes().get(&node) {
+                // Another node may have its name by now, and whoever was revoked last counts.
+                Some(known) if known.is_revoked() => draft.require(known.unchanged()),
+                _ => draft.replace(&standing),
+            }
             Ok(())
         })
         .await?;
@@ -43,8 +48,7 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
 }
 
 /// What is stored of the node from now on.
-fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<EnrolledNode, Refusal> {
-    let tables = draft.tables();
+fn revoked(tables: &Tables, node: StorageNodeId) -> Result<EnrolledNode, Refusal> {
     let known = tables.enrolled_nodes().get(&node);
     let row = tables.storage_nodes().get(node.get());
     if known.is_none() && row.is_none() {
