@@ -37,11 +37,12 @@ pub(super) async fn load(
         }
     });
     let keeping = config.authority.keeping(&config.data_dir).await?;
-    let is_known = state.read(|tables| tables.authority().is_some());
-    if let Some(folder) = older_than_store(&keeping, is_known) {
+    if state.read(|tables| tables.authority().is_none())
+        && let Some(older) = older_than_store(&keeping, &config.backups_folder())
+    {
         warn!(
-            authority = %folder.display(),
-            "the store is new, and its certificate authority was given: at a first start all is well. If this installation has had hosts, images or storage nodes, its store is lost: stop this controller and restore a backup, see docs/operations/backup.md; storage nodes that joined before are refused until then"
+            older = %older.display(),
+            "the store is new, and there is something older: at a first start with a certificate authority that was given all is well. If this installation has had hosts, images or storage nodes, its store is lost: stop this controller and restore a backup, see docs/operations/backup.md"
         );
     }
     let trust = authority::open(&state, &keeping, config.new_authority).await?;
@@ -79,24 +80,28 @@ pub(super) fn refuse_lost_store(
     }
 }
 
-/// What only a controller that has had a store leaves behind. One whose authority is kept by others has
-/// none here.
+/// What only a controller that has had a store leaves behind. One whose authority is kept by others leaves
+/// nothing but its backups.
 fn sign_of_use(data_dir: &Path) -> Option<PathBuf> {
     let authority = data_dir.join(AUTHORITY_FOLDER);
     if std::fs::read_dir(&authority).is_ok_and(|mut files| files.next().is_some()) {
         return Some(authority);
     }
-    let backups = list_in(&data_dir.join(BACKUPS_FOLDER)).ok()?;
-    Some(backups.last()?.path.clone())
+    newest_in(&data_dir.join(BACKUPS_FOLDER))
 }
 
-/// The folder of an authority that was there before its store. So it is at a first start, and also when
-/// the whole data directory, or the data of etcd, was lost.
-fn older_than_store(keeping: &Keeping, has_store_an_authority: bool) -> Option<&Path> {
+/// What was there before a store that is new: an authority that others keep, as at a first start and also
+/// when the whole data directory or the data of etcd was lost; else the newest backup, on another disk.
+fn older_than_store(keeping: &Keeping, backups: &Path) -> Option<PathBuf> {
     match keeping {
-        Keeping::Given(folder) if !has_store_an_authority => Some(folder),
-        _ => None,
+        Keeping::Given(folder) => Some(folder.clone()),
+        Keeping::Own(_) | Keeping::Store { .. } => newest_in(backups),
     }
+}
+
+fn newest_in(backups: &Path) -> Option<PathBuf> {
+    let backups = list_in(backups).ok()?;
+    Some(backups.last()?.path.clone())
 }
 
 /// Readable by its owner only: it contains the authority's key and all password hashes.
@@ -147,20 +152,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authority_that_is_given_beside_a_new_store_is_noticed() {
-        let folder = PathBuf::from("/etc/foghorn/authority");
-        let given = Keeping::Given(folder.clone());
-        assert_eq!(older_than_store(&given, false), Some(folder.as_path()));
-        assert_eq!(
-            older_than_store(&given, true),
-            None,
-            "it is that of the store"
-        );
-        let own = Keeping::Own(folder);
-        assert_eq!(
-            older_than_store(&own, false),
-            None,
-            "it is made after the store"
-        );
+    fn what_is_older_than_a_new_store_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = PathBuf::from("/etc/foghorn/authority");
+        let own = Keeping::Own(folder.path().join("ca"));
+        let backups = folder.path().join("elsewhere");
+        assert_eq!(older_than_store(&own, &backups), None);
+        let newest = backups.join("2026-11-29T030000Z-scheduled");
+        for backup in [&backups.join("2026-11-28T030000Z-asked"), &newest] {
+            std::fs::create_dir_all(backup).unwrap();
+            std::fs::write(backup.join(STORE_FILE), "").unwrap();
+        }
+        assert_eq!(older_than_store(&own, &backups), Some(newest));
+        let found = older_than_store(&Keeping::Given(given.clone()), &backups);
+        assert_eq!(found, Some(given));
     }
 }
