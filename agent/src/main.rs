@@ -29,23 +29,25 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> ExitCode {
-    let telemetry = match foghorn_telemetry::init("foghorn-agent", None) {
-        Ok(guard) => guard,
-        Err(problem) => {
-            eprintln!("{}", complaint(&problem).line());
-            return ExitCode::FAILURE;
-        }
-    };
-    let done = match command {
-        Command::Run(arguments) => run_or(arguments, telemetry.log_filter()).await,
-        Command::Enrol(enrol) => enrol_only(enrol).await,
-    };
-    match done {
+    match carry_out(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{}", complaint(&*problem).todo(todo(&problem)).line());
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn carry_out(command: Command) -> anyhow::Result<()> {
+    let command = match command {
+        // Whoever only asks exports no traces.
+        Command::Run(arguments) if arguments.instead.is_given() => return answer(&arguments),
+        command => command,
+    };
+    let telemetry = foghorn_telemetry::init("foghorn-agent", None)?;
+    match command {
+        Command::Run(arguments) => run_agent(arguments.run, telemetry.log_filter()).await,
+        Command::Enrol(enrol) => enrol_only(enrol).await,
     }
 }
 
@@ -76,18 +78,19 @@ fn todo(problem: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-/// Runs, or does what is asked for instead.
-async fn run_or(arguments: RunArguments, log: &LogFilter) -> anyhow::Result<()> {
-    let RunArguments { run, instead } = arguments;
+/// What is asked for instead of running.
+fn answer(RunArguments { run, instead }: &RunArguments) -> anyhow::Result<()> {
     if let Some(text) = instead.text(&form()) {
         return show(&text);
     }
     let layers = run.layers(std::env::vars_os())?;
+    run.config(&layers)?.check_files()?;
+    show(&format!("the configuration is valid\n{}", layers.shown()))
+}
+
+async fn run_agent(run: Run, log: &LogFilter) -> anyhow::Result<()> {
+    let layers = run.layers(std::env::vars_os())?;
     let config = run.config(&layers)?;
-    if instead.check_config {
-        config.check_files()?;
-        return show(&format!("the configuration is valid\n{}", layers.shown()));
-    }
     log.set(&config.log_filter)?;
     reread_on_hangup(log.clone(), Arc::new(move || reread(&run, &layers)))
         .context("could not watch for SIGHUP")?;

@@ -49,7 +49,7 @@ pub enum ContextError {
     #[error("the context file {} is invalid", path.display())]
     Parse {
         path: PathBuf,
-        source: Box<toml::de::Error>,
+        source: foghorn_settings::WrongLine,
     },
     #[error("the context file {} can be read by other users, but it contains tokens", path.display())]
     TooOpen { path: PathBuf },
@@ -110,9 +110,10 @@ impl Contexts {
                 path: path.to_owned(),
             });
         }
-        toml::from_str(&text).map_err(|source| ContextError::Parse {
+        // Its lines hold tokens.
+        toml::from_str(&text).map_err(|error| ContextError::Parse {
             path: path.to_owned(),
-            source: Box::new(source),
+            source: foghorn_settings::WrongLine::of(&text, &error),
         })
     }
 

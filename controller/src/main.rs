@@ -57,9 +57,14 @@ fn main() -> ExitCode {
 }
 
 async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
+    let command = match arguments.command {
+        // Whoever only asks exports no traces.
+        Command::Run(arguments) if arguments.instead.is_given() => return answer(&arguments),
+        command => command,
+    };
     let telemetry = foghorn_telemetry::init("foghorn-controller", None)?;
-    match arguments.command {
-        Command::Run(arguments) => run(arguments, telemetry.log_filter()).await,
+    match command {
+        Command::Run(arguments) => run(arguments.options, telemetry.log_filter()).await,
         Command::FirstRun(options) => first_run(options.into_config()?).await,
         Command::ResetAdmin { user, options } => {
             let config = options.into_config()?;
@@ -130,19 +135,23 @@ fn passphrase(path: &Path) -> anyhow::Result<String> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Runs, or does what is asked for instead.
-async fn run(arguments: Run, log: &LogFilter) -> anyhow::Result<()> {
-    let Run { options, instead } = arguments;
-    if let Some(text) = instead.text(&form()) {
-        return show(&text).context("could not write to standard output");
-    }
+/// What is asked for instead of running.
+fn answer(Run { options, instead }: &Run) -> anyhow::Result<()> {
+    let text = match instead.text(&form()) {
+        Some(text) => text,
+        None => {
+            let layers = options.layers(std::env::vars_os())?;
+            let config = options.config(&layers)?;
+            foghorn_controller::check_files(&config)?;
+            format!("the configuration is valid\n{}", layers.shown())
+        }
+    };
+    show(&text).context("could not write to standard output")
+}
+
+async fn run(options: Options, log: &LogFilter) -> anyhow::Result<()> {
     let layers = options.layers(std::env::vars_os())?;
     let config = options.config(&layers)?;
-    if instead.check_config {
-        foghorn_controller::check_files(&config)?;
-        let text = format!("the configuration is valid\n{}", layers.shown());
-        return show(&text).context("could not write to standard output");
-    }
     log.set(&config.log_filter)?;
     reread_on_hangup(log.clone(), Arc::new(move || reread(&options, &layers)))
         .context("could not watch for SIGHUP")?;

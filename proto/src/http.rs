@@ -38,7 +38,7 @@ pub const TRACEPARENT: &str = "traceparent";
 /// A one-time join or boot token as people and boot scripts pass it on: `PREFIX.SECRET.CA`, where
 /// `SECRET` is random and `CA` is the SHA-256 of the authority's certificate (DER), both base64url
 /// without padding. So whoever holds a token also knows whom to trust.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TokenText {
     pub secret: String,
     pub ca_fingerprint: String,
@@ -177,7 +177,7 @@ const fn prefix(is_for_many: bool) -> &'static str {
 }
 
 /// An agent that requests enrolment.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolRequest {
     /// The complete join token; empty where a service-account token is given in its place.
@@ -231,7 +231,7 @@ pub struct CodeResponse {
 }
 
 /// A machine that has booted to be imaged and wants to know first whether it can do its task.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookRequest {
     /// Address of the machine.
@@ -274,7 +274,7 @@ pub struct NeededDisk {
 }
 
 /// A machine that has booted to be imaged.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckInRequest {
     /// Address of the machine.
@@ -363,7 +363,7 @@ pub struct Part {
 }
 
 /// The identity of the machine, and its certificate.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CheckInResponse {
     /// Number of the host.
     pub host: HostId,

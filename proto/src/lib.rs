@@ -11,3 +11,4 @@ pub mod link {
 pub mod code;
 pub mod exchange;
 pub mod http;
+mod unshown;

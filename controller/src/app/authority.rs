@@ -6,8 +6,9 @@ use tracing::info;
 
 use crate::state::authority::Authority;
 use crate::state::kept_authority::{self, KeptAuthority, KeptError};
+use crate::state::shelf::Record as _;
 use crate::state::{Refusal, State};
-use crate::store::{Store, StoreError, TxnOutcome};
+use crate::store::{Revision, Store, StoreError, TxnOutcome};
 use crate::trust::{Keeping, LoadTrustError, SealError, StoreKey, Trust};
 
 /// Why a controller cannot be one of this store.
@@ -101,12 +102,28 @@ impl Place<'_> {
                     return Ok(trust);
                 }
             }
+            // What is replaced is claimed in the same moment. After a crash between the two, the store
+            // would belong to an authority that nobody has any more.
+            let claimed_at = match replace {
+                true => Some(self.claimed_at().await?),
+                false => None,
+            };
             let trust = self.first(known.as_deref(), replace)?;
-            if self.put(&trust, kept.as_ref()).await? {
+            let claim = claimed_at.map(|modified| Authority {
+                fingerprint: trust.ca_fingerprint().to_owned(),
+                modified,
+            });
+            if self.put(&trust, kept.as_ref(), claim.as_ref()).await? {
                 return Ok(trust);
             }
         }
         Err(AuthorityError::Contended)
+    }
+
+    /// The revision of the claim on the store. Of the engine, since the tables may be behind.
+    async fn claimed_at(&self) -> Result<Revision, StoreError> {
+        let entry = self.store.get(&Authority::key_of(&())).await?;
+        Ok(entry.map_or(0, |entry| entry.modified))
     }
 
     /// What goes into the store: the authority of the folder of before, or a new one.
@@ -136,9 +153,10 @@ impl Place<'_> {
         &self,
         trust: &Trust,
         before: Option<&KeptAuthority>,
+        claim: Option<&Authority>,
     ) -> Result<bool, AuthorityError> {
         let kept = KeptAuthority::of(trust.to_pem(), self.key).map_err(AuthorityError::Seal)?;
-        let outcome = kept.store(self.store, before).await?;
+        let outcome = kept.store(self.store, before, claim).await?;
         let is_ours = matches!(outcome, TxnOutcome::Committed(_));
         if is_ours {
             let fingerprint = trust.ca_fingerprint();

@@ -1,6 +1,7 @@
 //! Backups of one box: a folder each, with a copy of the embedded store at one moment and the
-//! certificate authority. They are made while the controller works, and contain its secrets: only
-//! the owner of the process can read them.
+//! certificate authority, unless that is kept by others, such as in a Secret: its key is nowhere but
+//! there. They are made while the controller works, and contain its secrets: only the owner of the
+//! process can read them.
 //!
 //! With etcd there are none: etcd has its own.
 
@@ -19,13 +20,15 @@ use tokio::sync::Mutex;
 
 pub(crate) use self::files::give_to_owner_of;
 pub use self::name::{BackupName, Kind};
-pub use self::restore::{RestoreError, Restored, restore};
+pub use self::restore::{RestoreError, Restored, restore, restore_store};
 use crate::store::{CopyError, Store};
 
 /// Name of the store in a data directory and in a backup.
 pub(crate) const STORE_FILE: &str = "store.redb";
 /// Name of the authority's folder in both.
 pub(crate) const AUTHORITY_FOLDER: &str = "ca";
+/// Name of the folder of backups in a data directory, unless the configuration names another one.
+pub(crate) const BACKUPS_FOLDER: &str = "backups";
 /// A backup that is being made. Whatever has this name is of an attempt that was broken off.
 const UNFINISHED: &str = ".unfinished";
 /// Room that a backup leaves on its file system, which may be that of the store.
@@ -34,7 +37,8 @@ const KEEP_FREE: ByteCount = ByteCount::from_mib(64);
 /// Makes and lists the backups of one controller.
 pub struct Backups {
     folder: PathBuf,
-    authority: PathBuf,
+    /// `None`: it is not in a folder of ours.
+    authority: Option<PathBuf>,
     store: Arc<dyn Store>,
     /// One is made at a time.
     making: Mutex<()>,
@@ -79,11 +83,16 @@ fn may_not(path: &Path, source: &io::Error) -> String {
 }
 
 impl Backups {
+    /// `authority`: the folder of ours that has it, if one has.
     #[must_use]
-    pub fn new(folder: PathBuf, authority: PathBuf, store: Arc<dyn Store>) -> Self {
+    pub fn new(
+        folder: PathBuf,
+        authority: impl Into<Option<PathBuf>>,
+        store: Arc<dyn Store>,
+    ) -> Self {
         Self {
             folder,
-            authority,
+            authority: authority.into(),
             store,
             making: Mutex::new(()),
         }
@@ -111,7 +120,7 @@ impl Backups {
         let copied = self.store.copy_to(&store).await;
         let whole = copied.map_err(BackupError::from).and_then(|_| {
             foghorn_faults::fail!("controller.backup.copied").map_err(write)?;
-            files::copy_folder(&self.authority, &unfinished.join(AUTHORITY_FOLDER))
+            self.copy_authority(&unfinished)
                 .and_then(|()| self.finish(&unfinished, kind, now))
                 .map_err(write)
         });
@@ -120,6 +129,13 @@ impl Backups {
             let _ = fs::remove_dir_all(&unfinished);
         }
         whole
+    }
+
+    fn copy_authority(&self, unfinished: &Path) -> io::Result<()> {
+        match &self.authority {
+            Some(authority) => files::copy_folder(authority, &unfinished.join(AUTHORITY_FOLDER)),
+            None => Ok(()),
+        }
     }
 
     /// Gives the backup the first free name of this second or a later one.
@@ -162,26 +178,7 @@ impl Backups {
     /// # Errors
     /// When the folder cannot be read.
     pub fn list(&self) -> io::Result<Vec<Backup>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let path = entry.path();
-            if let Ok(store) = fs::metadata(path.join(STORE_FILE)) {
-                let size = ByteCount::from_bytes(store.len());
-                found.push(Backup { name, path, size });
-            }
-        }
-        found.sort_by_key(|backup| (backup.name.made(), backup.name));
-        Ok(found)
+        list_in(&self.folder)
     }
 
     /// Whether no scheduled backup is younger than `every`. One from the future, of a clock that was
@@ -217,4 +214,28 @@ impl Backups {
         }
         Ok(old.len())
     }
+}
+
+/// As [`Backups::list`], without a controller.
+pub(crate) fn list_in(folder: &Path) -> io::Result<Vec<Backup>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        if let Ok(store) = fs::metadata(path.join(STORE_FILE)) {
+            let size = ByteCount::from_bytes(store.len());
+            found.push(Backup { name, path, size });
+        }
+    }
+    found.sort_by_key(|backup| (backup.name.made(), backup.name));
+    Ok(found)
 }

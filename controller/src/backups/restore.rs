@@ -48,6 +48,8 @@ pub enum RestoreError {
         path: PathBuf,
         missing: &'static str,
     },
+    #[error("the backup {path} has no certificate authority: if that of its controller is kept by others, such as in a Secret, name its folder by trust.authority_dir in the configuration, and restore again; else choose another backup", path = path.display())]
+    NoAuthority { path: PathBuf },
     /// `why` speaks of the backup, not of the copy that was looked at.
     #[error("the backup {path} cannot be used: {why}", path = path.display())]
     Unusable { path: PathBuf, why: String },
@@ -63,11 +65,46 @@ pub enum RestoreError {
 /// # Errors
 /// See [`RestoreError`]; the data directory then works as before.
 pub fn restore(data_dir: &Path, backup: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
-    for missing in [STORE_FILE, AUTHORITY_FOLDER] {
-        if !backup.join(missing).exists() {
-            let path = backup.to_owned();
-            return Err(RestoreError::NotABackup { path, missing });
-        }
+    put_back(data_dir, backup, Parts::All, now)
+}
+
+/// As [`restore`] for a controller whose authority is kept by others: only the store is replaced. At the
+/// next start it is compared with the authority that is there.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_store(
+    data_dir: &Path,
+    backup: &Path,
+    now: Timestamp,
+) -> Result<Restored, RestoreError> {
+    put_back(data_dir, backup, Parts::Store, now)
+}
+
+/// What of a backup is put back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// The store and the authority.
+    All,
+    Store,
+}
+
+fn put_back(
+    data_dir: &Path,
+    backup: &Path,
+    parts: Parts,
+    now: Timestamp,
+) -> Result<Restored, RestoreError> {
+    if !backup.join(STORE_FILE).exists() {
+        return Err(RestoreError::NotABackup {
+            path: backup.to_owned(),
+            missing: STORE_FILE,
+        });
+    }
+    if parts == Parts::All && !backup.join(AUTHORITY_FOLDER).exists() {
+        return Err(RestoreError::NoAuthority {
+            path: backup.to_owned(),
+        });
     }
     let candidate = data_dir.join(CANDIDATE);
     let at = |path: &Path| {
@@ -75,27 +112,31 @@ pub fn restore(data_dir: &Path, backup: &Path, now: Timestamp) -> Result<Restore
         move |source| RestoreError::Io { path, source }
     };
     files::start(data_dir, &candidate).map_err(at(data_dir))?;
-    let done = check_and_replace(data_dir, backup, &candidate, now);
+    let done = check_and_replace((data_dir, backup), parts, &candidate, now);
     // Of a failure to remove it nothing depends: the next one begins anew.
     let _ = fs::remove_dir_all(&candidate);
     done
 }
 
 fn check_and_replace(
-    data_dir: &Path,
-    backup: &Path,
+    (data_dir, backup): (&Path, &Path),
+    parts: Parts,
     candidate: &Path,
     now: Timestamp,
 ) -> Result<Restored, RestoreError> {
     let (store, authority) = (candidate.join(STORE_FILE), candidate.join(AUTHORITY_FOLDER));
+    let copy_authority = || match parts {
+        Parts::All => files::copy_folder(&backup.join(AUTHORITY_FOLDER), &authority),
+        Parts::Store => Ok(()),
+    };
     files::copy(&backup.join(STORE_FILE), &store)
-        .and_then(|()| files::copy_folder(&backup.join(AUTHORITY_FOLDER), &authority))
+        .and_then(|()| copy_authority())
         .and_then(|()| files::give_to_owner_of(data_dir, candidate))
         .map_err(|source| RestoreError::Io {
             path: backup.to_owned(),
             source,
         })?;
-    if !Trust::exists(&authority) {
+    if parts == Parts::All && !Trust::exists(&authority) {
         return Err(RestoreError::NotABackup {
             path: backup.to_owned(),
             missing: "certificate authority",
@@ -109,13 +150,13 @@ fn check_and_replace(
             &backup.display().to_string(),
         ),
     };
-    Trust::load_or_create(&authority).map_err(|error| unusable(chain(&error).to_string()))?;
+    Trust::load(&authority).map_err(|error| unusable(chain(&error).to_string()))?;
     let checked = check_copy(&store).map_err(|error| unusable(in_words(&error)))?;
     let size = fs::metadata(&store).map_or(0, |file| file.len());
     // Held until the end, so that no controller starts meanwhile.
     let _locked = lock(&data_dir.join(STORE_FILE))?;
     let before = set_aside(data_dir, now)
-        .and_then(|before| put_in_place(data_dir, candidate).map(|()| before))
+        .and_then(|before| put_in_place(data_dir, candidate, parts).map(|()| before))
         .map_err(|source| RestoreError::Io {
             path: data_dir.to_owned(),
             source,
@@ -189,7 +230,14 @@ fn set_aside(data_dir: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
 
 /// The authority first: a store whose authority is another refuses to start and says so, which a
 /// second restore mends.
-fn put_in_place(data_dir: &Path, candidate: &Path) -> io::Result<()> {
+fn put_in_place(data_dir: &Path, candidate: &Path, parts: Parts) -> io::Result<()> {
+    if parts == Parts::All {
+        put_authority_in_place(data_dir, candidate)?;
+    }
+    files::move_into_place(&candidate.join(STORE_FILE), &data_dir.join(STORE_FILE))
+}
+
+fn put_authority_in_place(data_dir: &Path, candidate: &Path) -> io::Result<()> {
     let authority = data_dir.join(AUTHORITY_FOLDER);
     files::create_folder(&authority)?;
     files::give_to_owner_of(data_dir, &authority)?;
@@ -197,5 +245,5 @@ fn put_in_place(data_dir: &Path, candidate: &Path) -> io::Result<()> {
         let entry = entry?;
         files::move_into_place(&entry.path(), &authority.join(entry.file_name()))?;
     }
-    files::move_into_place(&candidate.join(STORE_FILE), &data_dir.join(STORE_FILE))
+    Ok(())
 }

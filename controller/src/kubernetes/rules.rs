@@ -12,6 +12,9 @@ pub struct Granted {
     pub storage_group: Option<String>,
     /// Whether the cluster vouches for the very name, which no other pod can have then.
     pub is_its_name: bool,
+    /// What the storage node is named after, as the cluster names it: two of its names can become one,
+    /// since dots become hyphens.
+    pub named_after: Option<String>,
 }
 
 /// Why a pod may not have a name.
@@ -80,19 +83,22 @@ fn by_rule(rule: &AllowedAccount, pod: &Pod, name: &NodeName) -> Result<Granted,
             name: name.clone(),
         });
     }
-    match rule.name_of {
-        None => {}
+    let named_after = match rule.name_of {
+        None => None,
         Some(NameOf::Node) => {
             let since = ", and the API server that of Kubernetes 1.30 or later";
             is_named_after(name, pod.node.as_deref(), ("node", "spec.nodeName", since))?;
+            pod.node.clone()
         }
         Some(NameOf::Pod) => {
             is_named_after(name, pod.pod.as_deref(), ("pod", "metadata.name", ""))?;
+            pod.pod.clone()
         }
-    }
+    };
     Ok(Granted {
         storage_group: rule.storage_group.clone(),
         is_its_name: rule.name_of.is_some(),
+        named_after,
     })
 }
 
@@ -172,11 +178,9 @@ mod tests {
     fn a_name_that_is_that_of_the_node_or_pod_is_compared() {
         let of_node = [rule("*", Some(NameOf::Node))];
         let there = pod("agent", Some("worker-1.example"));
-        assert!(
-            ask(&of_node, &there, "worker-1-example")
-                .unwrap()
-                .is_its_name
-        );
+        let granted = ask(&of_node, &there, "worker-1-example").unwrap();
+        assert!(granted.is_its_name);
+        assert_eq!(granted.named_after.as_deref(), Some("worker-1.example"));
         let refused = ask(&of_node, &there, "worker-2").unwrap_err();
         assert!(
             refused.contains("its node is worker-1.example"),

@@ -72,6 +72,7 @@ mod tests {
             standing: Standing::Enrolled { at },
             key: key.cloned(),
             vouched: false,
+            named_after: None,
             modified: 1,
         };
         let (soon, late) = (now + Duration::from_secs(2), now + Duration::from_secs(90));

@@ -21,6 +21,7 @@ use super::age::is_older_than_enrolment;
 use super::session;
 use crate::agents::files::{NODE_HEADER, PARTS};
 use crate::agents::links::QUEUE;
+use crate::app::enrolment;
 use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 use crate::state::enrolment::EnrolledNode;
@@ -237,6 +238,19 @@ impl AgentLink for LinkService {
                     Status::internal("could not sign the certificate")
                 }
             })?;
+        // A controller that is behind does not know yet that somebody else has the place of this agent. The
+        // certificate has its time by now: what changes after this look is later than it, and refuses it.
+        match enrolment::is_current(&**self.ctx.state.store(), &node).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = "the enrolment of this storage node has changed: try again";
+                return Err(Status::unavailable(why));
+            }
+            Err(error) => {
+                warn!(node = %node.name, error = %chain(&error), "could not renew a certificate");
+                return Err(Status::unavailable("the store does not answer: try again"));
+            }
+        }
         if foghorn_faults::lost!("controller.renew.issued") {
             return Err(Status::unavailable("the answer was made to get lost"));
         }

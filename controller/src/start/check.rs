@@ -20,7 +20,7 @@ pub enum CheckFilesError {
     },
     #[error("the certificate authority that is given (trust.authority_dir) cannot be used")]
     Authority(#[source] KeptError),
-    #[error("the credentials of the first user (first_run) cannot be used")]
+    #[error("the first user and its credentials (first_run) cannot be used")]
     Given(#[source] ReadGivenError),
 }
 
@@ -47,6 +47,7 @@ pub fn check_files(config: &Config) -> Result<(), CheckFilesError> {
         readable("kubernetes.ca_file", &cluster.ca_file)?;
         readable("kubernetes.token_file", &cluster.token_file)?;
     }
+    given::check_user(&config.first_user).map_err(CheckFilesError::Given)?;
     if let Some(source) = &config.given {
         given::read(source).map_err(CheckFilesError::Given)?;
     }
@@ -113,6 +114,11 @@ mod tests {
         std::fs::write(authority.join("tls.crt"), made.certificate).unwrap();
         std::fs::write(authority.join("tls.key"), made.key).unwrap();
         check_files(&config).unwrap();
+        config.first_user = "an:na".to_owned();
+        let error = check_files(&config).unwrap_err();
+        let said = foghorn_types::chain(&error).to_string();
+        assert!(said.contains("first_run.user"), "{said}");
+        config.first_user = "fog".to_owned();
         config.given = Some(GivenCredentials {
             user: "fog".to_owned(),
             api_token: SecretSource::Known("short".to_owned()),

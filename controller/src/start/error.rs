@@ -26,8 +26,8 @@ pub enum StartError {
     State(#[source] Refusal),
     #[error("there is no installation in {path}", path = path.display())]
     NoInstallation { path: PathBuf },
-    #[error("{path} is missing or empty, but this controller has been set up before, because there is {authority}: restore a backup, see docs/operations/backup.md; to begin anew without hosts and images, move the whole state directory away", path = path.display(), authority = authority.display())]
-    LostStore { path: PathBuf, authority: PathBuf },
+    #[error("{path} is missing or empty, but this controller has been set up before, because there is {sign}: restore a backup, see docs/operations/backup.md; to begin anew without hosts and images, move the whole state directory away", path = path.display(), sign = sign.display())]
+    LostStore { path: PathBuf, sign: PathBuf },
     #[error(
         "the store is in etcd: restore a snapshot of etcd, and copy ca/ of the data directory back"
     )]

@@ -9,7 +9,7 @@ use super::error::StartError;
 use super::ground::engine;
 use crate::app::accounts::{self, FirstRun};
 use crate::backups::{self, Restored};
-use crate::config::{Config, StoreConfig};
+use crate::config::{AuthorityConfig, Config, StoreConfig};
 use crate::state::State;
 use crate::store::open;
 
@@ -47,7 +47,13 @@ pub async fn reset_admin(config: &Config, name: &str) -> Result<FirstRun, StartE
 pub fn restore(config: &Config, backup: &Path) -> Result<Restored, StartError> {
     match &config.store {
         StoreConfig::Etcd(_) => Err(StartError::NotHere),
-        StoreConfig::Embedded => backups::restore(&config.data_dir, backup, Timestamp::now())
-            .map_err(StartError::Restore),
+        StoreConfig::Embedded => {
+            // An authority that others keep is not ours to replace.
+            let restore = match &config.authority {
+                AuthorityConfig::Given(_) => backups::restore_store,
+                AuthorityConfig::Own | AuthorityConfig::Store(_) => backups::restore,
+            };
+            restore(&config.data_dir, backup, Timestamp::now()).map_err(StartError::Restore)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The context of all handlers, and what works without a request.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(super) async fn context(
     Arc::new(Ctx {
         backups: Arc::new(Backups::new(
             config.backups_folder(),
-            settings.keeping.folder().to_owned(),
+            settings.keeping.own_folder().map(Path::to_owned),
             state.store().clone(),
         )),
         plugins,

@@ -198,6 +198,10 @@ pub struct EnrolledNode {
     /// give the name to another key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub vouched: bool,
+    /// What the cluster calls the node or pod that the name is of, where it vouches for that very name:
+    /// two of its names can become one here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_after: Option<String>,
     #[serde(skip)]
     pub modified: Revision,
 }
@@ -302,6 +306,7 @@ mod tests {
             },
             key: None,
             vouched: false,
+            named_after: None,
             modified: 7,
         };
         let mut nodes = Shelf::<EnrolledNode>::default();

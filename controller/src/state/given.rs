@@ -56,12 +56,25 @@ pub enum Standing {
 impl Values {
     /// `is`: whether a hash is that of the value in question.
     pub fn standing(&self, is: impl FnMut(&String) -> bool) -> Standing {
+        self.find(is).0
+    }
+
+    /// The same, and the hash by which the value is known.
+    pub fn find(&self, mut is: impl FnMut(&String) -> bool) -> (Standing, Option<&String>) {
         // The last one first: it is what is asked for most.
-        match self.0.iter().rev().position(is) {
-            None => Standing::New,
-            Some(0) => Standing::Last,
-            Some(_) => Standing::Replaced,
+        let mut all = self.0.iter().rev().enumerate();
+        match all.find(|&(_, hash)| is(hash)) {
+            None => (Standing::New, None),
+            Some((0, hash)) => (Standing::Last, Some(hash)),
+            Some((_, hash)) => (Standing::Replaced, Some(hash)),
         }
+    }
+
+    /// As [`Values::push`] for a value that has another hash each time, as a password has: `before` is
+    /// the one by which it is known. Remembered twice, it would push another one out.
+    pub fn push_again(&mut self, hash: String, before: Option<&str>) {
+        self.0.retain(|known| Some(known.as_str()) != before);
+        self.push(hash);
     }
 
     /// The value with this hash was given.
@@ -103,6 +116,10 @@ mod tests {
         values.push("a".to_owned());
         assert_eq!(standing(&values, "a"), Standing::Last);
         assert_eq!(standing(&values, "b"), Standing::Replaced);
+        values.push_again("A".to_owned(), Some("a"));
+        assert_eq!(values.0, ["b", "A"]);
+        values.push_again("c".to_owned(), None);
+        assert_eq!(values.0, ["b", "A", "c"]);
         (0..MOST_VALUES).for_each(|number| values.push(number.to_string()));
         assert_eq!(values.0.len(), MOST_VALUES);
         assert_eq!(standing(&values, "a"), Standing::New);

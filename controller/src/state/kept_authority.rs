@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::authority::Authority;
 use super::imports::MARKER;
+use super::shelf::Record as _;
 use crate::store::{Compare, Op, Revision, Store, StoreError, Txn, TxnOutcome};
 use crate::trust::{AuthorityPem, Keeping, LoadTrustError, PemError, SealError, StoreKey, Trust};
 
@@ -98,7 +100,9 @@ impl KeptAuthority {
         }
     }
 
-    /// Stores this instead of `before`, unless somebody else has stored another one.
+    /// Stores this instead of `before`, unless somebody else has stored another one. With it goes
+    /// `claim`, unless that was changed since it was read: of one without the other, no controller could
+    /// be.
     ///
     /// # Errors
     /// When the store fails.
@@ -106,15 +110,20 @@ impl KeptAuthority {
         &self,
         store: &dyn Store,
         before: Option<&Self>,
+        claim: Option<&Authority>,
     ) -> Result<TxnOutcome, StoreError> {
         let unchanged = match before {
             Some(before) => Compare::ModifiedAt(KEY.to_owned(), before.modified),
             None => Compare::Absent(KEY.to_owned()),
         };
-        let txn = Txn {
+        let mut txn = Txn {
             compares: vec![unchanged, Compare::Absent(MARKER.to_owned())],
             ops: vec![self.put()],
         };
+        if let Some(claim) = claim {
+            txn.compares.push(claim.unchanged());
+            txn.ops.push(claim.put_op());
+        }
         store.commit(txn).await
     }
 }

@@ -202,6 +202,16 @@ impl Keeping {
             Self::Own(folder) | Self::Given(folder) | Self::Store { before: folder, .. } => folder,
         }
     }
+
+    /// The folder of this controller's own in which the authority is; `None` where others keep it, or
+    /// the store does.
+    #[must_use]
+    pub fn own_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Own(folder) => Some(folder),
+            Self::Given(_) | Self::Store { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_controller::backups::{BackupError, Backups, Kind, RestoreError, restore};
+use foghorn_controller::config::AuthorityConfig;
 use foghorn_controller::store::embedded::EmbeddedStore;
 use foghorn_controller::store::{CopyError, Op, Store, Txn, TxnOutcome};
 use foghorn_controller::trust::Trust;
@@ -145,15 +146,10 @@ async fn a_backup_that_was_put_back_is_what_was_backed_up() {
     assert!(before.join("ca/ca.key").exists());
 }
 
-#[tokio::test]
-async fn a_whole_site_moves_to_an_empty_machine_by_its_backup() {
-    let (old, new) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let controller = Controller::start(Config::local(old.path())).await.unwrap();
-    let first = controller.first_run().cloned();
-    // The controller makes one by itself at its first start.
-    let backups = old.path().join("backups");
-    let made = loop {
-        let found = fs::read_dir(&backups)
+/// The backup that a controller makes by itself at its first start.
+async fn first_backup(backups: &Path) -> PathBuf {
+    loop {
+        let found = fs::read_dir(backups)
             .into_iter()
             .flatten()
             .map(|entry| entry.unwrap().path())
@@ -162,7 +158,47 @@ async fn a_whole_site_moves_to_an_empty_machine_by_its_backup() {
             Some(path) => break path,
             None => tokio::time::sleep(Duration::from_millis(10)).await,
         }
-    };
+    }
+}
+
+/// The key of an authority that others keep is nowhere but there.
+#[tokio::test]
+async fn a_backup_leaves_out_an_authority_that_is_given() {
+    let (data, given) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    Trust::load_or_create(given.path()).unwrap();
+    let mut config = Config::local(data.path());
+    config.authority = AuthorityConfig::Given(given.path().to_owned());
+    let controller = Controller::start(config.clone()).await.unwrap();
+    let first = controller.first_run().cloned();
+    let made = first_backup(&data.path().join("backups")).await;
+    controller.shutdown().await;
+    let held: Vec<_> = fs::read_dir(&made)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(held, ["store.redb"]);
+
+    fs::remove_file(data.path().join("store.redb")).unwrap();
+    foghorn_controller::restore(&config, &made).unwrap();
+    assert!(!data.path().join("ca").exists());
+    let again = Controller::start(config).await.unwrap();
+    assert_eq!(again.first_run(), first.as_ref());
+    again.shutdown().await;
+
+    let other = TempDir::new().unwrap();
+    let refused = foghorn_controller::restore(&Config::local(other.path()), &made).unwrap_err();
+    let said = chain(&refused).to_string();
+    assert!(said.contains("trust.authority_dir"), "{said}");
+    assert!(!other.path().join("store.redb").exists());
+}
+
+#[tokio::test]
+async fn a_whole_site_moves_to_an_empty_machine_by_its_backup() {
+    let (old, new) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let controller = Controller::start(Config::local(old.path())).await.unwrap();
+    let first = controller.first_run().cloned();
+    // The controller makes one by itself at its first start.
+    let made = first_backup(&old.path().join("backups")).await;
     controller.shutdown().await;
     let config = Config::local(new.path());
     let done = foghorn_controller::restore(&config, &made).unwrap();
@@ -239,7 +275,7 @@ async fn what_is_no_whole_backup_replaces_nothing() {
     assert!(words.contains(&key), "{words}");
     fs::remove_dir_all(made.path.join("ca")).unwrap();
     let error = restore(folder.path(), &made.path, at(1)).unwrap_err();
-    assert!(matches!(error, RestoreError::NotABackup { .. }), "{error}");
+    assert!(matches!(error, RestoreError::NoAuthority { .. }), "{error}");
     assert_eq!(fs::read(&store).unwrap(), before);
     let left: Vec<_> = fs::read_dir(folder.path())
         .unwrap()

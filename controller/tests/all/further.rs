@@ -60,6 +60,7 @@ impl Fleet {
                     },
                     key: None,
                     vouched: false,
+                    named_after: None,
                     modified: 0,
                 });
             }

@@ -96,6 +96,25 @@ impl Drop for Two {
     }
 }
 
+/// Its hash is another one each time, and only so many are remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_given_again_is_remembered_once() {
+    let two = Two::start(Engine::start(BOTH[0]).await).await;
+    two.look(0, "pass word", None).await;
+    for (now, seen) in [
+        ("other word", "pass word"),
+        ("pass word", "other word"),
+        ("other word", "pass word"),
+    ] {
+        two.look(0, now, Some(seen)).await;
+        assert!(two.has_password(now).await);
+    }
+    let given = two.states[0].read(|tables| serde_json::to_value(&**tables.given().unwrap()));
+    let given = given.unwrap();
+    let passwords = given["users"]["anna"]["passwords"].as_array();
+    assert_eq!(passwords.map(Vec::len), Some(2), "{given}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_controllers_that_see_a_value_one_takes_it_over() {
     for kind in BOTH {

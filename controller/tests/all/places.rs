@@ -49,6 +49,7 @@ async fn site(engine: &Engine) -> Site {
         },
         key: None,
         vouched: false,
+        named_after: None,
         modified: 0,
     };
     let stored = first.state.write::<_, Refusal>(|draft| {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use foghorn_controller::app::authority::{self, AuthorityError};
-use foghorn_controller::config::StoreConfig;
+use foghorn_controller::config::{AuthorityConfig, StoreConfig};
 use foghorn_controller::state::State;
 use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::trust::{Keeping, KeySource, Trust};
@@ -166,6 +166,14 @@ async fn a_store_keeps_the_certificate_authority_on_both_engines() {
         // By order, after the key was lost.
         let anew = authority::open(&state, &places[0], true).await.unwrap();
         assert_ne!(anew.ca_fingerprint(), prints[0]);
+        let store = engine.store();
+        let kept = store.get("/foghorn/authority/v1").await.unwrap().unwrap();
+        let claim = store.get("/foghorn/v1/setting/authority").await;
+        assert_eq!(
+            kept.modified,
+            claim.unwrap().unwrap().modified,
+            "a crash between the two would leave a store without an authority"
+        );
         let again = authority::open(&state, &places[1], false).await.unwrap();
         assert_eq!(anew.ca_fingerprint(), again.ca_fingerprint());
         cancel.cancel();
@@ -282,6 +290,29 @@ async fn a_store_that_is_gone_is_not_made_anew() {
         assert!(refused.to_string().contains("backup"), "{what}: {refused}");
         let _missing_the_second_time = std::fs::remove_file(&store);
     }
+}
+
+/// With an authority that others keep, its backups show that there was a store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_gone_is_not_made_anew_beside_an_authority_that_is_given() {
+    let (folder, given) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Trust::load_or_create(given.path()).unwrap();
+    let mut config = Config::local(folder.path());
+    config.authority = AuthorityConfig::Given(given.path().to_owned());
+    config.backup.every = None;
+    let backup = folder.path().join("backups/2026-11-29T030000Z-asked");
+    std::fs::create_dir_all(&backup).unwrap();
+    let controller = Controller::start(config.clone()).await.unwrap();
+    controller.shutdown().await;
+    let store = folder.path().join("store.redb");
+    std::fs::rename(&store, backup.join("store.redb")).unwrap();
+    let refused = Controller::start(config.clone()).await.err().unwrap();
+    let said = refused.to_string();
+    assert!(said.contains("2026-11-29T030000Z-asked"), "{said}");
+    assert!(!store.exists());
+    std::fs::rename(backup.join("store.redb"), &store).unwrap();
+    let controller = Controller::start(config).await.unwrap();
+    controller.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::origin::Origin;
+use crate::wrong_line::WrongLine;
 
 /// Why the settings of a program cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -16,13 +17,13 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
-    /// It is no TOML, has an unknown key, or a value of a wrong type; the cause shows the line.
+    /// It is no TOML, has an unknown key, or a value of a wrong type; the cause says where.
     #[error("the configuration {} is not valid", path.display())]
     File {
         /// Its path.
         path: PathBuf,
         /// Why.
-        source: Box<toml::de::Error>,
+        source: WrongLine,
     },
     /// A variable with the prefix of the program, and no key of that name.
     #[error("the variable {name} is no setting of `{command}`")]

@@ -19,6 +19,12 @@ pub struct Instead {
 }
 
 impl Instead {
+    /// Whether something else is asked for than to run.
+    #[must_use]
+    pub fn is_given(self) -> bool {
+        self != Self::default()
+    }
+
     /// What is to be printed, if the flags ask for something that needs no configuration.
     #[must_use]
     pub fn text(self, form: &Form) -> Option<String> {

@@ -11,6 +11,7 @@ use crate::error::{SettingsError, WrongValue};
 use crate::form::Form;
 use crate::origin::Origin;
 use crate::variables;
+use crate::wrong_line::WrongLine;
 
 /// Settings under construction: each layer that is added is stronger than those before it.
 pub struct Layers {
@@ -48,7 +49,10 @@ impl Layers {
             path: path.to_owned(),
             source,
         })?;
-        let table: Table = toml::from_str(&text).map_err(|error| invalid(path, error))?;
+        let table: Table = toml::from_str(&text).map_err(|error| SettingsError::File {
+            path: path.to_owned(),
+            source: WrongLine::of(&text, &error),
+        })?;
         for key in self.form.keys() {
             if value_at(&table, &key.path).is_some() {
                 self.origins
@@ -140,9 +144,15 @@ impl Layers {
     }
 
     fn explain<T: DeserializeOwned>(&self, path: &str, why: &str) -> SettingsError {
+        // What is complained about can be part of it.
+        let is_secret = self.form.key(path).is_some_and(|key| key.is_secret);
+        let said = match is_secret {
+            true => "cannot be used; its value is not shown".to_owned(),
+            false => why.to_owned(),
+        };
         let source = WrongValue {
             key: path.to_owned(),
-            why: why.to_owned(),
+            why: said.clone(),
         };
         let below = format!("{path}.");
         let part = self.origins.iter().find(|(key, _)| key.starts_with(&below));
@@ -154,15 +164,25 @@ impl Layers {
         // complains about something else.
         let alone = of_file.and_then(|(file, text)| {
             let error = toml::from_str::<T>(text).err()?;
-            Some((file, error))
+            Some((file, WrongLine::of(text, &error)))
         });
         match (alone, of_key.or(of_part)) {
-            (Some((file, error)), _) if error.message() == why => invalid(file, error),
+            (Some((file, wrong)), _) if wrong.why == why => SettingsError::File {
+                path: file.clone(),
+                source: WrongLine {
+                    key: Some(path.to_owned()).filter(|path| !path.is_empty()),
+                    why: said,
+                    ..wrong
+                },
+            },
             (_, Some(origin)) => SettingsError::Value {
                 origin: origin.clone(),
                 source,
             },
-            (Some((file, error)), None) => invalid(file, error),
+            (Some((file, _)), None) => SettingsError::Value {
+                origin: Origin::File(file.clone()),
+                source,
+            },
             (None, None) => SettingsError::Together {
                 command: self.form.program.command,
                 source,
@@ -177,13 +197,6 @@ impl Layers {
         keys.filter(|key| self.value(&key.path) != before.value(&key.path))
             .map(|key| key.path.clone())
             .collect()
-    }
-}
-
-fn invalid(path: &Path, error: toml::de::Error) -> SettingsError {
-    SettingsError::File {
-        path: path.to_owned(),
-        source: Box::new(error),
     }
 }
 
@@ -287,6 +300,29 @@ mod tests {
         }
         let secret = complaint("", &[("BAKERY__OVEN__HEAT", "s3cret")]);
         assert!(!secret.contains("s3cret"), "{secret}");
+    }
+
+    /// A line may hold a secret, and so may what its reader says.
+    #[test]
+    fn what_is_written_in_a_wrong_line_is_not_shown() {
+        for (text, part) in [
+            ("[shop]\nlisten = '127.0.0.1:80'\ncode = 's3cret", "line 3"),
+            (
+                "[shop]\nlisten = '127.0.0.1:80'\ncoed = 's3cret'",
+                "unknown field `coed`",
+            ),
+            ("code = 's3cret'\ncode = 's3cret'", "line 2"),
+            (
+                "[shop]\nlisten = '127.0.0.1:80'\ncode = ['s3cret']",
+                "line 3, column 8 (`shop.code`)",
+            ),
+            ("[shop]\nlisten = '127.0.0.1:80'\ncode = 73313", "not shown"),
+        ] {
+            let said = complaint(text, &[]);
+            assert!(said.contains(part), "{text:?}: {said}");
+            let is_shown = said.contains("s3cret") || said.contains("73313");
+            assert!(!is_shown, "{text:?}: {said}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod readable;
 mod sample;
 mod shown;
 mod variables;
+mod wrong_line;
 
 pub use error::{SettingsError, WrongValue};
 pub use form::{Form, Program};
@@ -26,3 +27,4 @@ pub use key::Key;
 pub use layers::Layers;
 pub use origin::Origin;
 pub use readable::readable;
+pub use wrong_line::WrongLine;

@@ -167,7 +167,9 @@ impl From<EnrolError> for Refused {
             | EnrolError::Revoked { .. } => {
                 Self::field(StatusCode::FORBIDDEN, "name", error.to_string())
             }
-            EnrolError::NameTaken { .. } => {
+            EnrolError::NameTaken { .. }
+            | EnrolError::NameOfAnother { .. }
+            | EnrolError::NameOfTwo { .. } => {
                 Self::field(StatusCode::CONFLICT, "name", error.to_string())
             }
             EnrolError::NoGroup { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),

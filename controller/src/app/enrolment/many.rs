@@ -32,11 +32,21 @@ pub struct Terms {
 }
 
 /// A token as it is returned, once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Created {
     pub id: JoinTokenId,
     pub text: String,
     pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for Created {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Created")
+            .field("id", &self.id)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no new token.

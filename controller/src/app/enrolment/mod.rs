@@ -18,7 +18,10 @@ use self::one::One;
 use self::vouched::{Vouched, VouchedError};
 use super::one_time::TokenError;
 use crate::ctx::Ctx;
+use crate::state::enrolment::EnrolledNode;
+use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal};
+use crate::store::{Store, StoreError};
 use crate::trust::{IssueError, key_of_request};
 
 pub use self::one::{JoinToken, join_token};
@@ -43,6 +46,18 @@ pub enum EnrolError {
         "the storage node {name} has enrolled already, with another key: give this agent another name, or make a token for this one node (`foghorn node join-token {name}`) if it is to take its place"
     )]
     NameTaken { name: NodeName },
+    #[error(
+        "the agent of the storage node {other} has enrolled as {name}, which its certificate bears: let that agent join anew first (`foghorn node join-token {other}`), or revoke that node; if it is this one that was renamed, make another token for it"
+    )]
+    NameOfAnother { name: NodeName, other: String },
+    #[error(
+        "{own} and {other} of the cluster have one name here, {name}, which is that of {other}: give one of them another name in the cluster, or, if {other} is gone, let this agent join with a token (`foghorn node join-token {name}`)"
+    )]
+    NameOfTwo {
+        name: NodeName,
+        own: String,
+        other: String,
+    },
     #[error(
         "the storage node {name} was revoked: only a token for this one node (`foghorn node join-token {name}`) admits it again"
     )]
@@ -130,6 +145,15 @@ impl Way {
             Self::Vouched(vouched) => vouched.enter(draft, key, now),
         }
     }
+}
+
+/// Whether the store still has this enrolment, of which the tables of a controller may be behind.
+///
+/// # Errors
+/// When the store fails.
+pub async fn is_current(store: &dyn Store, node: &EnrolledNode) -> Result<bool, StoreError> {
+    let entry = store.get(&EnrolledNode::key_of(&node.node)).await?;
+    Ok(entry.is_some_and(|entry| entry.modified == node.modified))
 }
 
 /// Enrols an agent and returns its certificate.

@@ -7,7 +7,7 @@ use foghorn_proto::http::JOIN_PREFIX;
 use foghorn_types::{NodeName, StorageGroupId, StorageNodeId, Timestamp};
 use tracing::info;
 
-use super::place::{NewKey, enrolled, id_of, new_node};
+use super::place::{NewKey, enrolled, id_of, new_node, other_with};
 use super::{EnrolError, Entry};
 use crate::app::one_time::{self, TokenError};
 use crate::ctx::Ctx;
@@ -16,11 +16,21 @@ use crate::state::enrolment::{OneTimeToken, Purpose};
 use crate::state::{Draft, Refusal};
 
 /// A token as it is returned, once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JoinToken {
     pub text: String,
     pub node: StorageNodeId,
     pub expires: Timestamp,
+}
+
+impl std::fmt::Debug for JoinToken {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinToken")
+            .field("node", &self.node)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token for the storage node `name`, which is created if it does not exist: in `group`, or in
@@ -113,6 +123,14 @@ impl One {
         let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else {
             return Err(EnrolError::NodeGone);
         };
+        // Of two agents with one name in their certificates, the second would shut out the first, and a
+        // revocation of the first one's node the second.
+        if let Some(other) = other_with(draft.tables(), &self.name, node) {
+            return Err(EnrolError::NameOfAnother {
+                name: self.name.clone(),
+                other: other.name.clone(),
+            });
+        }
         one_time::spend(draft, &self.token, now, None)?;
         draft.unchanged(row);
         let known = draft.tables().enrolled_nodes().get(&node);

@@ -30,6 +30,8 @@ pub(super) struct NewKey<'k> {
     pub(super) since: Timestamp,
     /// Whether a cluster vouches for the name.
     pub(super) vouched: bool,
+    /// What the cluster calls the node or pod that the name is of.
+    pub(super) named_after: Option<&'k str>,
 }
 
 impl<'k> NewKey<'k> {
@@ -39,6 +41,7 @@ impl<'k> NewKey<'k> {
             hash,
             since,
             vouched: false,
+            named_after: None,
         }
     }
 }
@@ -83,6 +86,11 @@ impl<'t> Place<'t> {
         self.own.is_some_and(|own| own.vouched)
     }
 
+    /// What a cluster calls the node or pod whose agent has enrolled here.
+    pub(super) fn named_after(&self) -> Option<&'t str> {
+        self.own.and_then(|own| own.named_after.as_deref())
+    }
+
     /// Whether there is no storage node with this name yet.
     pub(super) const fn is_new(&self) -> bool {
         self.row.is_none()
@@ -114,6 +122,21 @@ impl<'t> Place<'t> {
     }
 }
 
+/// The storage node beside `node` whose agent has enrolled under this name, and was not revoked: its
+/// certificates bear the name, whatever the node is called now.
+pub(super) fn other_with<'t>(
+    tables: &'t Tables,
+    name: &NodeName,
+    node: StorageNodeId,
+) -> Option<&'t Arc<Row<StorageNode>>> {
+    let others = tables.enrolled_nodes().iter().filter(|enrolled| {
+        enrolled.node != node && enrolled.name == *name && !enrolled.is_revoked()
+    });
+    let rows = tables.of::<StorageNode>();
+    let mut others = others.filter_map(|enrolled| rows.get(enrolled.node.get()));
+    others.next()
+}
+
 /// The record of an enrolment.
 pub(super) fn enrolled(
     node: StorageNodeId,
@@ -127,6 +150,7 @@ pub(super) fn enrolled(
         standing: Standing::Enrolled { at: key.since },
         key: Some(key.hash.to_owned()),
         vouched: key.vouched,
+        named_after: key.named_after.map(str::to_owned),
         modified,
     }
 }

@@ -6,7 +6,8 @@ use tracing::info;
 use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 use crate::state::enrolment::{EnrolledNode, OneTimeToken, Standing};
-use crate::state::{Draft, Refusal};
+use crate::state::shelf::Record as _;
+use crate::state::{Refusal, Tables};
 
 /// Revokes a node: its link is closed and its certificate is refused from now on, until it joins
 /// with a new token. One that has not enrolled yet is not let in by a token for many nodes, nor by
@@ -17,7 +18,7 @@ use crate::state::{Draft, Refusal};
 pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     ctx.state
         .write::<_, Refusal>(|draft| {
-            let standing = revoked(draft, node)?;
+            let standing = revoked(draft.tables(), node)?;
             // An unused token would admit the node again, also one that is being made.
             draft.take_turn_of::<StorageNode>(node.get());
             let tokens: Vec<OneTimeToken> = draft
@@ -32,8 +33,10 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
                     ..token
                 });
             }
-            if let Some(standing) = standing {
-                draft.replace(&standing);
+            match draft.tables().enrolled_nodes().get(&node) {
+                // Another node may have its name by now, and whoever was revoked last counts.
+                Some(known) if known.is_revoked() => draft.require(known.unchanged()),
+                _ => draft.replace(&standing),
             }
             Ok(())
         })
@@ -44,9 +47,8 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is stored of the node from now on; `None` where its row has a name that no agent can have.
-fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode>, Refusal> {
-    let tables = draft.tables();
+/// What is stored of the node from now on.
+fn revoked(tables: &Tables, node: StorageNodeId) -> Result<EnrolledNode, Refusal> {
     let known = tables.enrolled_nodes().get(&node);
     let row = tables.storage_nodes().get(node.get());
     if known.is_none() && row.is_none() {
@@ -57,14 +59,22 @@ fn revoked(draft: &Draft<'_>, node: StorageNodeId) -> Result<Option<EnrolledNode
     }
     let of_row = || row.and_then(|row| row.name.parse::<NodeName>().ok());
     let name = known.map_or_else(of_row, |known| Some(known.name.clone()));
-    Ok(name.map(|name| EnrolledNode {
+    Ok(EnrolledNode {
         node,
-        name,
+        name: name.unwrap_or_else(|| nobodys_name(node)),
         standing: Standing::Revoked {
             at: Timestamp::now(),
         },
         key: known.and_then(|known| known.key.clone()),
         vouched: known.is_some_and(|known| known.vouched),
+        named_after: known.and_then(|known| known.named_after.clone()),
         modified: known.map_or(0, |known| known.modified),
-    }))
+    })
+}
+
+/// Of a node whose row has a name that no agent can have. The row may get another one, and the node
+/// stays out.
+fn nobodys_name(node: StorageNodeId) -> NodeName {
+    let name = format!("revoked-storage-node-{node}").parse();
+    name.expect("letters, hyphens and a number are a name of a node")
 }

@@ -43,6 +43,8 @@ pub struct Vouched {
     pub group: Option<String>,
     /// Whether no other pod can have this name, so that the agent takes the place of the one before.
     pub is_its_name: bool,
+    /// What the cluster calls the node or pod that the name is of.
+    pub named_after: Option<String>,
 }
 
 /// Asks the cluster whose the token is, and the configuration whether he may have the name.
@@ -54,6 +56,7 @@ pub(super) async fn ask(ctx: &Ctx, token: &str, name: &NodeName) -> Result<Vouch
         name: name.clone(),
         group: granted.storage_group,
         is_its_name: granted.is_its_name,
+        named_after: granted.named_after,
     })
 }
 
@@ -81,6 +84,16 @@ impl Vouched {
             return Err(EnrolError::Revoked { name: name.clone() });
         }
         let replaces = place.is_taken();
+        // Two names of the cluster can become one name here.
+        if let (true, Some(own), Some(other)) = (replaces, &self.named_after, place.named_after())
+            && own != other
+        {
+            return Err(EnrolError::NameOfTwo {
+                name: name.clone(),
+                own: own.clone(),
+                other: other.to_owned(),
+            });
+        }
         let may_replace = self.is_its_name && place.is_vouched();
         if place.is_of_another() || (replaces && !may_replace) {
             return Err(EnrolError::NameTaken { name: name.clone() });
@@ -97,6 +110,7 @@ impl Vouched {
             hash: key,
             since,
             vouched: true,
+            named_after: self.named_after.as_deref(),
         };
         let node = place.take(draft, group, &key)?;
         if replaces {

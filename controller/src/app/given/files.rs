@@ -43,12 +43,20 @@ pub enum ReadGivenError {
     User(#[source] Refusal),
 }
 
+/// Whether the first user can have this name, with credentials that are given or with others.
+///
+/// # Errors
+/// [`ReadGivenError::User`].
+pub fn check_user(name: &str) -> Result<(), ReadGivenError> {
+    check_name(name).map_err(ReadGivenError::User)
+}
+
 /// Reads what is given. Short, but of the disk.
 ///
 /// # Errors
 /// When a file cannot be read, or what is in it is no password or token.
 pub fn read(given: &GivenCredentials) -> Result<Credentials, ReadGivenError> {
-    check_name(&given.user).map_err(ReadGivenError::User)?;
+    check_user(&given.user)?;
     let token = |source: &SecretSource, key| {
         let (place, text) = text_of(source, key)?;
         let text = text.trim().to_owned();

@@ -15,7 +15,7 @@ use self::plan::Plan;
 use crate::state::given::Standing;
 use crate::state::{Refusal, State};
 
-pub use self::files::{Credentials, ReadGivenError, read};
+pub use self::files::{Credentials, ReadGivenError, check_user, read};
 
 /// Times that others may be faster.
 const ATTEMPTS: usize = 8;

@@ -24,6 +24,8 @@ pub(super) struct Plan<'c> {
     known: Given,
     /// Of the password, if it is needed.
     password_hash: Option<String>,
+    /// The one by which the password is known, if it was given before.
+    known_hash: Option<String>,
 }
 
 /// Why a transaction of a plan was not drafted.
@@ -52,10 +54,13 @@ impl<'c> Plan<'c> {
             let user = tables.of::<User>().named(&now.user);
             (known.unwrap_or_default(), user.is_some())
         });
-        let (mut due, mut outdated) = (Vec::new(), Vec::new());
+        let (mut due, mut outdated, mut known_hash) = (Vec::new(), Vec::new(), None);
         for what in What::ALL {
             let Some(value) = what.of(now) else { continue };
-            let standing = standing(&known, &now.user, what, value).await?;
+            let (standing, hash) = standing(&known, &now.user, what, value).await?;
+            if what == What::Password {
+                known_hash = hash;
+            }
             match observer.judges(what, now, standing) {
                 Some(true) => due.push(what),
                 Some(false) => {}
@@ -79,6 +84,7 @@ impl<'c> Plan<'c> {
             outdated,
             known,
             password_hash,
+            known_hash,
         })
     }
 
@@ -190,7 +196,8 @@ impl<'c> Plan<'c> {
                 }
                 (What::Password, _, Some(hash)) => {
                     let user = given.users.entry(user).or_default();
-                    user.passwords.push(hash.clone());
+                    let before = self.known_hash.as_deref();
+                    user.passwords.push_again(hash.clone(), before);
                 }
                 _ => {}
             }
@@ -199,22 +206,27 @@ impl<'c> Plan<'c> {
     }
 }
 
+/// What is known about a value and, of a password, the hash by which it is.
 async fn standing(
     known: &Given,
     user: &str,
     what: What,
     value: &str,
-) -> Result<Standing, TakeOverError> {
+) -> Result<(Standing, Option<String>), TakeOverError> {
     let of_user = known.users.get(&key_of(user));
     let is_token = |hash: &String| *hash == hash_token(value);
     Ok(match (what, of_user) {
-        (What::ApiToken, _) => known.api_tokens.standing(is_token),
-        (_, None) => Standing::New,
-        (What::UserToken, Some(given)) => given.tokens.standing(is_token),
+        (What::ApiToken, _) => (known.api_tokens.standing(is_token), None),
+        (_, None) => (Standing::New, None),
+        (What::UserToken, Some(given)) => (given.tokens.standing(is_token), None),
         (What::Password, Some(given)) => {
             let (values, value) = (given.passwords.clone(), value.to_owned());
             let is = move |hash: &String| passwords::matches(value.as_bytes(), hash);
-            blocking(move || values.standing(is)).await?
+            let find = move || {
+                let (standing, hash) = values.find(is);
+                (standing, hash.cloned())
+            };
+            blocking(find).await?
         }
     })
 }

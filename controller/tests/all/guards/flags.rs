@@ -112,6 +112,7 @@ pub(super) async fn revoked_and_vouched_for(fleet: Arc<Fleet>, _: usize) -> Pair
         name,
         group: None,
         is_its_name: true,
+        named_after: None,
     });
     let csr_pem = Keys::new().csr_pem;
     let node = enrolment::admit(&ctx, &way, &csr_pem)

@@ -305,14 +305,15 @@ impl Fleet {
     }
 
     pub(crate) async fn join_token(&self, name: &str) -> String {
-        let answer = self
-            .good(
-                "POST",
-                "/foghorn/v1/nodes/join-token",
-                Some(json!({"name": name})),
-            )
-            .await;
+        let answer = self.join_token_of(name).await;
         answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The same, with the number of its node.
+    pub(crate) async fn join_token_of(&self, name: &str) -> Value {
+        let body = json!({"name": name});
+        self.good("POST", "/foghorn/v1/nodes/join-token", Some(body))
+            .await
     }
 
     pub(crate) async fn enrol(&self, token: &str, keys: &Keys) -> (u16, Value) {

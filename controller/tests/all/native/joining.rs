@@ -172,6 +172,84 @@ async fn a_revoked_node_is_not_let_in_by_a_token_for_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_revoked_before_it_came_stays_out_under_another_name() {
+    let fleet = Fleet::new().await;
+    let (_, text) = token(&fleet, "*", 9).await;
+    // The second name is one that no agent can have.
+    for (number, name) in ["before", "Store of before"].into_iter().enumerate() {
+        let made = fleet.join_token_of(&format!("ghost-{number}")).await;
+        let node = made["node"].to_string();
+        let edit = format!("/fog/storagenode/{node}/edit");
+        fleet.good("PUT", &edit, Some(json!({"name": name}))).await;
+        let revoke = format!("/foghorn/v1/nodes/{node}/revoke");
+        fleet.good("POST", &revoke, None).await;
+        let after = format!("after-{number}");
+        fleet.good("PUT", &edit, Some(json!({"name": after}))).await;
+        let (status, answer) = fleet.enrol_as(&after, &text, &Keys::new()).await;
+        assert_eq!(status, 403, "{answer}");
+        assert!(
+            answer["error"].as_str().unwrap().contains("revoked"),
+            "{answer}"
+        );
+        let (status, answer) = fleet
+            .enrol(made["token"].as_str().unwrap(), &Keys::new())
+            .await;
+        assert_eq!(status, 403, "{answer}");
+        let one = fleet.join_token(&after).await;
+        assert_eq!(fleet.enrol(&one, &Keys::new()).await.0, 200);
+    }
+    fleet.stop().await;
+}
+
+/// Their certificates would bear the same name, and the link would take one for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_one_node_gives_no_name_away_that_certificates_of_another_bear() {
+    for kind in BOTH {
+        let fleet = Fleet::on(kind, |_| {}).await;
+        let (keys, first) = fleet.joined("old").await;
+        let edit = format!("/fog/storagenode/{}/edit", first.node_id);
+        fleet.good("PUT", &edit, Some(json!({"name": "new"}))).await;
+        let (token, second) = (fleet.join_token("old").await, Keys::new());
+        let (status, answer) = fleet.enrol(&token, &second).await;
+        assert_eq!(
+            (status, &answer["field"]),
+            (409, &json!("name")),
+            "{answer}"
+        );
+        assert!(
+            answer["error"]
+                .as_str()
+                .unwrap()
+                .contains("storage node new"),
+            "{answer}"
+        );
+        let link = Agent::try_connect(&fleet, &first.chain_pem, &keys.key_pem).await;
+        drop(link.expect("it was shut out"));
+        // As the answer says; the token was not used up.
+        fleet.joined("new").await;
+        assert_eq!(fleet.enrol(&token, &second).await.0, 200);
+        fleet.stop().await;
+    }
+}
+
+/// A second revocation of a node says nothing about another one that has its name since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_revoked_again_does_not_shut_out_who_has_its_name() {
+    let fleet = Fleet::new().await;
+    let (_, first) = fleet.joined("old").await;
+    let edit = format!("/fog/storagenode/{}/edit", first.node_id);
+    fleet.good("PUT", &edit, Some(json!({"name": "new"}))).await;
+    let revoke = format!("/foghorn/v1/nodes/{}/revoke", first.node_id);
+    fleet.good("POST", &revoke, None).await;
+    let (keys, second) = fleet.joined("old").await;
+    fleet.good("POST", &revoke, None).await;
+    Agent::try_connect(&fleet, &second.chain_pem, &keys.key_pem)
+        .await
+        .unwrap();
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_certificates_bear_belongs_to_their_node() {
     let fleet = Fleet::new().await;
     let (_, text) = token(&fleet, "*", 9).await;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use foghorn_controller::app::enrolment::is_current;
 use foghorn_controller::trust::Trust;
 use foghorn_proto::link::RenewCertificateRequest;
 use foghorn_proto::link::agent_link_client::AgentLinkClient;
 use foghorn_types::{CertificateName, Timestamp};
 use serde_json::json;
 
+use crate::engine::BOTH;
 use crate::native::agent::{Agent, channel};
 use crate::native::fleet::{Fleet, Keys, PATIENCE};
 use crate::native::whole_path::pem_der;
@@ -185,6 +187,30 @@ async fn a_renewed_certificate_bears_the_callers_name_and_works() {
         .await
         .unwrap();
     fleet.controller.shutdown().await;
+}
+
+/// A controller that is behind asks before it renews the certificate of an agent whose place is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_is_current_until_the_store_has_another_one() {
+    for kind in BOTH {
+        let fleet = Fleet::on(kind, |_| {}).await;
+        let (_, enrolled) = fleet.joined("north").await;
+        let ctx = fleet.controller.ctx();
+        let stored = || {
+            let known = ctx.state.read(|tables| {
+                let node = tables.enrolled_nodes().get(&enrolled.node_id);
+                node.cloned()
+            });
+            known.unwrap()
+        };
+        let store = ctx.state.store();
+        let before = stored();
+        assert!(is_current(&**store, &before).await.unwrap());
+        fleet.joined("north").await;
+        assert!(!is_current(&**store, &before).await.unwrap());
+        assert!(is_current(&**store, &stored()).await.unwrap());
+        fleet.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

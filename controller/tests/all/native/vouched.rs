@@ -142,6 +142,37 @@ async fn a_pod_that_was_made_again_takes_the_place_of_the_one_before() {
     }
 }
 
+/// `worker.a` and `worker-a` are two nodes of the cluster, and one name here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_name_becomes_that_of_another_does_not_take_its_place() {
+    let server = ApiServer::start().await;
+    server.pod("dotted", "agent", "worker.a");
+    server.pod("plain", "agent", "worker-a");
+    for kind in BOTH {
+        let fleet = fleet(kind, &server, daemon_set()).await;
+        let (status, first) = fleet.enrol_pod("worker-a", "dotted", &Keys::new()).await;
+        assert_eq!(status, 200, "{first}");
+        let (status, answer) = fleet.enrol_pod("worker-a", "plain", &Keys::new()).await;
+        assert_eq!(
+            (status, &answer["field"]),
+            (409, &json!("name")),
+            "{answer}"
+        );
+        let said = answer["error"].as_str().unwrap();
+        assert!(
+            said.contains("worker-a and worker.a of the cluster"),
+            "{said}"
+        );
+        let (status, again) = fleet.enrol_pod("worker-a", "dotted", &Keys::new()).await;
+        assert_eq!(
+            (status, &again["node_id"]),
+            (200, &first["node_id"]),
+            "{again}"
+        );
+        fleet.stop().await;
+    }
+}
+
 /// Its certificate was good when it called.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_says_hello_when_its_place_is_taken_has_no_link() {

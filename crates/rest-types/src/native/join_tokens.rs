@@ -26,7 +26,7 @@ pub struct NewJoinToken {
 }
 
 /// A join token for many storage nodes that was made.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenCreated {
     /// By which it is deleted.
     pub id: JoinTokenId,
@@ -39,6 +39,18 @@ pub struct JoinTokenCreated {
     /// When it expires.
     #[schemars(with = "Rfc3339")]
     pub expires: String,
+}
+
+impl std::fmt::Debug for JoinTokenCreated {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinTokenCreated")
+            .field("id", &self.id)
+            .field("names", &self.names)
+            .field("count", &self.count)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The join tokens for many storage nodes.

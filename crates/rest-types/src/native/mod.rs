@@ -65,7 +65,7 @@ pub struct BootTokenRequest {
 }
 
 /// A boot token for the active imaging task of a host.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BootTokenResponse {
     /// The complete token. Shown once, valid for one check-in.
     pub token: String,
@@ -76,6 +76,17 @@ pub struct BootTokenResponse {
     /// When the token expires.
     #[schemars(with = "Rfc3339")]
     pub expires: String,
+}
+
+impl std::fmt::Debug for BootTokenResponse {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BootTokenResponse")
+            .field("host", &self.host)
+            .field("task", &self.task)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A storage node that will enrol; it is created if no node has this name.
@@ -94,7 +105,7 @@ pub struct JoinTokenRequest {
 }
 
 /// A join token for the agent of a storage node.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenResponse {
     /// The complete token. Shown once, valid for one enrolment.
     pub token: String,
@@ -105,6 +116,17 @@ pub struct JoinTokenResponse {
     /// When the token expires.
     #[schemars(with = "Rfc3339")]
     pub expires: String,
+}
+
+impl std::fmt::Debug for JoinTokenResponse {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinTokenResponse")
+            .field("node", &self.node)
+            .field("name", &self.name)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A log-in or log-out of a user on a host, or the start of the host's client.
