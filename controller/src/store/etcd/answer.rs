@@ -45,6 +45,21 @@ pub(super) fn is_of_member(error: &etcd_client::Error) -> bool {
     }
 }
 
+/// Whether the connection broke or the member ended during the call. One that is late is something
+/// else: it may still carry it out, much later.
+pub(super) fn is_cut(error: &etcd_client::Error) -> bool {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => {
+            matches!(
+                status.code(),
+                Code::Unavailable | Code::Cancelled | Code::Unknown
+            )
+        }
+        etcd_client::Error::TransportError(_) => true,
+        _ => false,
+    }
+}
+
 /// Whether the call has certainly not been carried out: no connection, or a member that says it
 /// has no leader, which it does before it looks at a call.
 pub(super) fn never_arrived(error: &etcd_client::Error) -> bool {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::answer::{Refusal, is_of_member, is_permission, never_arrived, refusal};
+use super::answer::{Refusal, is_cut, is_of_member, is_permission, never_arrived, refusal};
 use super::connect::{ConnectEtcdError, Keys};
 use super::{CALL, EtcdOptions};
 
@@ -68,6 +68,12 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// Whether the connection broke, or the member said that it ends, while it had the call: nobody
+    /// says what has become of that.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self, Self::Answer(error) if is_cut(error))
+    }
+
     /// The refusal, if it is one.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self {

@@ -5,14 +5,15 @@
 //! translated.
 //!
 //! A call that ends without a definite answer (connection lost, time over) is
-//! [`StoreError::Unavailable`] and is not tried again here: whether a transaction took place is
-//! then unknown, and a second attempt could turn its success into a conflict.
+//! [`StoreError::Unavailable`]: whether a transaction took place is then unknown. Where the
+//! connection broke, that is found out (`unsure`).
 
 mod answer;
 mod condition;
 mod connect;
 mod members;
 mod pages;
+mod unsure;
 mod watch;
 mod window;
 
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd_client::{CompareOp, GetOptions, SortOrder, SortTarget, TxnOp};
+use etcd_client::{CompareOp, GetOptions, SortOrder, SortTarget, TxnOp, TxnResponse};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -31,7 +32,7 @@ use super::{
     TxnOutcome, WatchBatch, WatchError,
 };
 use answer::{FULL, Refusal, unavailable};
-use members::Members;
+use members::{CallError, Members};
 use pages::{Page, Pages};
 
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
@@ -144,14 +145,18 @@ impl EtcdStore {
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         const DOING: &str = "commit a transaction";
         check_txn(&txn)?;
-        let compares: Vec<_> = txn.compares.into_iter().map(compare).collect();
-        let ops: Vec<_> = txn.ops.into_iter().map(operation).collect();
-        let request = etcd_client::Txn::new().when(compares).and_then(ops);
-        let asked = self.members.write(|client| {
-            let request = request.clone();
-            async move { client.kv_client().txn(request).await }
-        });
-        let done = asked.await.map_err(|error| match error.refusal() {
+        let request = request(&txn);
+        let done = match self.send(request.clone()).await {
+            Err(error) if error.is_broken() => {
+                let found = self.find_out(&txn, request).await;
+                return found.map_or_else(
+                    || Err(unavailable(DOING, error)),
+                    |revision| Ok(TxnOutcome::Committed(revision)),
+                );
+            }
+            done => done,
+        };
+        let done = done.map_err(|error| match error.refusal() {
             Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
             Some(Refusal::Full) => StoreError::Unwritable {
                 doing: DOING,
@@ -166,6 +171,14 @@ impl EtcdStore {
             .header()
             .ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
         Ok(TxnOutcome::Committed(ours(header.revision())))
+    }
+
+    async fn send(&self, request: etcd_client::Txn) -> Result<TxnResponse, CallError> {
+        let asked = self.members.write(|client| {
+            let request = request.clone();
+            async move { client.kv_client().txn(request).await }
+        });
+        asked.await
     }
 
     async fn compact_to(&self, revision: Revision) -> Result<(), StoreError> {
@@ -264,6 +277,12 @@ fn theirs(revision: Revision) -> i64 {
 /// Our number for a revision of etcd's.
 fn ours(revision: i64) -> Revision {
     u64::try_from(revision - 1).unwrap_or(0)
+}
+
+fn request(txn: &Txn) -> etcd_client::Txn {
+    let compares: Vec<_> = txn.compares.iter().cloned().map(compare).collect();
+    let ops: Vec<_> = txn.ops.iter().cloned().map(operation).collect();
+    etcd_client::Txn::new().when(compares).and_then(ops)
 }
 
 fn compare(compare: Compare) -> etcd_client::Compare {

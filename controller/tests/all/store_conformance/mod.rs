@@ -13,3 +13,4 @@ mod members;
 mod races;
 mod secured;
 pub(crate) mod single_calls;
+mod unsure;

@@ -1,0 +1,123 @@
+//! A member of etcd that ends while it has a transaction: what has become of it is found out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
+use foghorn_controller::store::{Compare, Store, StoreError, Txn, TxnOutcome};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::engine::{Engine, Kind};
+use crate::store_conformance::single_calls::put;
+
+const PASS: u8 = 0;
+/// The next that is sent to etcd is lost, with the connection.
+const LOSE_REQUEST: u8 = 1;
+/// etcd gets what is sent and carries it out; what it says is lost, with the connection.
+const LOSE_ANSWER: u8 = 2;
+/// Longer than a transaction takes.
+const CARRIED_OUT: Duration = Duration::from_millis(500);
+
+/// A way to etcd that breaks when it is told to.
+struct Relay {
+    endpoint: String,
+    mode: Arc<AtomicU8>,
+}
+
+impl Relay {
+    async fn start(to: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mode = Arc::new(AtomicU8::new(PASS));
+        let to = to.trim_start_matches("http://").to_owned();
+        let shared = mode.clone();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(&to).await.unwrap();
+                let (from_near, to_near) = near.into_split();
+                let (from_far, to_far) = far.into_split();
+                let mode = shared.clone();
+                tokio::spawn(async move {
+                    // Dropping the other half breaks the connection on both sides.
+                    tokio::select! {
+                        () = carry(from_near, to_far, &mode, LOSE_REQUEST) => {}
+                        () = carry(from_far, to_near, &mode, LOSE_ANSWER) => {}
+                    }
+                });
+            }
+        });
+        Self { endpoint, mode }
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: &AtomicU8, breaks: u8) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if mode.load(Ordering::SeqCst) == breaks {
+            if breaks == LOSE_ANSWER {
+                tokio::time::sleep(CARRIED_OUT).await;
+            }
+            mode.store(PASS, Ordering::SeqCst);
+            return;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A store whose first member is behind a relay; the second is etcd itself.
+async fn behind(engine: &Engine) -> (Relay, EtcdStore) {
+    let relay = Relay::start(&engine.endpoint()).await;
+    let options = EtcdOptions {
+        endpoints: vec![relay.endpoint.clone(), engine.endpoint()],
+        tls: None,
+        login: None,
+    };
+    let store = EtcdStore::connect(&options).await.unwrap();
+    store.get("/foghorn/t/a").await.unwrap();
+    (relay, store)
+}
+
+#[tokio::test]
+async fn a_transaction_whose_answer_or_request_is_lost_is_committed_once() {
+    let engine = Engine::start(Kind::Etcd).await;
+    for lost in [LOSE_ANSWER, LOSE_REQUEST] {
+        let (relay, store) = behind(&engine).await;
+        let key = format!("/foghorn/t/{lost}");
+        relay.mode.store(lost, Ordering::SeqCst);
+        let txn = Txn {
+            compares: vec![Compare::Absent(key.clone())],
+            ops: vec![put(&key, "x"), put(&format!("{key}/beside"), "y")],
+        };
+        let outcome = store.commit(txn.clone()).await.unwrap();
+        let there = engine.store().get(&key).await.unwrap().unwrap();
+        assert_eq!(outcome, TxnOutcome::Committed(there.modified));
+        assert_eq!(there.created, there.modified, "it was written once");
+        assert_eq!(
+            store.commit(txn).await.unwrap(),
+            TxnOutcome::Conflict,
+            "whoever comes later is too late"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_could_be_applied_twice_stays_unknown() {
+    let engine = Engine::start(Kind::Etcd).await;
+    let (relay, store) = behind(&engine).await;
+    relay.mode.store(LOSE_REQUEST, Ordering::SeqCst);
+    let txn = Txn {
+        compares: Vec::new(),
+        ops: vec![put("/foghorn/t/a", "x")],
+    };
+    let outcome = store.commit(txn).await;
+    assert!(
+        matches!(outcome, Err(StoreError::Unavailable { .. })),
+        "{outcome:?}"
+    );
+    assert!(engine.store().get("/foghorn/t/a").await.unwrap().is_none());
+}
