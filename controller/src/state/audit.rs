@@ -205,6 +205,10 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
                 .unwrap_or_default()
                 .trim_start_matches('0'),
         ),
+        Place::Other(
+            kind @ ("device" | "device-denied" | "device-group" | "device-config" | "target-tags"
+            | "factory-token"),
+        ) => plain(kind, key.splitn(5, '/').nth(4).unwrap_or_default()),
         // Guards, counters and runs go with the objects that are listed.
         Place::Unique | Place::Sequence { .. } | Place::Announcement { .. } | Place::Other(_) => {
             None
