@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::meta::ChangeMeta;
-use crate::state::classes::Host;
 use crate::state::shelf::{Index, Record, Shelf, stored_whole};
-use crate::state::tables::Tables;
 use crate::store::Revision;
 
 /// Keys of devices: this and the UUID.
@@ -165,23 +163,6 @@ impl Device {
             applied: BTreeMap::new(),
             modified: 0,
         }
-    }
-
-    /// The row of its host, if there still is one.
-    #[must_use]
-    pub fn host_row<'t>(
-        &self,
-        tables: &'t Tables,
-    ) -> Option<&'t Arc<crate::state::row::Row<Host>>> {
-        tables.hosts().get(self.host?.to.get())
-    }
-
-    /// What it is called: as a device, else as its host, else by its UUID.
-    #[must_use]
-    pub fn shown_name(&self, tables: &Tables) -> String {
-        let of_host = || self.host_row(tables).map(|row| row.name.clone());
-        let name = self.name.clone().or_else(of_host);
-        name.unwrap_or_else(|| self.uuid.to_string())
     }
 }
 

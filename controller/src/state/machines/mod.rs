@@ -7,6 +7,7 @@ pub mod denied;
 pub mod device;
 pub mod group;
 pub mod meta;
+mod naming;
 pub mod packed;
 pub mod scope;
 pub mod sightings;
