@@ -103,7 +103,7 @@ pub fn find(
     let fits = |device: &Device| {
         reach.has(device.factory) && factory.is_none_or(|factory| factory == device.factory)
     };
-    if let Ok(uuid) = text.parse() {
+    if let Ok(uuid) = text.parse::<MachineUuid>() {
         let device = tables.devices().get(&uuid).filter(|device| fits(device));
         return device.map(|device| device.uuid);
     }

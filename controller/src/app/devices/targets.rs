@@ -17,6 +17,9 @@ use crate::state::{Draft, Refusal, Row, State, Tables};
 /// Tags of one target.
 pub const MOST_TAGS: usize = 32;
 
+/// Versions of one image that have tags: they are kept as long as they have.
+pub const MOST_TAGGED: usize = 16;
+
 /// One version of an image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
@@ -48,6 +51,8 @@ pub enum TagError {
     HardwareId(BadName),
     #[error("a target has at most {MOST_TAGS} tags, and as many hardware ids")]
     TooMany,
+    #[error("at most {MOST_TAGGED} versions of an image have tags: take those of older ones away")]
+    TooManyTagged,
     #[error(transparent)]
     State(#[from] Refusal),
 }
@@ -145,16 +150,17 @@ fn find<'t>(
     name: &str,
 ) -> Option<(&'t Arc<Row<Image>>, u32)> {
     let (image, version) = name.rsplit_once('-')?;
-    let row = tables
-        .images()
-        .named(image)
-        .filter(|row| row.name == image)?;
+    let version = version.parse().ok()?;
+    let row = tables.images().named(image)?;
+    // Also of the spelling.
+    if name_of(row, version) != name {
+        return None;
+    }
     let mut groups = tables
         .of::<ImageAssociation>()
         .by(ImageAssociation::BY_IMAGE, row.id.into());
-    groups
-        .find(|association| association.storagegroup == factory.get())
-        .and_then(|_| Some((row, version.parse().ok()?)))
+    let is_there = groups.any(|association| association.storagegroup == factory.get());
+    is_there.then_some((row, version))
 }
 
 /// Changes the tags of targets: all of them, or none.
@@ -177,6 +183,10 @@ pub async fn tag(
                 apply(draft, &mut edited, factory, (name, change), now)?;
             }
             for tags in edited.values() {
+                let tagged = tags.versions.values();
+                if tagged.filter(|said| !said.tags.is_empty()).count() > MOST_TAGGED {
+                    return Err(TagError::TooManyTagged);
+                }
                 draft.replace(tags);
             }
             Ok(())
