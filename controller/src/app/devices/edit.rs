@@ -120,7 +120,14 @@ pub(super) fn rename(
             })?;
             device.name = None;
         }
-        _ => device.name = Some(name.to_owned()),
+        own => {
+            let own = own.map(|row| row.id);
+            let host = tables.hosts().named(name);
+            if host.is_some_and(|host| Some(host.id) != own) {
+                return Err(EditError::NameTaken(name.to_owned()));
+            }
+            device.name = Some(name.to_owned());
+        }
     }
     Ok(true)
 }
