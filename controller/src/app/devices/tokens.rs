@@ -190,7 +190,7 @@ pub fn check(tables: &Tables, text: &str, now: Timestamp) -> Result<Caller, Toke
         .filter(|user| user.api == Flag::Yes)
         .ok_or(TokenError::NoUser)?;
     let role = user.role();
-    let scopes = token.scopes.iter().filter(|scope| scope.is_of(role));
+    let scopes = token.scopes.iter().filter_map(|scope| scope.within(role));
     Ok(Caller {
         token: token.id,
         user: token.user,
@@ -200,7 +200,7 @@ pub fn check(tables: &Tables, text: &str, now: Timestamp) -> Result<Caller, Toke
             true => Reach::All,
             false => Reach::Only(token.factories.clone()),
         },
-        scopes: scopes.copied().collect(),
+        scopes: scopes.collect(),
     })
 }
 

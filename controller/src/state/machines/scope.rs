@@ -72,6 +72,20 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// What of it a user of this role may do: who may not update may still read.
+    #[must_use]
+    pub fn within(self, role: Role) -> Option<Self> {
+        let less = match self {
+            Self::DevicesReadUpdate => Self::DevicesRead,
+            Self::TargetsReadUpdate => Self::TargetsRead,
+            Self::CiReadUpdate => Self::CiRead,
+            other => other,
+        };
+        [self, less].into_iter().find(|scope| scope.is_of(role))
+    }
+}
+
 impl FromStr for Scope {
     type Err = ParseScopeError;
 
@@ -130,5 +144,8 @@ mod tests {
         assert!(of(Role::ReadOnly).all(|scope| scope.as_str().ends_with(":read")));
         assert_eq!(of(Role::ReadOnly).count(), 3);
         assert_eq!(of(Role::Operator).count(), Scope::ALL.len());
+        let left = Scope::DevicesReadUpdate.within(Role::ReadOnly);
+        assert_eq!(left, Some(Scope::DevicesRead));
+        assert_eq!(Scope::DevicesDelete.within(Role::ReadOnly), None);
     }
 }

@@ -54,7 +54,8 @@ async fn a_token_does_what_its_scopes_and_the_role_of_its_user_allow_until_its_t
             .await
             .unwrap();
         let scopes = caller(now).unwrap().scopes;
-        assert_eq!(scopes, BTreeSet::from([Scope::TargetsRead]));
+        let both = [Scope::DevicesRead, Scope::TargetsRead];
+        assert_eq!(scopes, BTreeSet::from(both));
         let more = create(state, &terms).await;
         assert!(matches!(more, Err(CreateError::Scope { .. })));
         let nowhere = Terms {
