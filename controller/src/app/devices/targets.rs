@@ -18,7 +18,7 @@ use crate::state::{Draft, Refusal, Row, State, Tables};
 pub const MOST_TAGS: usize = 32;
 
 /// Versions of one image that have tags: they are kept as long as they have.
-pub const MOST_TAGGED: usize = 16;
+pub const MOST_TAGGED: usize = 10;
 
 /// One version of an image.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,12 +11,14 @@ use foghorn_controller::app::devices::status::status;
 use foghorn_controller::app::devices::targets::{self, Change, PruneError, TagError};
 use foghorn_controller::app::devices::updates::{self, Sent, Step};
 use foghorn_controller::app::objects;
+use foghorn_controller::app::versions;
+use foghorn_controller::config::VersionConfig;
 use foghorn_controller::state::Refusal;
 use foghorn_controller::state::class::Body;
 use foghorn_controller::state::classes::Image;
 use foghorn_controller::state::content::{ImageContent, Previous};
 use foghorn_controller::state::machines::updates::UpdateEvent;
-use foghorn_types::{ManifestId, Timestamp};
+use foghorn_types::{ImageId, ManifestId, Timestamp};
 use serde_json::json;
 
 use super::{Room, factory};
@@ -24,7 +26,7 @@ use crate::engine::BOTH;
 use crate::fog_support::content;
 
 /// An image with two versions.
-async fn image(room: &Room) {
+async fn image(room: &Room) -> ImageId {
     let mut body = Body::new();
     for (name, value) in [
         ("name", json!("disk")),
@@ -38,17 +40,32 @@ async fn image(room: &Room) {
     }
     let made = objects::create::<Image>(&room.state, &body, "test", None).await;
     let first = content(made.unwrap());
-    let second = ImageContent {
-        manifest: ManifestId::of(b"second"),
-        version: 2,
-        previous: vec![Previous {
-            replaced_at: Timestamp::now(),
-            content: first.clone(),
-        }],
-        ..first
+    store(room, &replacing(&first, &first, 2)).await;
+    first.image
+}
+
+/// Content that has replaced another one.
+fn replacing(first: &ImageContent, before: &ImageContent, version: u32) -> ImageContent {
+    let last = Previous {
+        replaced_at: Timestamp::now(),
+        content: ImageContent {
+            previous: Vec::new(),
+            ..before.clone()
+        },
     };
+    ImageContent {
+        manifest: ManifestId::of(format!("version {version}").as_bytes()),
+        version,
+        previous: std::iter::once(last)
+            .chain(before.previous.clone())
+            .collect(),
+        ..first.clone()
+    }
+}
+
+async fn store(room: &Room, content: &ImageContent) {
     let stored = room.state.write::<_, Refusal>(|draft| {
-        draft.store(&second);
+        draft.store(content);
         Ok(())
     });
     stored.await.unwrap();
@@ -81,7 +98,7 @@ async fn a_device_is_up_to_date_until_a_newer_target_gets_its_tag() {
         let all = state.read(|tables| targets::all(tables, factory()));
         let names: Vec<_> = all.iter().map(|target| target.is.name.as_str()).collect();
         assert_eq!(names, ["disk-2", "disk-1"]);
-        let second = ManifestId::of(b"second").to_string();
+        let second = ManifestId::of(b"version 2").to_string();
         assert_eq!(all[0].is.hash, second);
 
         let tagged = tags(&[("disk-1", &["lab"])]);
@@ -188,5 +205,41 @@ async fn an_update_is_shown_from_its_first_event_to_its_last() {
             (listed, updates::show(tables, uuid, "update-1"))
         });
         assert_eq!((listed.total, shown.unwrap().events.len()), (1, 2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_with_a_tag_is_kept_beyond_the_limit() {
+    for kind in BOTH {
+        for tag in ["lab", ""] {
+            let room = Room::start(kind).await;
+            let image = image(&room).await;
+            let state = &room.state;
+            let before = state.read(|tables| tables.contents().get(&image).cloned());
+            let third = replacing(&content(image.get()), &before.unwrap(), 3);
+            store(&room, &third).await;
+            let names = |tag: &str| {
+                let all = state.read(|tables| targets::all(tables, factory()));
+                let with = all
+                    .into_iter()
+                    .filter(|target| tag.is_empty() || target.is.tags.contains(tag));
+                with.map(|target| target.is.version).collect::<Vec<_>>()
+            };
+            assert_eq!(names(""), [3, 2, 1]);
+            if !tag.is_empty() {
+                let tagged = tags(&[("disk-2", &[tag])]);
+                targets::tag(state, factory(), &tagged).await.unwrap();
+                assert_eq!(names(tag), [2]);
+            }
+            let keep = VersionConfig {
+                most: 1,
+                ..VersionConfig::default()
+            };
+            // The present one becomes the first of those that are kept, and the second is one too many.
+            let undone = versions::undo(state, image, Some(1), keep, |_| None).await;
+            assert_eq!(undone.unwrap(), 1);
+            let left: &[u32] = if tag.is_empty() { &[3, 1] } else { &[3, 2, 1] };
+            assert_eq!(names(""), left, "{kind:?} {tag:?}");
+        }
     }
 }
