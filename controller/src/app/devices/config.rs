@@ -271,16 +271,6 @@ fn require(draft: &mut Draft<'_>, level: Level) {
     }
 }
 
-/// Deletes all versions of a level. The draft is worth nothing if there is a new one meanwhile.
-pub(super) fn forget(draft: &mut Draft<'_>, level: Level) {
-    let configs = draft.tables().device_configs();
-    let next = configs.latest(level).map_or(0, |latest| latest.number) + 1;
-    for version in configs.of(level) {
-        draft.discard(&**version);
-    }
-    draft.require(Compare::Absent(StoredConfig::key_of(&(level, next))));
-}
-
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_millis(time.as_millis().div_euclid(1000) * 1000)
 }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::edit::{self, EditError};
 use super::names::{self, BadName};
 use super::{factories, host};
+use crate::state::classes::StorageGroup;
 use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::{BoundBy, Device, Running};
 use crate::state::machines::sightings::Sightings;
@@ -199,7 +200,8 @@ fn made(
     factory: StorageGroupId,
     (by, now): (u32, Timestamp),
 ) -> Device {
-    draft.require_present::<crate::state::classes::StorageGroup>(factory.get());
+    draft.require_present::<StorageGroup>(factory.get());
+    draft.take_turn_of::<StorageGroup>(factory.get());
     let mut device = Device::new(uuid, factory, by, now);
     device.name = Some(uuid.to_string());
     device

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use foghorn_types::{MachineUuid, Timestamp, check_host_name};
 use tracing::info;
 
-use super::config;
 use super::names::{self, BadName};
 use crate::state::classes::{Host, User};
 use crate::state::machines::config::Level;
 use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::{Device, Membership};
 use crate::state::machines::group::DeviceGroup;
+use crate::state::machines::removal;
 use crate::state::machines::sightings::Sightings;
 use crate::state::shelf::Record as _;
 use crate::state::value::fold;
@@ -200,7 +200,7 @@ pub async fn delete(
         if let Some(updates) = tables.device_updates().get(&uuid) {
             draft.discard(&**updates);
         }
-        config::forget(draft, Level::Device(uuid));
+        removal::forget(draft, Level::Device(uuid));
         draft.replace(&DeniedDevice {
             uuid,
             factory: device.factory,

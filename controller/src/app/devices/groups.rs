@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use foghorn_types::{DeviceGroupId, StorageGroupId, Timestamp};
 
-use super::config;
 use super::names::{self, BadName};
 use crate::state::classes::StorageGroup;
 use crate::state::key;
 use crate::state::machines::config::Level;
 use crate::state::machines::group::{DeviceGroup, SEQUENCE};
 use crate::state::machines::meta::ChangeMeta;
+use crate::state::machines::removal;
 use crate::state::{Draft, Refusal, State, Tables};
 use crate::store::Op;
 
@@ -82,6 +82,7 @@ pub async fn create(
             return Err(GroupError::NoFactory);
         }
         draft.require_present::<StorageGroup>(factory.get());
+        draft.take_turn_of::<StorageGroup>(factory.get());
         free_name(draft, factory, None, name)?;
         if tables.device_groups().of_factory(factory).count() >= MOST_GROUPS {
             return Err(GroupError::TooMany);
@@ -158,7 +159,7 @@ pub async fn delete(state: &State, factory: StorageGroupId, name: &str) -> Resul
                 });
             }
             draft.discard(&**group);
-            config::forget(draft, Level::Group(group.id));
+            removal::forget(draft, Level::Group(group.id));
             // The turn goes with the group.
             draft.operate(Op::Delete {
                 key: key::announcement(&turn),

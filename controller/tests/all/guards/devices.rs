@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foghorn_controller::app::devices::contact::{self, Headers, Identity};
 use foghorn_controller::app::devices::edit::{self, Change};
 use foghorn_controller::app::devices::{config, groups, report};
+use foghorn_controller::state::classes::StorageGroup;
 use foghorn_controller::state::machines::config::Level;
 use foghorn_controller::state::machines::device::Network;
 use foghorn_types::{DeviceGroupId, HostId, MachineUuid};
@@ -217,4 +218,31 @@ pub(super) async fn one_device_of_a_host(fleet: Arc<Fleet>, _: usize) -> Pair {
             count => Err(format!("{count} devices are this host")),
         }
     })
+}
+
+pub(super) async fn factory_goes_and_a_device_comes(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let group = fleet.named("storagegroup").await;
+    let state = &fleet.servers[0].state;
+    let named = state.read(|tables| {
+        let row = tables.of::<StorageGroup>().get(group).unwrap();
+        row.name.clone()
+    });
+    let who = Identity {
+        factory: named,
+        ..identity(state, number(&fleet))
+    };
+    let uuid = who.uuid;
+    Pair::new(
+        speak(&fleet, 0, who),
+        fleet.delete(1, "storagegroup", group),
+        move |after| {
+            after.one()?;
+            let is_there = after.tables.of::<StorageGroup>().get(group).is_some();
+            let has_device = after.tables.devices().get(&uuid).is_some();
+            match is_there == has_device {
+                true => Ok(()),
+                false => Err(format!("factory: {is_there}, device: {has_device}")),
+            }
+        },
+    )
 }

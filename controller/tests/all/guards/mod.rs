@@ -95,6 +95,7 @@ fn rows() -> Vec<Row> {
         false devices::device_goes_and_speaks,
         false devices::two_files_of_a_configuration,
         false devices::one_device_of_a_host,
+        false devices::factory_goes_and_a_device_comes,
     ])
 }
 
