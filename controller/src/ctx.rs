@@ -21,6 +21,7 @@ use crate::leaving::Leaving;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::State;
+use crate::state::machines::sightings::Sightings;
 use crate::trust::{Keeping, Trust};
 use crate::uploads::Uploads;
 
@@ -47,6 +48,8 @@ pub struct Ctx {
     /// The client for download.
     pub downloads: Downloads,
     pub plugins: Arc<Plugins>,
+    /// When devices last spoke.
+    pub sightings: Arc<Sightings>,
     /// How the work that nobody asks for is getting on.
     pub background: Arc<Background>,
     pub settings: Settings,

@@ -8,6 +8,7 @@ pub mod boot_tokens;
 pub mod check_in;
 mod claim;
 pub mod condition;
+pub mod devices;
 pub(crate) mod due;
 pub mod dynamic_objects;
 pub mod enrolment;

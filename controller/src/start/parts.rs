@@ -55,6 +55,7 @@ pub(super) async fn context(
         )),
         plugins,
         background: Arc::new(Background::default()),
+        sightings: Arc::default(),
         state,
         live: Arc::new(Live::default()),
         trust,

@@ -198,13 +198,19 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
         Place::Setting { name } => plain("setting", name),
         // The key of a token is its hash, which says nothing to anybody.
         Place::Other("token") => plain("token", ""),
-        Place::Other(kind @ ("node" | "content")) => plain(
+        Place::Other(
+            kind @ ("node" | "content" | "device-group" | "target-tags" | "factory-token"),
+        ) => plain(
             kind,
             key.rsplit('/')
                 .next()
                 .unwrap_or_default()
                 .trim_start_matches('0'),
         ),
+        // Configurations have a path, and a UUID may begin with zeros.
+        Place::Other(kind @ ("device" | "device-denied" | "device-config")) => {
+            plain(kind, key.splitn(5, '/').nth(4).unwrap_or_default())
+        }
         // Guards, counters and runs go with the objects that are listed.
         Place::Unique | Place::Sequence { .. } | Place::Announcement { .. } | Place::Other(_) => {
             None

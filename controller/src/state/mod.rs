@@ -30,6 +30,7 @@ pub mod json;
 pub mod kept_authority;
 pub mod key;
 pub mod keyed;
+pub mod machines;
 pub mod multicast;
 pub mod needle;
 pub mod node_hold;

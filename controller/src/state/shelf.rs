@@ -6,6 +6,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -238,6 +239,14 @@ impl<R: Record> Shelf<R> {
     /// By id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<R>> {
         self.records.values()
+    }
+
+    /// Those whose ids are in the range, by id.
+    pub(super) fn range(
+        &self,
+        ids: impl RangeBounds<R::Id>,
+    ) -> impl DoubleEndedIterator<Item = &Arc<R>> {
+        self.records.range(ids).map(|(_, record)| record)
     }
 
     #[must_use]

@@ -219,6 +219,50 @@ const STORED: &[(&str, &str)] = &[
         "/foghorn/v1/setting/api",
         r#"{"v":1,"enabled":false,"token_hash":"HASH"}"#,
     ),
+    (
+        "/foghorn/v1/device/0a1b2c3d-0000-4000-8000-00000000000f",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","factory":1,"host":{"to":2,"by":"address"},"name":"pc","owner":3,"group":{"id":4,"since":5},"regrouped":5,"is_prod":true,"public_key":"pem","fingerprint":"ff","hardware_id":"pc","running":{"target":"disk-1","hash":"aa","tag":"lab","apps":["a"]},"update":"u","meta":{"created_by":0,"created_at":1,"updated_by":3,"updated_at":2},"last_seen":9,"network":{"hostname":"pc","mac":"m","local_ipv4":"i"},"hardware":{"cpu":[1]},"aktualizr_toml":"t","apps_state":{},"applied":{"2":9,"10":11}}"#,
+    ),
+    (
+        "/foghorn/v1/device/0a1b2c3d-0000-4000-8000-000000000010",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-000000000010","factory":1,"public_key":"pem","fingerprint":"ff","meta":{"created_by":0,"created_at":1,"updated_by":0,"updated_at":1}}"#,
+    ),
+    (
+        "/foghorn/v1/device-denied/0a1b2c3d-0000-4000-8000-00000000000f",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","factory":1,"name":"pc","by":3,"at":9}"#,
+    ),
+    (
+        "/foghorn/v1/device-group/0000000004",
+        r#"{"v":1,"id":4,"factory":1,"name":"room","description":"d","meta":{"created_by":3,"created_at":1,"updated_by":3,"updated_at":1}}"#,
+    ),
+    (
+        "/foghorn/v1/device-config/device/0a1b2c3d-0000-4000-8000-00000000000f/0000000002",
+        r#"{"v":1,"at":9000,"by":0,"files":"PACKED"}"#,
+    ),
+    (
+        "/foghorn/v1/device-config/factory/0000000001/0000000001",
+        r#"{"v":1,"at":9000,"by":3,"reason":"why","files":"PACKED","secrets":"SEALED"}"#,
+    ),
+    (
+        "/foghorn/v1/device-config/group/0000000004/0000000001",
+        r#"{"v":1,"at":9000,"by":3,"files":"PACKED"}"#,
+    ),
+    (
+        "/foghorn/v1/device-updates/0a1b2c3d-0000-4000-8000-00000000000f",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","list":[{"correlation_id":"u","target":"disk-2","version":"2","at":9,"events":[{"id":"e","kind":"k","device_time":"t","version":"2","target":"disk-2","success":false,"details":"d"}]}]}"#,
+    ),
+    (
+        "/foghorn/v1/target-tags/0000000004",
+        r#"{"v":1,"image":4,"versions":{"2":{"tags":["lab"],"hardware_ids":["pc"],"updated_at":9},"10":{"updated_at":9}}}"#,
+    ),
+    (
+        "/foghorn/v1/factory-token/0000000001",
+        r#"{"v":1,"id":1,"hash":"HASH","user":3,"description":"d","scopes":["devices:read","targets:read-update"],"factories":[1],"created":1,"expires":9}"#,
+    ),
+    (
+        "/foghorn/v1/factory-token/0000000002",
+        r#"{"v":1,"id":2,"hash":"OTHER","user":3,"scopes":["devices:create"],"created":1}"#,
+    ),
 ];
 
 fn hash() -> blake3::Hash {
@@ -296,6 +340,13 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.push(tables.first_credentials().unwrap().put_op());
     ops.push(tables.given().unwrap().put_op());
     ops.push(tables.time_seen().unwrap().put_op());
+    ops.extend(tables.devices().iter().map(|record| record.put_op()));
+    ops.extend(tables.denied_devices().iter().map(|record| record.put_op()));
+    ops.extend(tables.device_groups().iter().map(|record| record.put_op()));
+    ops.extend(tables.device_configs().iter().map(|record| record.put_op()));
+    ops.extend(tables.device_updates().iter().map(|record| record.put_op()));
+    ops.extend(tables.target_tags().iter().map(|record| record.put_op()));
+    ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));
     let mut written: Vec<(String, String)> = ops
         .into_iter()
         .map(|op| match op {

@@ -19,6 +19,13 @@ use super::imports::{self, Imports};
 use super::join_token::ManyToken;
 use super::key::{self, Place};
 use super::keyed::Keyed;
+use super::machines::config::StoredConfig;
+use super::machines::denied::DeniedDevice;
+use super::machines::device::Device;
+use super::machines::group::DeviceGroup;
+use super::machines::tags::TargetTags;
+use super::machines::token::FactoryToken;
+use super::machines::updates::DeviceUpdates;
 use super::multicast::{SessionPlan, Turn};
 use super::node_hold::NodeHold;
 use super::notify::{Alarm, Message, NodeSeen, Order, Pace, Pending, Target};
@@ -78,6 +85,13 @@ pub struct Tables {
     notify_alarms: Shelf<Alarm>,
     notify_nodes: Shelf<NodeSeen>,
     notify_orders: Shelf<Order>,
+    devices: Shelf<Device>,
+    denied_devices: Shelf<DeniedDevice>,
+    device_groups: Shelf<DeviceGroup>,
+    device_configs: Shelf<StoredConfig>,
+    device_updates: Shelf<DeviceUpdates>,
+    target_tags: Shelf<TargetTags>,
+    factory_tokens: Shelf<FactoryToken>,
     session_plans: Shelf<SessionPlan>,
     multicast_turn: Turn,
     api: Shelf<ApiSettings>,
@@ -124,6 +138,13 @@ impl Default for Tables {
             notify_alarms: Shelf::default(),
             notify_nodes: Shelf::default(),
             notify_orders: Shelf::default(),
+            devices: Shelf::default(),
+            denied_devices: Shelf::default(),
+            device_groups: Shelf::default(),
+            device_configs: Shelf::default(),
+            device_updates: Shelf::default(),
+            target_tags: Shelf::default(),
+            factory_tokens: Shelf::default(),
             session_plans: Shelf::default(),
             multicast_turn: Turn::default(),
             api: Shelf::default(),
@@ -368,6 +389,48 @@ impl Tables {
         &self.notify_orders
     }
 
+    /// Machines after imaging.
+    #[must_use]
+    pub fn devices(&self) -> &Shelf<Device> {
+        &self.devices
+    }
+
+    /// Devices that were deleted and are refused.
+    #[must_use]
+    pub fn denied_devices(&self) -> &Shelf<DeniedDevice> {
+        &self.denied_devices
+    }
+
+    /// Groups of devices.
+    #[must_use]
+    pub fn device_groups(&self) -> &Shelf<DeviceGroup> {
+        &self.device_groups
+    }
+
+    /// Configurations of devices, of their groups and factories.
+    #[must_use]
+    pub fn device_configs(&self) -> &Shelf<StoredConfig> {
+        &self.device_configs
+    }
+
+    /// Updates of devices.
+    #[must_use]
+    pub fn device_updates(&self) -> &Shelf<DeviceUpdates> {
+        &self.device_updates
+    }
+
+    /// Tags of versions of images.
+    #[must_use]
+    pub fn target_tags(&self) -> &Shelf<TargetTags> {
+        &self.target_tags
+    }
+
+    /// Tokens for the API of factories.
+    #[must_use]
+    pub fn factory_tokens(&self) -> &Shelf<FactoryToken> {
+        &self.factory_tokens
+    }
+
     /// Plans of multicast sessions, with the groups that they have.
     #[must_use]
     pub fn session_plans(&self) -> &Shelf<SessionPlan> {
@@ -502,6 +565,13 @@ impl View for Tables {
             Place::Other("notify-alarm") => self.notify_alarms.apply(change),
             Place::Other("notify-node") => self.notify_nodes.apply(change),
             Place::Other("notify-order") => self.notify_orders.apply(change),
+            Place::Other("device") => self.devices.apply(change),
+            Place::Other("device-denied") => self.denied_devices.apply(change),
+            Place::Other("device-group") => self.device_groups.apply(change),
+            Place::Other("device-config") => self.device_configs.apply(change),
+            Place::Other("device-updates") => self.device_updates.apply(change),
+            Place::Other("target-tags") => self.target_tags.apply(change),
+            Place::Other("factory-token") => self.factory_tokens.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {
                 self.multicast_turn.apply(change);
                 Ok(())

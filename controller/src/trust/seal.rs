@@ -33,9 +33,12 @@ impl Sealer {
     }
 
     pub(super) fn seal(&self, what: &str, secret: &str) -> Result<String, SealError> {
+        self.seal_bytes(what, secret.as_bytes().to_vec())
+    }
+
+    fn seal_bytes(&self, what: &str, mut bytes: Vec<u8>) -> Result<String, SealError> {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| SealError::Random)?;
-        let mut bytes = secret.as_bytes().to_vec();
         self.0
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
@@ -49,6 +52,10 @@ impl Sealer {
     }
 
     pub(super) fn open(&self, what: &str, sealed: &str) -> Result<String, SealError> {
+        String::from_utf8(self.open_bytes(what, sealed)?).map_err(|_| SealError::Open)
+    }
+
+    fn open_bytes(&self, what: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
         let bytes = BASE64
             .decode(sealed.as_bytes())
             .map_err(|_| SealError::Open)?;
@@ -61,7 +68,7 @@ impl Sealer {
             .0
             .open_in_place(nonce, Aad::from(what.as_bytes()), &mut rest)
             .map_err(|_| SealError::Open)?;
-        String::from_utf8(plain.to_vec()).map_err(|_| SealError::Open)
+        Ok(plain.to_vec())
     }
 }
 
@@ -74,6 +81,14 @@ impl Trust {
         self.sealer()?.seal(what, secret)
     }
 
+    /// As [`Trust::seal`], of what is no text.
+    ///
+    /// # Errors
+    /// [`SealError`]
+    pub fn seal_bytes(&self, what: &str, secret: Vec<u8>) -> Result<String, SealError> {
+        self.sealer()?.seal_bytes(what, secret)
+    }
+
     /// Decrypts what [`Trust::seal`] has made.
     ///
     /// # Errors
@@ -81,6 +96,15 @@ impl Trust {
     pub fn unseal(&self, what: &str, sealed: &str) -> Result<String, SealError> {
         let sealer = self.sealer().map_err(|_| SealError::Open)?;
         sealer.open(what, sealed)
+    }
+
+    /// Decrypts what [`Trust::seal_bytes`] has made.
+    ///
+    /// # Errors
+    /// As [`Trust::unseal`].
+    pub fn unseal_bytes(&self, what: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
+        let sealer = self.sealer().map_err(|_| SealError::Open)?;
+        sealer.open_bytes(what, sealed)
     }
 
     fn sealer(&self) -> Result<Sealer, SealError> {
@@ -112,5 +136,9 @@ mod tests {
         assert_eq!(again.unseal("url", "AAAA"), Err(SealError::Open));
         let other = Trust::load_or_create(other.path()).unwrap();
         assert_eq!(other.unseal("url", &sealed), Err(SealError::Open));
+        let bytes = vec![0xff, 0, 1];
+        let sealed = trust.seal_bytes("files", bytes.clone()).unwrap();
+        assert_eq!(again.unseal_bytes("files", &sealed), Ok(bytes));
+        assert_eq!(again.unseal("files", &sealed), Err(SealError::Open));
     }
 }

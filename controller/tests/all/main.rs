@@ -4,6 +4,7 @@
 
 mod backups;
 mod cluster;
+mod devices;
 mod engine;
 mod fog_rules;
 mod fog_support;

@@ -97,6 +97,14 @@ integer_id!(
     /// A join token for many storage nodes.
     JoinTokenId
 );
+integer_id!(
+    /// A set of devices of one factory that share a configuration.
+    DeviceGroupId
+);
+integer_id!(
+    /// A token for the API of factories.
+    FactoryTokenId
+);
 
 integer_id!(
     /// What a task does to its host. The constants are FOG's types that the program knows; people may add others, which boot

@@ -15,6 +15,7 @@ mod disk_part;
 mod disk_rule;
 mod ids;
 mod mac;
+mod machine_uuid;
 mod mistyped;
 mod name_pattern;
 mod names;
@@ -31,10 +32,11 @@ pub use complaint::{Complaint, complaint};
 pub use disk_part::DiskPart;
 pub use disk_rule::{DiskRule, DiskRules, MAX_DISK_RULES, ParseDiskRuleError};
 pub use ids::{
-    GroupId, HostId, ImageId, JoinTokenId, ParseIdError, SessionId, SnapinId, StorageGroupId,
-    StorageNodeId, TaskId, TaskTypeId,
+    DeviceGroupId, FactoryTokenId, GroupId, HostId, ImageId, JoinTokenId, ParseIdError, SessionId,
+    SnapinId, StorageGroupId, StorageNodeId, TaskId, TaskTypeId,
 };
 pub use mac::{MacAddress, ParseMacError};
+pub use machine_uuid::{MachineUuid, ParseMachineUuidError};
 pub use mistyped::is_mistyped;
 pub use name_pattern::{NamePattern, ParseNamePatternError};
 pub use names::{

@@ -10,6 +10,7 @@ use super::is_in_use;
 use crate::config::VersionConfig;
 use crate::state::classes::Image;
 use crate::state::content::{ImageContent, Previous};
+use crate::state::machines::tags::TargetTags;
 use crate::state::removal::{Removal, Stored};
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State, Tables, TaskRefusal};
@@ -224,6 +225,7 @@ pub(crate) async fn make_room(
                 .filter(|(content, previous)| {
                     previous.content.nodes.contains(&node)
                         && !is_in_use(tables, content.image, previous.content.manifest)
+                        && !is_tagged(tables, &previous.content)
                 })
                 .min_by_key(|(_, previous)| previous.replaced_at);
             let Some((content, oldest)) = oldest else {
@@ -267,7 +269,22 @@ fn is_over(
 ) -> bool {
     let content = &previous.content;
     let over = nth >= keep.most as usize || previous.replaced_at + keep.keep < now;
-    over && !is_in_use(tables, content.image, content.manifest)
+    over && !is_in_use(tables, content.image, content.manifest) && !is_tagged(tables, content)
+}
+
+/// Whether devices may follow the version.
+fn is_tagged(tables: &Tables, content: &ImageContent) -> bool {
+    let tags = tables.target_tags().get(&content.image);
+    let said = tags.and_then(|tags| tags.versions.get(&content.version));
+    said.is_some_and(|said| !said.tags.is_empty())
+}
+
+/// Holds as long as no version of the image gets a tag.
+fn tags_unchanged(tables: &Tables, image: ImageId) -> Compare {
+    match tables.target_tags().get(&image) {
+        Some(tags) => tags.unchanged(),
+        None => Compare::Absent(TargetTags::key_of(&image)),
+    }
 }
 
 /// Stores a content with its versions, without those that are the present one or over the limit.
@@ -301,6 +318,9 @@ fn put(
         }
         !over
     });
+    if gone > 0 {
+        draft.require(tags_unchanged(tables, content.image));
+    }
     content.newest = Some(highest).filter(|highest| *highest != content.version);
     draft.replace(&content);
     // The same content again: nobody has ordered that to be deleted.
@@ -329,6 +349,7 @@ fn retire(
     if gone.is_empty() {
         return 0;
     }
+    draft.require(tags_unchanged(draft.tables(), content.image));
     for previous in &gone {
         let what = Stored::Image(content.image, previous.content.manifest);
         draft.store(&Removal::new(what));

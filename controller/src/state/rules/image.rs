@@ -168,7 +168,11 @@ impl Rules for Image {
                 .by(ImageAssociation::BY_IMAGE, row.id.into()),
         );
         // With the row itself: until then the image can still be deployed.
-        if let Some(image) = row.key().filter(|_| draft.postponed() == 0)
+        let image = row.key().filter(|_| draft.postponed() == 0);
+        if let Some(tags) = image.and_then(|image| tables.target_tags().get(&image)) {
+            draft.discard(&**tags);
+        }
+        if let Some(image) = image
             && let Some(content) = tables.contents().get(&image)
         {
             draft.discard::<ImageContent>(content);

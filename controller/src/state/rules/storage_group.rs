@@ -1,10 +1,18 @@
 //! Sets of storage nodes that hold the same images.
 
+use foghorn_types::StorageGroupId;
+
 use super::Rules;
+use crate::state::class::Class as _;
 use crate::state::classes::{StorageGroup, StorageNode};
+use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
+use crate::state::key;
+use crate::state::machines::removal;
+use crate::state::refusal::Refusal;
 use crate::state::row::Row;
 use crate::state::scene::Scene;
+use crate::store::Op;
 
 impl Rules for StorageGroup {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
@@ -28,5 +36,18 @@ impl Rules for StorageGroup {
             serving.iter().map(|node| node.id.to_string()),
         );
         out.texts("allnodes", nodes.iter().map(|node| node.id.to_string()));
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        let Some(factory) = StorageGroupId::new(row.id) else {
+            return Ok(());
+        };
+        draft.take_turn_of::<Self>(row.id);
+        removal::forget_factory(draft, factory)?;
+        // The turn goes with the storage group.
+        draft.operate(Op::Delete {
+            key: key::pointed_at(Self::NAME, row.id),
+        });
+        Ok(())
     }
 }

@@ -134,6 +134,7 @@ impl Server {
             peers: Arc::default(),
             files: Arc::new(Files::default()),
             background: Arc::default(),
+            sightings: Arc::default(),
             uploads: Arc::new(foghorn_controller::uploads::Uploads::new(
                 folder.path().join("uploads"),
                 ByteCount::from_mib(1),

@@ -1,6 +1,7 @@
 //! Every check with a write that relies on it, sixty times: two acts at once, on two controllers with
 //! one store. The table is docs/decisions/0015-guards.md.
 
+mod devices;
 mod flags;
 mod fleet;
 mod once;
@@ -87,6 +88,15 @@ fn rows() -> Vec<Row> {
         false flags::role_and_token_of_a_user,
         true flags::one_authority,
         true flags::last_administrator,
+        false devices::one_key_of_a_device,
+        false devices::one_name_of_a_device,
+        false devices::one_name_of_a_device_group,
+        false devices::device_group_goes_and_a_device_comes,
+        false devices::device_goes_and_is_configured,
+        false devices::device_goes_and_speaks,
+        false devices::two_files_of_a_configuration,
+        false devices::one_device_of_a_host,
+        false devices::factory_goes_and_a_device_comes,
     ])
 }
 

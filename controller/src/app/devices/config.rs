@@ -1,0 +1,336 @@
+//! Configurations at their three levels: changed, and their history.
+//!
+//! A version is prepared outside of its transaction: it may be large, and compressing and encrypting
+//! take longer than anybody should wait for the tables. The transaction makes sure that it follows the
+//! version that it was made from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foghorn_host_config::{
+    BadFiles, ConfigCreate, ConfigFile, ConfigFiles, ConfigVersion, FileName, KEPT_VERSIONS,
+    NoSuchFile,
+};
+use foghorn_types::Timestamp;
+use tracing::info;
+
+use super::factories::user_code;
+use super::paging::{Page, Paged};
+use crate::state::classes::StorageGroup;
+use crate::state::machines::config::{ConfigBody, Level, StoredConfig};
+use crate::state::machines::device::Device;
+use crate::state::machines::group::DeviceGroup;
+use crate::state::machines::packed::{PackError, Packed, pack, unpack};
+use crate::state::notify::Sealed;
+use crate::state::shelf::Record as _;
+use crate::state::{Draft, Refusal, State, Tables};
+use crate::store::{Compare, MAX_TXN_BYTES};
+use crate::trust::{SealError, Trust};
+
+/// Most bytes of a version as it is stored; the rest of a transaction is for what goes with it. Text
+/// and base64 within the limit of the API fit, whatever is in them.
+const LONGEST_STORED: usize = MAX_TXN_BYTES - (16 << 10);
+/// Times that a version is prepared when others were faster.
+const ATTEMPTS: usize = 20;
+
+/// Why there is no new version. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("what is to be configured does not exist")]
+    NotThere(Level),
+    #[error(transparent)]
+    NoSuchFile(#[from] NoSuchFile),
+    /// [`BadFiles::is_too_large`] tells whether it is about the size.
+    #[error("the files cannot be a configuration")]
+    Files(#[from] BadFiles),
+    #[error("the configuration would take {0} bytes in the store; {LONGEST_STORED} are possible")]
+    TooLarge(usize),
+    #[error("could not encrypt the secrets, or decrypt those of the version before")]
+    Seal(#[from] SealError),
+    #[error("could not read the version before, or store this one")]
+    Pack(#[from] PackError),
+    #[error(transparent)]
+    State(#[from] Refusal),
+}
+
+impl ConfigError {
+    /// Whether the configuration is too large.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::TooLarge(_) => true,
+            Self::Files(files) => files.is_too_large(),
+            _ => false,
+        }
+    }
+}
+
+/// Adds the files to the latest version, or replaces those of the same name. Gives the whole new
+/// version; secrets of a group or a factory are empty in it.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub async fn merge(
+    state: &State,
+    trust: &Trust,
+    level: Level,
+    change: &ConfigCreate,
+    by: u32,
+) -> Result<ConfigVersion, ConfigError> {
+    add(state, trust, level, (&change.reason, by), |before| {
+        let files = match before {
+            Some(before) => open(trust, before)?,
+            None => ConfigFiles::default(),
+        };
+        Ok(files.merged(change)?)
+    })
+    .await
+}
+
+/// Replaces the latest version by exactly these files. Gives the new one, as [`merge`] does.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub async fn replace(
+    state: &State,
+    trust: &Trust,
+    level: Level,
+    change: &ConfigCreate,
+    by: u32,
+) -> Result<ConfigVersion, ConfigError> {
+    add(state, trust, level, (&change.reason, by), |_| {
+        Ok(change.replacing()?)
+    })
+    .await
+}
+
+/// Makes a version without this file.
+///
+/// # Errors
+/// [`ConfigError::NoSuchFile`] when the latest version has none of that name; see [`ConfigError`].
+pub async fn remove(
+    state: &State,
+    trust: &Trust,
+    level: Level,
+    name: &FileName,
+    by: u32,
+) -> Result<ConfigVersion, ConfigError> {
+    let reason = format!("{name} removed");
+    add(state, trust, level, (&reason, by), |before| match before {
+        Some(before) => Ok(open(trust, before)?.without(name)?),
+        None => Err(NoSuchFile(name.clone()).into()),
+    })
+    .await
+}
+
+/// The versions of a level, the newest first. Secrets of a group or a factory are empty.
+///
+/// # Errors
+/// When the level does not exist, or a version cannot be read.
+pub fn history(
+    state: &State,
+    level: Level,
+    page: Page,
+) -> Result<Paged<ConfigVersion>, ConfigError> {
+    let (device, versions) = state.read(|tables| {
+        if !is_there(tables, level) {
+            return Err(ConfigError::NotThere(level));
+        }
+        let versions: Vec<_> = tables.device_configs().of(level).cloned().collect();
+        Ok((device_of(tables, level), versions))
+    })?;
+    let page = Paged::of(versions, page);
+    let mut read = Vec::new();
+    for version in &page.items {
+        read.push(shown(version, device.as_deref())?);
+    }
+    Ok(Paged {
+        items: read,
+        page: page.page,
+        pages: page.pages,
+        limit: page.limit,
+        total: page.total,
+    })
+}
+
+/// The latest version of a level; `None` if there never was one. Secrets of a group or a factory are
+/// empty.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn latest(state: &State, level: Level) -> Result<Option<ConfigVersion>, PackError> {
+    let (device, latest) = state.read(|tables| {
+        let latest = tables.device_configs().latest(level).cloned();
+        (device_of(tables, level), latest)
+    });
+    latest
+        .map(|latest| shown(&latest, device.as_deref()))
+        .transpose()
+}
+
+fn device_of(tables: &Tables, level: Level) -> Option<Arc<Device>> {
+    match level {
+        Level::Device(uuid) => tables.devices().get(&uuid).cloned(),
+        Level::Factory(_) | Level::Group(_) => None,
+    }
+}
+
+fn shown(version: &StoredConfig, device: Option<&Device>) -> Result<ConfigVersion, PackError> {
+    let applied = device.and_then(|device| device.applied.get(&version.number));
+    Ok(ConfigVersion {
+        created_at: version.body.at,
+        applied_at: applied.copied(),
+        created_by: user_code(version.body.by),
+        reason: version.body.reason.clone(),
+        files: version.body.files.open()?,
+    })
+}
+
+async fn add(
+    state: &State,
+    trust: &Trust,
+    level: Level,
+    (reason, by): (&str, u32),
+    make: impl Fn(Option<&StoredConfig>) -> Result<ConfigFiles, ConfigError>,
+) -> Result<ConfigVersion, ConfigError> {
+    for _ in 0..ATTEMPTS {
+        let before = state.read(|tables| {
+            if !is_there(tables, level) {
+                return Err(ConfigError::NotThere(level));
+            }
+            Ok(tables.device_configs().latest(level).cloned())
+        })?;
+        let files = make(before.as_deref())?;
+        let now = whole_second(Timestamp::now());
+        let version = StoredConfig {
+            level,
+            number: before.as_ref().map_or(0, |before| before.number) + 1,
+            body: ConfigBody {
+                at: before
+                    .as_ref()
+                    .map_or(now, |before| now.max(before.body.at)),
+                by,
+                reason: reason.to_owned(),
+                ..seal(trust, level, files, now)?
+            },
+            modified: 0,
+        };
+        let bytes = stored_bytes(&version.body);
+        if bytes > LONGEST_STORED {
+            return Err(ConfigError::TooLarge(bytes));
+        }
+        if put(state, before.as_deref(), &version).await? {
+            info!(%level, version = version.number, "configuration changed");
+            return Ok(shown(&version, None)?);
+        }
+    }
+    Err(Refusal::Contended.into())
+}
+
+/// Stores the version if it still follows the one that it was made from. Those over the limit go.
+async fn put(
+    state: &State,
+    before: Option<&StoredConfig>,
+    version: &StoredConfig,
+) -> Result<bool, ConfigError> {
+    let level = version.level;
+    state
+        .write::<_, ConfigError>(|draft| {
+            let tables = draft.tables();
+            if !is_there(tables, level) {
+                return Err(ConfigError::NotThere(level));
+            }
+            let latest = tables.device_configs().latest(level);
+            let same = latest.map(|latest| (latest.number, latest.modified));
+            if same != before.map(|before| (before.number, before.modified)) {
+                return Ok(false);
+            }
+            require(draft, level);
+            draft.replace(version);
+            for old in tables.device_configs().of(level).skip(KEPT_VERSIONS - 1) {
+                draft.discard(&**old);
+            }
+            Ok(true)
+        })
+        .await
+}
+
+fn is_there(tables: &Tables, level: Level) -> bool {
+    match level {
+        Level::Factory(id) => tables.of::<StorageGroup>().get(id.get()).is_some(),
+        Level::Group(id) => tables.device_groups().get(&id).is_some(),
+        Level::Device(uuid) => tables.devices().get(&uuid).is_some(),
+    }
+}
+
+fn require(draft: &mut Draft<'_>, level: Level) {
+    match level {
+        Level::Factory(id) => draft.require_present::<StorageGroup>(id.get()),
+        Level::Group(id) => draft.require(Compare::Present(DeviceGroup::key_of(&id))),
+        Level::Device(uuid) => draft.require(Compare::Present(Device::key_of(&uuid))),
+    }
+}
+
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis().div_euclid(1000) * 1000)
+}
+
+fn stored_bytes(body: &ConfigBody) -> usize {
+    let secrets = body.secrets.as_ref().map_or(0, |sealed| sealed.0.len());
+    body.files.bytes() + secrets + body.reason.len()
+}
+
+/// What secrets are sealed as: those of one level are not read as those of another.
+fn label(level: Level) -> String {
+    format!("configuration of {level}")
+}
+
+/// The files as they are stored. Secrets of a group or a factory leave them and are encrypted.
+fn seal(
+    trust: &Trust,
+    level: Level,
+    files: ConfigFiles,
+    at: Timestamp,
+) -> Result<ConfigBody, ConfigError> {
+    let mut secrets = BTreeMap::<FileName, String>::new();
+    let files = if matches!(level, Level::Device(_)) {
+        files
+    } else {
+        let mut list: Vec<ConfigFile> = files.into();
+        for file in list.iter_mut().filter(|file| !file.unencrypted) {
+            secrets.insert(file.name.clone(), std::mem::take(&mut file.value));
+        }
+        ConfigFiles::new(list)?
+    };
+    let sealed = match secrets.is_empty() {
+        true => None,
+        false => Some(Sealed(trust.seal_bytes(&label(level), pack(&secrets)?)?)),
+    };
+    Ok(ConfigBody {
+        at,
+        by: 0,
+        reason: String::new(),
+        files: Packed::new(&files)?,
+        secrets: sealed,
+    })
+}
+
+/// The files of a version with all secrets; those of a device stay as they are.
+///
+/// # Errors
+/// When they cannot be decrypted, or are not what they should be.
+pub(super) fn open(trust: &Trust, version: &StoredConfig) -> Result<ConfigFiles, ConfigError> {
+    let files = version.body.files.open()?;
+    let Some(sealed) = &version.body.secrets else {
+        return Ok(files);
+    };
+    let bytes = trust.unseal_bytes(&label(version.level), &sealed.0)?;
+    let mut secrets: BTreeMap<FileName, String> = unpack(&bytes)?;
+    let mut list: Vec<ConfigFile> = files.into();
+    for file in &mut list {
+        if let Some(value) = secrets.remove(&file.name) {
+            file.value = value;
+        }
+    }
+    Ok(ConfigFiles::new(list)?)
+}

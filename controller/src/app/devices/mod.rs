@@ -1,0 +1,26 @@
+//! Machines after imaging, as the FoundriesFactory dialect sees them: devices, what they should run
+//! and how they are configured, and who may ask for that. Without any interface: the operators' routes
+//! and the gateway of the devices both build on this.
+//!
+//! A user is named by number here ([`factories::user_code`] is how the dialect writes one); 0 is nobody,
+//! or a device itself.
+
+pub mod config;
+pub mod contact;
+pub mod denied;
+pub mod edit;
+pub mod effective;
+pub mod factories;
+pub mod filter;
+pub mod groups;
+mod host;
+pub mod list;
+pub mod names;
+pub mod newest;
+pub mod paging;
+pub mod pattern;
+pub mod report;
+pub mod status;
+pub mod targets;
+pub mod tokens;
+pub mod updates;

@@ -1,0 +1,55 @@
+//! How the devices of a factory are getting on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use foghorn_types::{StorageGroupId, Timestamp};
+
+use super::list;
+use super::newest::{self, TagCounts};
+use super::targets;
+use crate::state::State;
+use crate::state::machines::sightings::Sightings;
+
+/// A device is offline when it has been silent for longer, unless a request says otherwise.
+pub const OFFLINE_AFTER: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// How the devices of a factory are getting on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FactoryStatus {
+    pub total: u64,
+    /// By tag; of devices that are not in production.
+    pub tags: BTreeMap<String, TagCounts>,
+    /// Of those that are.
+    pub prod_tags: BTreeMap<String, TagCounts>,
+}
+
+/// Counts the devices of a factory. Offline is who has been silent for longer than `offline_after`.
+#[must_use]
+pub fn status(
+    state: &State,
+    seen: &Sightings,
+    factory: StorageGroupId,
+    offline_after: Duration,
+    now: Timestamp,
+) -> FactoryStatus {
+    let (followers, all) = state.read(|tables| {
+        let devices = tables.devices().iter();
+        let own = devices.filter(|device| device.factory == factory);
+        let followers = own.map(|device| {
+            let last = seen.last(device);
+            newest::Follower {
+                is_online: last.is_some_and(|last| now.since(last) <= offline_after),
+                ..list::follower(tables, device)
+            }
+        });
+        let followers: Vec<_> = followers.collect();
+        (followers, targets::candidates(tables, factory))
+    });
+    let (prod, other): (Vec<_>, Vec<_>) = followers.iter().partition(|one| one.is_prod);
+    FactoryStatus {
+        total: followers.len() as u64,
+        tags: newest::count(other.into_iter(), &all),
+        prod_tags: newest::count(prod.into_iter(), &all),
+    }
+}

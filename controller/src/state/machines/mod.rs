@@ -1,0 +1,17 @@
+//! Machines after imaging: who they are, what they run, how they are configured, and who may ask for
+//! that. The words are those of the FoundriesFactory dialect: a *device* is the identity of a machine,
+//! a *factory* is a site, a *target* is a version of an image.
+
+pub mod config;
+pub mod denied;
+pub mod device;
+pub mod group;
+pub mod meta;
+mod naming;
+pub mod packed;
+pub mod removal;
+pub mod scope;
+pub mod sightings;
+pub mod tags;
+pub mod token;
+pub mod updates;

@@ -1,0 +1,42 @@
+//! What goes with a device, a group or a factory. Apart from the records, which the tables hold.
+
+use foghorn_types::StorageGroupId;
+
+use super::config::{Level, StoredConfig};
+use crate::state::draft::Draft;
+use crate::state::refusal::Refusal;
+use crate::state::shelf::Record as _;
+use crate::store::Compare;
+
+/// Deletes all versions of the configuration at a level. The draft is worth nothing if there is a new
+/// one meanwhile.
+pub fn forget(draft: &mut Draft<'_>, level: Level) {
+    let configs = draft.tables().device_configs();
+    let next = configs.latest(level).map_or(0, |latest| latest.number) + 1;
+    for version in configs.of(level) {
+        draft.discard(&**version);
+    }
+    draft.require(Compare::Absent(StoredConfig::key_of(&(level, next))));
+}
+
+/// Deletes what belongs to a factory that goes. Whoever makes a device or a device group takes the turn
+/// of its storage group, as whoever deletes that does.
+///
+/// # Errors
+/// When it still has devices or device groups.
+pub fn forget_factory(draft: &mut Draft<'_>, factory: StorageGroupId) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let devices = tables.devices().iter();
+    let devices = devices.filter(|device| device.factory == factory).count();
+    let groups = tables.device_groups().of_factory(factory).count();
+    if devices + groups > 0 {
+        return Err(Refusal::Invalid {
+            field: "id",
+            why: format!(
+                "{devices} devices and {groups} device groups belong to it as a factory: delete them first"
+            ),
+        });
+    }
+    forget(draft, Level::Factory(factory));
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Configurations at three levels.
+
+use foghorn_controller::app::devices::config::{self, ConfigError};
+use foghorn_controller::app::devices::edit::{self, Change};
+use foghorn_controller::app::devices::effective::{self, Given};
+use foghorn_controller::app::devices::paging::Page;
+use foghorn_controller::state::machines::config::Level;
+use foghorn_host_config::conditional::format_date;
+use foghorn_types::Timestamp;
+
+use super::{Room, factory, file, name};
+use crate::engine::BOTH;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_adds_files_and_a_replacement_is_exact_and_ten_versions_are_kept() {
+    for kind in BOTH {
+        let room = Room::start(kind).await;
+        let (state, trust) = (&room.state, &room.trust);
+        let level = Level::Device(room.device(1).await.uuid);
+        let merge = |file| async move { config::merge(state, trust, level, &file, 1).await };
+        merge(file("wireguard-client", "a", true)).await.unwrap();
+        let both = merge(file("z-50-fioctl.toml", "[pacman]\n", true)).await;
+        let names = |version: &foghorn_host_config::ConfigVersion| {
+            let files = version.files.iter();
+            files.map(|file| file.name.to_string()).collect::<Vec<_>>()
+        };
+        let both = both.unwrap();
+        assert_eq!(names(&both), ["wireguard-client", "z-50-fioctl.toml"]);
+        assert_eq!(both.created_by, "000000000000000000000001");
+        let one = file("x", "1", true);
+        let exact = config::replace(state, trust, level, &one, 1).await.unwrap();
+        assert_eq!(names(&exact), ["x"]);
+        let gone = config::remove(state, trust, level, &name("wireguard-client"), 1).await;
+        assert!(matches!(gone, Err(ConfigError::NoSuchFile(_))));
+        config::remove(state, trust, level, &name("x"), 1)
+            .await
+            .unwrap();
+        for number in 0..10 {
+            merge(file("n", &number.to_string(), true)).await.unwrap();
+        }
+        let history = config::history(state, level, Page::default()).unwrap();
+        assert_eq!((history.total, history.pages), (10, 1));
+        let value = |place: usize| history.items[place].files.get("n").unwrap().value.clone();
+        assert_eq!((value(0), value(9)), ("9".to_owned(), "0".to_owned()));
+        let half = "x".repeat(600_000);
+        merge(file("one", &half, true)).await.unwrap();
+        let large = merge(file("other", &half, true)).await;
+        assert!(large.unwrap_err().is_too_large());
+        // JSON needs six bytes for each.
+        let long = file("long", &"\u{1}".repeat(999_000), true);
+        let fits = config::replace(state, trust, level, &long, 1).await;
+        assert!(fits.is_ok(), "{kind:?}: {:?}", fits.err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_a_group_and_a_factory_are_encrypted_and_reach_the_device_in_clear() {
+    for kind in BOTH {
+        let room = Room::start(kind).await;
+        let (state, trust) = (&room.state, &room.trust);
+        let device = room.device(1).await;
+        let group = room.group("lab").await;
+        let now = Timestamp::now();
+        let given = |since: Option<String>, now| {
+            effective::given(state, trust, device.uuid, since.as_deref(), now).unwrap()
+        };
+        assert_eq!(given(None, now), Given::Nothing);
+        for (level, text) in [
+            (Level::Factory(factory()), "s3cret-of-all"),
+            (Level::Group(group), "s3cret-of-lab"),
+        ] {
+            let secret = file("password", text, false);
+            let shown = config::merge(state, trust, level, &secret, 1)
+                .await
+                .unwrap();
+            assert_eq!(shown.files.get("password").unwrap().value, "");
+            // What was there stays, the secret too.
+            let more = file("plain", "plain text", true);
+            config::merge(state, trust, level, &more, 1).await.unwrap();
+            let history = config::history(state, level, Page::default()).unwrap();
+            for version in &history.items {
+                assert_eq!(version.files.get("password").unwrap().value, "");
+            }
+        }
+        let later = Timestamp::now() + std::time::Duration::from_secs(2);
+        let value = |given: &Given, name: &str| {
+            let Given::Config { effective, .. } = given else {
+                panic!("{given:?}")
+            };
+            let file = &effective.document.0[name];
+            (file.value.clone(), file.unencrypted)
+        };
+        let first = given(None, later);
+        assert_eq!(
+            value(&first, "password"),
+            ("s3cret-of-all".to_owned(), true)
+        );
+        let Given::Config { date, version, .. } = first else {
+            panic!("a configuration")
+        };
+        assert_eq!(version, None);
+        let since = |date| Some(format_date(date).replace("GMT", "UTC"));
+        assert_eq!(given(since(date), later), Given::NotModified);
+
+        // It comes into the group in the second in which it has asked, or later.
+        let Given::Config { date, .. } = given(None, Timestamp::now()) else {
+            panic!("a configuration")
+        };
+        let into = Change {
+            group: Some("lab".to_owned()),
+            ..Change::default()
+        };
+        edit::edit(state, device.uuid, &into, 1).await.unwrap();
+        let second = given(since(date), Timestamp::now());
+        assert_eq!(value(&second, "password").0, "s3cret-of-lab");
+
+        // What is encrypted for the device stays as it is.
+        let own = Level::Device(device.uuid);
+        let cipher = file("password", "BASE64OF", false);
+        config::merge(state, trust, own, &cipher, 1).await.unwrap();
+        let third = given(None, later);
+        assert_eq!(value(&third, "password"), ("BASE64OF".to_owned(), false));
+        let Given::Config { version, .. } = third else {
+            panic!("a configuration")
+        };
+        let version = version.unwrap();
+        assert!(
+            config::latest(state, own)
+                .unwrap()
+                .unwrap()
+                .applied_at
+                .is_none()
+        );
+        let first = effective::fetched(state, device.uuid, version, later).await;
+        assert!(first.unwrap());
+        let again = effective::fetched(state, device.uuid, version, later).await;
+        assert!(!again.unwrap());
+        let latest = config::latest(state, own).unwrap().unwrap();
+        assert_eq!(latest.applied_at, Some(later));
+
+        // With the device its configuration goes.
+        edit::delete(state, &room.seen, device.uuid, 1)
+            .await
+            .unwrap();
+        let left = state.read(|tables| tables.device_configs().of(own).count());
+        assert_eq!(left, 0);
+        let refused = config::merge(state, trust, own, &cipher, 1).await;
+        assert!(matches!(refused, Err(ConfigError::NotThere(_))));
+    }
+}

@@ -1,0 +1,31 @@
+//! The configuration of machines after imaging: files with a name, a value and a handler, at three levels (factory, device
+//! group, device), from the request that changes them to the steps by which a machine takes them over.
+//!
+//! Pure: no sockets, files, clocks or async; time and randomness are arguments. The controller uses the first half of it
+//! ([`ConfigCreate`], [`ConfigFiles`], [`History`], [`effective`], [`conditional`]), the machine the second ([`Document`],
+//! [`ecies`], [`plan`]).
+
+#![warn(missing_docs)]
+
+mod clash;
+pub mod conditional;
+mod create;
+mod document;
+pub mod ecies;
+pub mod effective;
+mod file;
+mod files;
+mod history;
+mod name;
+mod opened;
+pub mod plan;
+mod settings;
+
+pub use create::{BadRequest, ConfigCreate, LONGEST_REASON};
+pub use document::{BadDocument, Document, DocumentFile, LONGEST_DOCUMENT};
+pub use file::ConfigFile;
+pub use files::{BadFiles, ConfigFiles, LONGEST_VERSION, MOST_FILES, NoSuchFile};
+pub use history::{ConfigVersion, History, KEPT_VERSIONS};
+pub use name::{BadFileName, DRAFT_NAME, FileName, LONGEST_NAME, LONGEST_PART};
+pub use opened::{OpenError, OpenedFile, has_secrets, open};
+pub use settings::SETTINGS_FILE;
