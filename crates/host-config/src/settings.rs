@@ -26,7 +26,8 @@ fn sorted(table: Table) -> Table {
     by_key.into_iter().collect()
 }
 
-fn put_over(below: &mut Table, above: Table) {
+/// Puts the keys of `above` over `below`, section by section.
+pub(crate) fn put_over(below: &mut Table, above: Table) {
     for (key, value) in above {
         let Value::Table(keys) = value else {
             below.insert(key, value);
