@@ -104,26 +104,19 @@ impl Actions<'_> {
         foghorn_faults::point!("host.action.noted");
         tracing::info!(action, id = order.id, "running a remote action");
         let gateway = self.gateway.filter(|_| order.capture);
-        let Some(gateway) = gateway else {
+        let Some((gateway, test)) = gateway.and_then(|gateway| begin(gateway, action, &order))
+        else {
             let ran = self.carry_out(action, file, false)?;
-            tracing::info!(
-                action,
-                id = order.id,
-                how = ran.details,
-                "the remote action ended"
-            );
+            let how = ran.details;
+            tracing::info!(action, id = order.id, how, "the remote action ended");
             return Ok(());
         };
-        let test = gateway
-            .begin_test(action, &order.id)
-            .map_err(ActionError::Report)?;
-        let ran = self
-            .carry_out(action, file, true)
-            .unwrap_or_else(|error| Ran {
-                succeeded: false,
-                details: chain(&error).to_string(),
-                output: Vec::new(),
-            });
+        let ran = self.carry_out(action, file, true);
+        let ran = ran.unwrap_or_else(|error| Ran {
+            succeeded: false,
+            details: chain(&error).to_string(),
+            output: Vec::new(),
+        });
         let end = TestEnd {
             status: if ran.succeeded { "PASSED" } else { "FAILED" },
             details: &ran.details,
@@ -194,6 +187,17 @@ impl Actions<'_> {
                 tracing::warn!(error = %chain(&error), "could not tell the gateway which remote actions there are");
                 Ok(())
             }
+        }
+    }
+}
+
+/// Tells that an action begins. One that cannot be reported runs all the same: its order has been taken.
+fn begin<'g>(gateway: &'g Gateway, action: &str, order: &OneShot) -> Option<(&'g Gateway, String)> {
+    match gateway.begin_test(action, &order.id) {
+        Ok(test) => Some((gateway, test)),
+        Err(error) => {
+            tracing::warn!(action, error = %chain(&error), "the remote action runs without a report");
+            None
         }
     }
 }

@@ -146,7 +146,7 @@ impl Extractor<'_> {
         };
         foghorn_faults::point!("host.handler.ended");
         let program = argv.first().map_or("", String::as_str);
-        match ended {
+        match &ended {
             Ended::Well => tracing::info!(%name, program, "the handler has run"),
             Ended::WantsRestart => tracing::info!(%name, program, "the handler asks for a restart"),
             Ended::Badly(status) => tracing::error!(%name, program, %status, "the handler failed"),

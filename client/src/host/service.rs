@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use foghorn_host_config::Document;
 use foghorn_host_config::sota::Sota;
+use foghorn_types::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
@@ -123,7 +124,9 @@ impl Service {
                 done.into()
             }
         };
-        actions.announce()?;
+        if let Err(error) = actions.announce() {
+            tracing::warn!(error = %chain(&error), "could not note which remote actions the gateway knows");
+        }
         Ok(done)
     }
 
