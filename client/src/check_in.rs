@@ -6,7 +6,7 @@
 //! addresses.
 
 pub mod code;
-mod connect;
+pub(crate) mod connect;
 mod error;
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};

@@ -5,6 +5,8 @@
 //! before that whether this machine can do its task; [`disk`]
 //! chooses and opens the disk; [`capture`] and [`deploy`] are the two pipelines; [`link`] keeps a
 //! session with an agent alive; [`run`] joins them.
+//!
+//! [`host`] is a program of its own: what goes on running on the machine after it was imaged.
 
 pub mod args;
 mod boot;
@@ -16,6 +18,7 @@ pub mod disk;
 mod display;
 pub mod exit;
 pub mod hardware;
+pub mod host;
 mod interface;
 pub mod link;
 pub mod partitions;

@@ -30,12 +30,13 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 33] = [
+const PAGES: [(&str, &str); 34] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
     page!("fog-compatibility.md"),
     page!("glossary.md"),
+    page!("host-service.md"),
     page!("operations/README.md"),
     page!("operations/a-room-by-hand.md"),
     page!("operations/backup.md"),

@@ -26,7 +26,7 @@ const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// An HTTP client whose connections are opened in this way.
-pub(super) fn agent(config: Config) -> Agent {
+pub(crate) fn agent(config: Config) -> Agent {
     let connector = ().chain(RetryingConnector::default()).chain(RustlsConnector::default());
     Agent::with_parts(config, connector, DefaultResolver::default())
 }

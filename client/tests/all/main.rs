@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod check_in;
+mod host;
 mod pipelines;
 mod stopping;

@@ -13,7 +13,7 @@ pub const LONGEST_REASON: usize = 4096;
 pub struct ConfigCreate {
     /// Words for the history; may be empty.
     pub reason: String,
-    /// Each name once, each could be a version together with nothing else.
+    /// Checked: together they can be a version.
     pub files: Vec<ConfigFile>,
 }
 

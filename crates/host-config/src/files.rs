@@ -84,7 +84,7 @@ impl ConfigFiles {
                 count: sorted.len(),
             });
         }
-        let bytes = sorted.values().map(ConfigFile::bytes).sum();
+        let bytes: usize = sorted.values().map(ConfigFile::bytes).sum();
         if bytes > LONGEST_VERSION {
             return Err(BadFiles::TooLarge { bytes });
         }

@@ -3,7 +3,7 @@
 //!
 //! Pure: no sockets, files, clocks or async; time and randomness are arguments. The controller uses the first half of it
 //! ([`ConfigCreate`], [`ConfigFiles`], [`History`], [`effective`], [`conditional`]), the machine the second ([`Document`],
-//! [`ecies`], [`plan`]).
+//! [`ecies`], [`plan`], [`handler`], [`one_shot`], [`pace`], [`sota`]).
 
 #![warn(missing_docs)]
 
@@ -15,11 +15,15 @@ pub mod ecies;
 pub mod effective;
 mod file;
 mod files;
+pub mod handler;
 mod history;
 mod name;
+pub mod one_shot;
 mod opened;
+pub mod pace;
 pub mod plan;
 mod settings;
+pub mod sota;
 
 pub use create::{BadRequest, ConfigCreate, LONGEST_REASON};
 pub use document::{BadDocument, Document, DocumentFile, LONGEST_DOCUMENT};

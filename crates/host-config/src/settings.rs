@@ -26,16 +26,20 @@ fn sorted(table: Table) -> Table {
     by_key.into_iter().collect()
 }
 
-fn put_over(below: &mut Table, above: Table) {
+/// Puts the keys of `above` over `below`, section by section.
+pub(crate) fn put_over(below: &mut Table, above: Table) {
     for (key, value) in above {
-        let Value::Table(keys) = value else {
-            below.insert(key, value);
-            continue;
-        };
-        if let Some(Value::Table(section)) = below.get_mut(&key) {
-            put_over(section, keys);
-        } else {
-            below.insert(key, Value::Table(keys));
+        match value {
+            Value::Table(keys) => {
+                if let Some(Value::Table(section)) = below.get_mut(&key) {
+                    put_over(section, keys);
+                } else {
+                    below.insert(key, Value::Table(keys));
+                }
+            }
+            value => {
+                below.insert(key, value);
+            }
         }
     }
 }

@@ -19,6 +19,10 @@ pub(crate) struct Fault {
     pub(crate) action: String,
 }
 
+/// Points that have no saga here, because they are in no part of an installation that images: the host service's are gone
+/// through one by one, from the same page, in `client/tests/all/host/crashes.rs`.
+const ELSEWHERE: &str = "host.";
+
 pub(crate) fn read() -> Result<Vec<Listed>> {
     let page = Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -31,7 +35,9 @@ pub(crate) fn read() -> Result<Vec<Listed>> {
         let takes = cells.next()?.split(", ").map(str::to_owned).collect();
         Some(Listed { name, takes })
     });
-    let listed: Vec<Listed> = rows.collect();
+    let listed: Vec<Listed> = rows
+        .filter(|listed| !listed.name.starts_with(ELSEWHERE))
+        .collect();
     ensure!(listed.len() >= 40, "only {} points", listed.len());
     Ok(listed)
 }

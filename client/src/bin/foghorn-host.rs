@@ -1,0 +1,108 @@
+//! `foghorn-host`: arguments, logs and signals; the work is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use foghorn_client::exit::Exit;
+use foghorn_client::failure;
+use foghorn_client::host::args::{Cli, Command};
+use foghorn_client::host::{CheckedIn, HostError, RESTART, Service, Settings, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(Exit::Failed, &error),
+    };
+    let exit = runtime.block_on(async {
+        let _guard = match foghorn_telemetry::init_for_people("foghorn-host", std::io::stderr) {
+            Ok(guard) => guard,
+            Err(error) => return complain(Exit::Usage, &error),
+        };
+        let stop = CancellationToken::new();
+        let signals = tokio::spawn(stop_on_signal(stop.clone()));
+        let exit = carry_out(cli.command, stop).await;
+        signals.abort();
+        exit
+    });
+    // An exchange or a handler under way is not waited for: what it has not done is begun again.
+    runtime.shutdown_background();
+    exit
+}
+
+fn complain(exit: Exit, error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    failure(error, None);
+    exit.into()
+}
+
+async fn carry_out(command: Command, stop: CancellationToken) -> ExitCode {
+    match command {
+        Command::Run(args) => {
+            if run(args.into_settings(), stop).await {
+                tracing::info!("ends, to be started again: a handler asks for it");
+                return ExitCode::from(RESTART);
+            }
+            Exit::Done.into()
+        }
+        Command::CheckIn(args) => {
+            let told = stop.clone();
+            let work = move |settings| Service::new(settings)?.check_in(&told);
+            once(args.into_settings(), stop, work).await
+        }
+        Command::Extract(args) => {
+            let work = |settings| Service::new(settings)?.extract();
+            once(args.into_settings(), stop, work).await
+        }
+    }
+}
+
+async fn once(
+    settings: Settings,
+    stop: CancellationToken,
+    work: impl FnOnce(Settings) -> Result<CheckedIn, HostError> + Send + 'static,
+) -> ExitCode {
+    let working = tokio::task::spawn_blocking(move || work(settings));
+    let done = tokio::select! {
+        () = stop.cancelled() => return Exit::Cancelled.into(),
+        done = working => done,
+    };
+    match done {
+        Ok(Ok(done)) => {
+            println!("{}", in_words(done));
+            Exit::Done.into()
+        }
+        Ok(Err(error)) => complain(Exit::Failed, &error),
+        Err(panicked) => complain(Exit::Failed, &panicked),
+    }
+}
+
+fn in_words(done: CheckedIn) -> String {
+    match done {
+        CheckedIn::NoConfig => "there is no config for this machine".to_owned(),
+        CheckedIn::Unchanged => "the config has not changed".to_owned(),
+        CheckedIn::Extracted { steps: 0, .. } => "the config was in place already".to_owned(),
+        CheckedIn::Extracted { steps, .. } => format!("the config was extracted ({steps} steps)"),
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        tracing::warn!("could not install signal handlers; a signal will end the process at once");
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("received a signal to stop");
+    foghorn_telemetry::end_soon(Exit::Cancelled.code());
+    stop.cancel();
+}

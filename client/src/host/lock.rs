@@ -1,0 +1,70 @@
+//! One extraction at a time: the service, its step at boot and whoever checks in by hand.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const NAME: &str = "foghorn-host.lock";
+/// How long another one is waited for. Not for ever: a handler that checks in would wait for itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why it is not this one's turn.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("could not lock {}", path.display())]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("another foghorn-host still works on the config (it holds {})", path.display())]
+    Busy { path: PathBuf },
+}
+
+/// Held until it is dropped, or the process ends in whichever way.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// # Errors
+    /// When another one has it for too long.
+    pub(super) fn take(storage: &Path) -> Result<Self, LockError> {
+        Self::take_within(storage, PATIENCE)
+    }
+
+    fn take_within(storage: &Path, patience: Duration) -> Result<Self, LockError> {
+        let path = storage.join(NAME);
+        let mut options = OpenOptions::new();
+        let opened = options.create(true).append(true).mode(0o600).open(&path);
+        let file = opened.map_err(|source| LockError::Lock {
+            path: path.clone(),
+            source,
+        })?;
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(TryLockError::WouldBlock) => return Err(LockError::Busy { path }),
+                Err(TryLockError::Error(source)) => return Err(LockError::Lock { path, source }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Lock::take(folder.path()).unwrap();
+        let second = Lock::take_within(folder.path(), Duration::ZERO);
+        assert!(matches!(second, Err(LockError::Busy { .. })));
+        drop(held);
+        Lock::take_within(folder.path(), Duration::ZERO).unwrap();
+    }
+}
