@@ -75,6 +75,9 @@ impl ConnectError {
             Self::Handshake { source, .. } => {
                 !is_about_trust(source) && !matches!(source, ConnectionError::VersionMismatch)
             }
+            // An agent has nothing to close a connection for before it has said anything: its process
+            // has ended.
+            Self::Welcome(StreamError::Ended(EndReason::Closed)) => true,
             Self::Welcome(error) => error.is_transient(),
             Self::Resolve { .. }
             | Self::NoAddress { .. }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::world::{self, Authority, NODE, hello, listen, soon};
 use foghorn_transport::client::ConnectError;
@@ -139,6 +140,24 @@ async fn a_refusal_says_why_and_whether_to_try_again() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Whatever it had not answered ends with its process, at whatever moment.
+#[tokio::test]
+async fn an_agent_that_ends_before_its_welcome_may_be_back() {
+    let authority = Authority::new();
+    let (node, identity) = (authority.node(), authority.client());
+    for moment in 0..40 {
+        let (listener, source) = listen(&node);
+        let connecting = AgentConnection::connect(&source, &identity, hello());
+        let ending = async {
+            tokio::time::sleep(Duration::from_micros(moment * 250)).await;
+            listener.close().await;
+        };
+        let (connected, ()) = tokio::join!(soon(connecting), ending);
+        let error = connected.unwrap_err();
+        assert!(error.is_transient(), "{moment}: {error:?}");
     }
 }
 
