@@ -55,11 +55,12 @@ impl Rules {
     }
 
     /// What a route of the FoundriesFactory dialect requires, which is served with a slash at its end and
-    /// without one.
+    /// without one. No route at all is closed, too: with a slash it would be the first page.
     pub(super) fn foundries(&self, method: &Method, route: &str) -> Need {
-        match self.native.contains_key(route) {
-            true => self.native(method, route),
-            false => self.native(method, &format!("{route}/")),
+        if route.is_empty() || self.native.contains_key(route) {
+            self.native(method, route)
+        } else {
+            self.native(method, &format!("{route}/"))
         }
     }
 
@@ -87,12 +88,16 @@ mod tests {
         );
         assert_eq!(rules.native(&Method::POST, "/healthz"), administrator);
         let read = Need::Scope(Scope::DevicesRead);
-        let declared = [(Method::GET, "/ota/devices/", read)];
+        let declared = [
+            (Method::GET, "/", Need::Nothing),
+            (Method::GET, "/ota/devices/", read),
+        ];
         let ota = Rules::new(declared, |_, _| Need::Nothing);
         for route in ["/ota/devices/", "/ota/devices"] {
             assert_eq!(ota.foundries(&Method::GET, route), read);
             assert_eq!(ota.foundries(&Method::POST, route), administrator);
         }
+        assert_eq!(ota.foundries(&Method::GET, ""), administrator);
         assert_eq!(rules.native(&Method::GET, "/healthz"), Need::Nothing);
         assert_eq!(
             rules.native(&Method::HEAD, "/v1/tasks/{id}"),
