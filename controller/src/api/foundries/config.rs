@@ -7,7 +7,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use foghorn_host_config::{ConfigCreate, FileName};
 use schemars::JsonSchema;
-use serde::Deserialize;
 
 use super::config_view::{ConfigCreateBody, ConfigEntry, ConfigHistory};
 use super::denied::{FACTORY, PageQuery};
