@@ -1,16 +1,16 @@
-//! `[dialects]`: APIs beside FOG's and our own.
+//! `[dialects]`: which further APIs are served, and where.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which further APIs are served.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct DialectConfig {
-    /// The operators' routes of the FoundriesFactory dialect. Default no.
-    pub foundries: bool,
+/// The FoundriesFactory dialect.
+#[derive(Clone, Debug, Default)]
+pub struct FoundriesConfig {
+    /// Whether the operators' routes are served. Default no.
+    pub enabled: bool,
 }
 
-/// APIs of other products, for the programs that were written for them.
+/// Further APIs.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDialects {
@@ -18,20 +18,18 @@ pub(super) struct RawDialects {
     foundries: RawFoundries,
 }
 
-/// That of a FoundriesFactory, for `fioctl`: storage groups are factories, versions of images are
-/// targets.
+/// The FoundriesFactory API: devices, targets and their configuration.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
-struct RawFoundries {
+pub(super) struct RawFoundries {
     /// Serves it under `/ota`, on the port of the REST API, to whoever has a factory token.
     #[serde(default)]
     enabled: bool,
 }
 
 impl RawDialects {
-    pub(super) const fn check(&self) -> DialectConfig {
-        DialectConfig {
-            foundries: self.foundries.enabled,
-        }
+    pub(super) fn check(self) -> FoundriesConfig {
+        let RawFoundries { enabled } = self.foundries;
+        FoundriesConfig { enabled }
     }
 }
