@@ -15,6 +15,7 @@ use crate::verbs::audit::AuditArgs;
 use crate::verbs::backup::BackupCommand;
 use crate::verbs::context::ContextCommand;
 use crate::verbs::controllers::ControllersArgs;
+use crate::verbs::factory_token::FactoryTokenCommand;
 use crate::verbs::group::GroupCommand;
 use crate::verbs::host::HostCommand;
 use crate::verbs::image::ImageCommand;
@@ -163,6 +164,12 @@ pub enum Verb {
         after_help = "Example:\n  foghorn user add anna --role operator"
     )]
     User(UserCommand),
+    /// Tokens for the API of a FoundriesFactory
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn factory-token create --scope devices:read,targets:read --expires 90d"
+    )]
+    FactoryToken(FactoryTokenCommand),
     /// Who is told of failures, ends of tasks, lost nodes: webhooks, chats, mails
     #[command(
         subcommand,

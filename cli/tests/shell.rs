@@ -331,6 +331,32 @@ fn a_join_token_for_many_nodes_is_made_listed_and_deleted() {
 }
 
 #[test]
+fn a_factory_token_is_made_listed_and_revoked() {
+    let site = Site::start();
+    let create = "factory-token create --scope devices:read,targets:read --expires 90d";
+    assert_eq!(site.exit(&format!("{create} --dry-run")), Some(0));
+    let made = site.run(create);
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    let hint = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(hint.contains("dialects.foundries.enabled"), "{hint}");
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    let list = site.run("factory-token list");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(
+        list.contains("devices:read,targets:read") && !list.contains(&token),
+        "{list}"
+    );
+    assert_eq!(list.lines().count(), 2, "a dry run makes none: {list}");
+    assert_eq!(site.exit("factory-token create"), Some(2), "no scope");
+    let id = list.lines().nth(1).and_then(|line| line.split(' ').next());
+    let revoke = format!("factory-token revoke {}", id.expect("a row"));
+    assert_eq!(site.exit(&revoke), Some(5), "nobody to ask");
+    assert_eq!(site.exit(&format!("{revoke} --dry-run")), Some(0));
+    assert_eq!(site.exit(&format!("{revoke} --yes")), Some(0));
+    assert_eq!(site.exit(&format!("{revoke} --yes")), Some(4), "it is gone");
+}
+
+#[test]
 fn json_is_the_object_of_the_api_and_the_doctor_finds_nothing() {
     let site = Site::start();
     assert_eq!(site.exit("group create lab"), Some(0));

@@ -87,6 +87,8 @@ pub struct Settings {
     pub link_server_name: String,
     /// Where machines reach the REST API; `None` when only this machine is known to reach it.
     pub machines_url: Option<String>,
+    /// Whether the operators' routes of the FoundriesFactory dialect are served.
+    pub foundries: bool,
     /// Life of a boot token when the request names none.
     pub boot_token_ttl: Duration,
     /// Life of a join token when the request names none.

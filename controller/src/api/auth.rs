@@ -154,14 +154,16 @@ fn wrong(ctx: &Ctx, from: IpAddr, error: AuthError) -> AuthError {
 
 /// A token as it was sent, and decoded from base64 if possible.
 fn candidates(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let Some(sent) = headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    else {
+    let sent = headers.get(name).and_then(|value| value.to_str().ok());
+    sent.map(forms).unwrap_or_default()
+}
+
+/// The same of a text; nothing of an empty one.
+pub(super) fn forms(sent: &str) -> Vec<String> {
+    let sent = sent.trim();
+    if sent.is_empty() {
         return Vec::new();
-    };
+    }
     let decoded = BASE64
         .decode(sent.as_bytes())
         .ok()

@@ -4,7 +4,9 @@ pub mod access;
 pub mod auth;
 mod edge;
 pub mod events;
+mod factory_tokens;
 pub mod fog;
+mod foundries;
 pub mod native;
 pub mod openapi;
 mod rehearsal;
@@ -17,9 +19,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 
 use self::access::{Budget, Door, Need, Rules};
+pub(crate) use self::foundries::PlainHttp;
 use self::routes::Declared;
 use crate::ctx::Ctx;
 
@@ -27,11 +30,18 @@ use crate::ctx::Ctx;
 pub fn router(ctx: Arc<Ctx>) -> Router {
     let (native, declared) = native::routes().into_parts();
     let (pages, declared_pages) = openapi::routes().into_parts();
+    let is_factory = ctx.settings.foundries;
+    let (factory, declared_factory) = match is_factory {
+        true => foundries::router(&ctx),
+        false => (Router::new(), Vec::new()),
+    };
+    let all = [&declared, &declared_pages, &declared_factory];
     let rules = Rules::new(
-        rules_of(&declared).chain(rules_of(&declared_pages)),
+        all.into_iter().flat_map(|declared| rules_of(declared)),
         fog::needed,
     );
-    let book = Arc::new(openapi::Book::new(ctx.clone(), declared));
+    let book = openapi::Book::new(ctx.clone(), declared, declared_factory);
+    let book = Arc::new(book);
     let routes = Router::new()
         .merge(
             native
@@ -40,6 +50,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         )
         .merge(pages.with_state(book))
         .merge(fog::router(ctx.clone()))
+        .merge(factory)
         .layer(from_fn_with_state(ctx.clone(), settled::settle));
     let stale = from_fn_with_state(ctx.clone(), stale::say);
     let door = Door {
@@ -49,7 +60,11 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         files: &native::UPLOAD_PATHS,
     };
     let admitted = routes.layer(from_fn_with_state(door, access::admit));
-    edge::wrap(admitted.layer(stale))
+    let answered = admitted.layer(stale);
+    edge::wrap(match is_factory {
+        true => answered.layer(from_fn(foundries::shape)),
+        false => answered,
+    })
 }
 
 fn rules_of(declared: &[Declared]) -> impl Iterator<Item = (Method, &'static str, Need)> {

@@ -17,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::access::Need;
 use super::rehearsal::{self, Rehearsed};
+use crate::state::machines::scope::Scope;
 
 /// Routes that share a state.
 pub(super) struct Routes<S = ()> {
@@ -34,14 +35,21 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds a route.
     pub(super) fn add(mut self, route: Route<S>) -> Self {
-        let route = route.with_rehearsal();
-        let serve = match (&route.declared.method, route.declared.rehearses) {
-            (&Method::GET, _) => route.serve,
-            (_, true) => route.serve.layer(from_fn(rehearsal::may_rehearse)),
-            (_, false) => route.serve.layer(from_fn(rehearsal::never_rehearse)),
-        };
-        self.router = self.router.route(route.declared.path, serve);
-        self.declared.push(route.declared);
+        let Route { serve, declared } = guarded(route);
+        self.router = self.router.route(declared.path, serve);
+        self.declared.push(declared);
+        self
+    }
+
+    /// Adds a route whose path ends in a slash, and serves it without that as well. It is declared once.
+    pub(super) fn add_either(mut self, route: Route<S>) -> Self {
+        let Route { serve, declared } = guarded(route);
+        let short = declared.path.trim_end_matches('/');
+        if short != declared.path {
+            self.router = self.router.route(short, serve.clone());
+        }
+        self.router = self.router.route(declared.path, serve);
+        self.declared.push(declared);
         self
     }
 
@@ -60,6 +68,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(super) fn into_parts(self) -> (Router<S>, Vec<Declared>) {
         (self.router, self.declared)
     }
+}
+
+/// The route, behind what dry runs ask for.
+fn guarded<S: Clone + Send + Sync + 'static>(route: Route<S>) -> Route<S> {
+    let Route { serve, declared } = route.with_rehearsal();
+    let serve = match (&declared.method, declared.rehearses) {
+        (&Method::GET, _) => serve,
+        (_, true) => serve.layer(from_fn(rehearsal::may_rehearse)),
+        (_, false) => serve.layer(from_fn(rehearsal::never_rehearse)),
+    };
+    Route { serve, declared }
 }
 
 /// A complete declaration.
@@ -170,6 +189,11 @@ impl<S> Unguarded<S> {
     /// For users with at least this role.
     pub(super) fn needs(self, role: Role) -> Unnamed<S> {
         Unnamed(self, Need::Role(role))
+    }
+
+    /// For callers whose factory token has this scope. Which factories it is for, the handler checks.
+    pub(super) fn scoped(self, scope: Scope) -> Unnamed<S> {
+        Unnamed(self, Need::Scope(scope))
     }
 
     /// For everybody: the route holds no data of the fleet, or checks a token of its own.

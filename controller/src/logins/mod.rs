@@ -16,7 +16,7 @@ use tracing::warn;
 
 use self::codes::Codes;
 use self::throttle::Buckets;
-use crate::config::{LoginConfig, TrustedProxy};
+use crate::config::{LoginConfig, TrustedProxy, is_one_of};
 use crate::shares::source;
 use crate::state::value::fold;
 
@@ -88,6 +88,11 @@ impl Doors {
     /// in the headers.
     pub(crate) fn address_of(&self, connection: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
         peer::address(connection, headers, &self.proxies)
+    }
+
+    /// Whether a trusted proxy is at the other end of the connection.
+    pub(crate) fn is_proxy(&self, connection: Option<IpAddr>) -> bool {
+        connection.is_some_and(|peer| is_one_of(&self.proxies, peer.to_canonical()))
     }
 
     /// How long log-ins from this address have to wait.

@@ -23,6 +23,7 @@ use super::answer::{PIECE, Sent};
 use super::traffic::{Fault, Traffic, Turn};
 use super::unread::{Unread, lend};
 use super::{HANDSHAKE_WITHIN, PING_AFTER, PONG_WITHIN};
+use crate::api::PlainHttp;
 use crate::config::Patience;
 use crate::leaving::Leaving;
 
@@ -51,7 +52,10 @@ pub(super) async fn talk<S>(
 {
     let traffic = Traffic::new();
     let builder = builder(h2 == Some(true));
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if h2.is_none() {
+            request.extensions_mut().insert(PlainHttp);
+        }
         let (turn, router, leaving) = (traffic.begin(), router.clone(), leaving.clone());
         async move {
             let mut response = answer(request, peer, router, turn).await;

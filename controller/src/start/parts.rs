@@ -166,6 +166,7 @@ pub(super) fn settings(
         link_everywhere,
         link_server_name: CONTROLLER_TLS_NAME.to_owned(),
         machines_url: machines_url(&config.rest.names, rest),
+        foundries: config.foundries.enabled,
         boot_token_ttl: config.tokens.boot_ttl,
         join_token_ttl: config.tokens.join_ttl,
         client_certificate_lifetime: CLIENT_CERTIFICATE_LIFETIME,

@@ -8,6 +8,7 @@ mod devices;
 mod engine;
 mod fog_rules;
 mod fog_support;
+mod foundries;
 mod further;
 mod given;
 mod guards;

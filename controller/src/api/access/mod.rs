@@ -2,7 +2,7 @@
 //! request of every dialect is checked here first.
 //!
 //! What a native route needs is part of its declaration (`super::routes`), and `api::fog::needed`
-//! says it for the FOG dialect. A path that neither knows is for administrators only: closed, not
+//! says it for the FOG dialect. Callers of the FoundriesFactory dialect have factory tokens. A path that neither knows is for administrators only: closed, not
 //! open.
 
 mod budget;
@@ -25,7 +25,9 @@ use self::budget::{Asked, Charge};
 pub use self::rule::Need;
 pub(super) use self::rule::Rules;
 use super::auth::{self, AuthError, Principal};
+use super::factory_tokens::{self, TurnedAway};
 use crate::app::accounts;
+use crate::app::devices::tokens::Caller;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 
@@ -35,12 +37,21 @@ enum Dialect {
     /// That of FOG: no message, and a redirect when the API is off.
     Fog,
     Native,
+    /// That of a FoundriesFactory: callers have tokens of their own. Its form is given to refusals by
+    /// `api::foundries`, which reads those of [`Dialect::Native`].
+    Foundries,
 }
 
 impl Dialect {
-    fn of(path: &str) -> Self {
-        if path == "/fog" || path.starts_with("/fog/") {
+    fn of(path: &str, foundries: bool) -> Self {
+        let is_below = |root: &str| {
+            let rest = path.strip_prefix(root);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if is_below("/fog") {
             Self::Fog
+        } else if foundries && is_below("/ota") {
+            Self::Foundries
         } else {
             Self::Native
         }
@@ -66,31 +77,98 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         files,
     } = door;
     let is_file = files.contains(&path_of(&request));
-    let dialect = Dialect::of(request.uri().path());
+    let dialect = Dialect::of(request.uri().path(), ctx.settings.foundries);
     let from = address_of(&ctx, &request);
-    let Need::Role(needed) = need(&rules, dialect, &request) else {
+    let need = need(&rules, dialect, &request);
+    if need == Need::Nothing {
         return match budget.of_stranger(from) {
             Ok(charge) => pass(charge, is_file, request, next).await,
             Err(no_room) => no_room.answer(),
         };
+    }
+    let caller = match called(&ctx, dialect, need, request.headers(), from).await {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
     };
-    let caller =
-        match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
-            Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
-            Ok(caller) => caller,
-            Err(error) => return turned_away(dialect, error),
-        };
-    let charge = match budget.of_user(caller.user) {
+    let charge = match budget.of_user(caller.user()) {
         Ok(charge) => charge,
         Err(no_room) => return no_room.answer(),
     };
-    accounts::used(&ctx, &caller.name).await;
     // Reads change nothing, and most requests are reads.
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
-    request.extensions_mut().insert(caller);
+    match caller {
+        Called::User(user) => {
+            accounts::used(&ctx, &user.name).await;
+            request.extensions_mut().insert(user);
+        }
+        Called::Token(caller) => {
+            request.extensions_mut().insert(caller);
+        }
+    }
     match actor {
         Some(actor) => actor::on_behalf(actor, pass(charge, is_file, request, next)).await,
         None => pass(charge, is_file, request, next).await,
+    }
+}
+
+/// Whoever is let in.
+enum Called {
+    User(Principal),
+    /// With a factory token.
+    Token(Caller),
+}
+
+impl Called {
+    const fn user(&self) -> u32 {
+        match self {
+            Self::User(user) => user.user,
+            Self::Token(caller) => caller.user,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::User(user) => &user.name,
+            Self::Token(caller) => &caller.name,
+        }
+    }
+}
+
+/// Who calls, if that is somebody who may do what is needed; otherwise the answer.
+async fn called(
+    ctx: &Ctx,
+    dialect: Dialect,
+    need: Need,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Called, Box<Response>> {
+    if dialect == Dialect::Foundries {
+        let caller = factory_tokens::authenticate(ctx, headers, from);
+        let caller = caller.map_err(|error| Box::new(no_token(error)))?;
+        // A path that is none needs a token, of any kind: there is nothing to be seen or done.
+        if let Need::Scope(scope) = need {
+            let allowed = caller.may(scope, None);
+            allowed.map_err(|why| Box::new(problem(StatusCode::FORBIDDEN, why.to_string())))?;
+        }
+        return Ok(Called::Token(caller));
+    }
+    let needed = match need {
+        Need::Role(role) => role,
+        // No route of the other dialects is declared so.
+        Need::Nothing | Need::Scope(_) => Role::Administrator,
+    };
+    let caller = auth::authenticate(ctx, headers, from, dialect == Dialect::Native).await;
+    match caller {
+        Ok(caller) if caller.role < needed => Err(Box::new(forbidden(&caller, needed))),
+        Ok(caller) => Ok(Called::User(caller)),
+        Err(error) => Err(Box::new(turned_away(dialect, error))),
+    }
+}
+
+fn no_token(error: TurnedAway) -> Response {
+    match error {
+        TurnedAway::TooMany { wait } => too_many(wait, error.to_string()),
+        error => problem(StatusCode::UNAUTHORIZED, error.to_string()),
     }
 }
 
@@ -121,11 +199,11 @@ fn is_reading(method: &Method) -> bool {
 /// Longer request ids are truncated, so that callers cannot store arbitrary texts in the log.
 const LONGEST_NOTE: usize = 200;
 
-fn acting(caller: &Principal, from: IpAddr, request: &Request) -> Actor {
+fn acting(caller: &Called, from: IpAddr, request: &Request) -> Actor {
     let headers = request.headers();
     Actor {
-        user: caller.user,
-        name: caller.name.clone(),
+        user: caller.user(),
+        name: caller.name().to_owned(),
         from,
         method: request.method().to_string(),
         path: request.uri().path().chars().take(LONGEST_NOTE).collect(),
@@ -156,6 +234,7 @@ fn need(rules: &Rules, dialect: Dialect, request: &Request) -> Need {
     match dialect {
         Dialect::Fog => rules.fog(request.method(), request.uri().path()),
         Dialect::Native => rules.native(request.method(), path_of(request)),
+        Dialect::Foundries => rules.foundries(request.method(), path_of(request)),
     }
 }
 
@@ -169,8 +248,8 @@ fn turned_away(dialect: Dialect, error: AuthError) -> Response {
     let status = match (dialect, error) {
         (_, AuthError::TooMany { wait }) => return too_many(wait, error.to_string()),
         (Dialect::Fog, error) => return error.into_response(),
-        (Dialect::Native, AuthError::User) => StatusCode::UNAUTHORIZED,
-        (Dialect::Native, AuthError::ApiToken | AuthError::ApiOff) => StatusCode::FORBIDDEN,
+        (_, AuthError::User) => StatusCode::UNAUTHORIZED,
+        (_, AuthError::ApiToken | AuthError::ApiOff) => StatusCode::FORBIDDEN,
     };
     problem(status, error.to_string())
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use axum::http::Method;
 use foghorn_types::Role;
 
+use crate::state::machines::scope::Scope;
+
 /// What a route requires of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
@@ -12,6 +14,8 @@ pub enum Need {
     Nothing,
     /// A user with at least this role.
     Role(Role),
+    /// A factory token with this scope.
+    Scope(Scope),
 }
 
 /// The rules of all routes.
@@ -50,6 +54,16 @@ impl Rules {
         declared.map_or(Need::Role(Role::Administrator), |(_, need)| *need)
     }
 
+    /// What a route of the FoundriesFactory dialect requires, which is served with a slash at its end and
+    /// without one. No route at all is closed, too: with a slash it would be the first page.
+    pub(super) fn foundries(&self, method: &Method, route: &str) -> Need {
+        if route.is_empty() || self.native.contains_key(route) {
+            self.native(method, route)
+        } else {
+            self.native(method, &format!("{route}/"))
+        }
+    }
+
     pub(super) fn fog(&self, method: &Method, path: &str) -> Need {
         (self.fog)(method, path)
     }
@@ -73,6 +87,17 @@ mod tests {
             administrator
         );
         assert_eq!(rules.native(&Method::POST, "/healthz"), administrator);
+        let read = Need::Scope(Scope::DevicesRead);
+        let declared = [
+            (Method::GET, "/", Need::Nothing),
+            (Method::GET, "/ota/devices/", read),
+        ];
+        let ota = Rules::new(declared, |_, _| Need::Nothing);
+        for route in ["/ota/devices/", "/ota/devices"] {
+            assert_eq!(ota.foundries(&Method::GET, route), read);
+            assert_eq!(ota.foundries(&Method::POST, route), administrator);
+        }
+        assert_eq!(ota.foundries(&Method::GET, ""), administrator);
         assert_eq!(rules.native(&Method::GET, "/healthz"), Need::Nothing);
         assert_eq!(
             rules.native(&Method::HEAD, "/v1/tasks/{id}"),

@@ -80,7 +80,7 @@ mod tests {
     fn role(method: &Method, path: &str) -> Role {
         match needed(method, path) {
             Need::Role(role) => role,
-            Need::Nothing => panic!("{method} {path} is open to everybody"),
+            other => panic!("{method} {path}: {other:?}"),
         }
     }
 

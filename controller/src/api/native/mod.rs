@@ -11,6 +11,7 @@ mod cold;
 mod controllers;
 mod damage;
 mod error;
+mod factory_tokens;
 mod gauges;
 mod groups;
 mod health;
@@ -93,6 +94,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(audit::routes())
         .and(notifications::routes())
         .and(users::routes())
+        .and(factory_tokens::routes())
 }
 
 /// What a listener to events may ask for. The handler reads it itself: `class` may be there several

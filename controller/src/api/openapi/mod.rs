@@ -1,9 +1,11 @@
 //! The API described: OpenAPI 3.1 at `/openapi.json` and 3.0 at `/openapi-3.0.json`, made from the
 //! declarations of the classes, of the routes and of their bodies, and pages to read and try it
-//! under `/docs`. They hold no data and need no credentials.
+//! under `/docs`. The FoundriesFactory dialect, where it is served, is a document of its own at
+//! `/openapi-factory.json`. They hold no data and need no credentials.
 
 mod classes;
 mod document;
+mod factory;
 mod fog;
 mod legacy;
 mod native;
@@ -40,6 +42,11 @@ pub(super) fn routes() -> Routes<Arc<Book>> {
                 .open()
                 .not_described(),
         )
+        .add(
+            get("/openapi-factory.json", factory_document)
+                .open()
+                .not_described(),
+        )
         .add(get("/", pages::root).open().not_described())
         .add(get("/docs", pages::front).open().not_described())
         .add(get("/docs/", pages::index).open().not_described())
@@ -52,6 +59,8 @@ pub(super) struct Book {
     /// The native routes.
     routes: Vec<DeclaredRoute>,
     made: ArcSwapOption<Documents>,
+    /// That of the FoundriesFactory dialect; `None` where that is not served. It never changes.
+    factory: Option<Rendered>,
     /// Held while the documents are made: it takes much memory, and many may ask at once.
     turn: Arc<Mutex<()>>,
 }
@@ -71,13 +80,26 @@ struct Rendered {
 }
 
 impl Book {
-    pub(super) fn new(ctx: Arc<Ctx>, routes: Vec<DeclaredRoute>) -> Self {
+    pub(super) fn new(
+        ctx: Arc<Ctx>,
+        routes: Vec<DeclaredRoute>,
+        factory: Vec<DeclaredRoute>,
+    ) -> Self {
         Self {
             ctx,
             routes,
             made: ArcSwapOption::empty(),
+            factory: match factory.is_empty() {
+                true => None,
+                false => Some(rendered(&factory::build(&factory))),
+            },
             turn: Arc::default(),
         }
+    }
+
+    /// Whether the FoundriesFactory dialect is served.
+    fn has_factory(&self) -> bool {
+        self.factory.is_some()
     }
 
     /// The documents if they have been made and the plugins' classes are still the same.
@@ -146,19 +168,29 @@ async fn legacy_document(State(book): State<Arc<Book>>, headers: HeaderMap) -> R
     send(book, &headers, |documents| &documents.legacy).await
 }
 
+async fn factory_document(State(book): State<Arc<Book>>, headers: HeaderMap) -> Response {
+    match book.factory.clone() {
+        Some(rendered) => sent(rendered, &headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn send(
     book: Arc<Book>,
     headers: &HeaderMap,
     which: fn(&Documents) -> &Rendered,
 ) -> Response {
     let made = book.open().await;
-    let Rendered { text, etag } = match made.map(|made| which(&made).clone()) {
-        Ok(rendered) => rendered,
+    match made.map(|made| which(&made).clone()) {
+        Ok(rendered) => sent(rendered, headers),
         Err(error) => {
             error!(error = %chain(&error), "the description of the API could not be made");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-    };
+    }
+}
+
+fn sent(Rendered { text, etag }: Rendered, headers: &HeaderMap) -> Response {
     if headers.get(header::IF_NONE_MATCH) == Some(&etag) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }

@@ -25,6 +25,14 @@ const FILE: &str = "application/octet-stream";
 /// Adds the operations of these routes to the paths, and their bodies to the schemas.
 pub(super) fn add(declared: &[Declared], paths: &mut Paths, bodies: &mut Map<String, Value>) {
     let mut schemas = Schemas::new();
+    add_paths(declared, paths, &mut schemas);
+    // Shared answers name it, whatever the routes do.
+    schemas.answer(|generator| generator.subschema_for::<foghorn_proto::http::Problem>());
+    bodies.extend(schemas.finish());
+}
+
+/// Adds the operations of these routes, also of another dialect.
+pub(super) fn add_paths(declared: &[Declared], paths: &mut Paths, schemas: &mut Schemas) {
     for route in declared {
         let Some(described) = &route.operation else {
             continue;
@@ -32,14 +40,12 @@ pub(super) fn add(declared: &[Declared], paths: &mut Paths, bodies: &mut Map<Str
         let method = route.method.as_str().to_ascii_lowercase();
         paths.add(
             &method,
-            route.path,
-            operation(route, described, &mut schemas),
+            // OpenAPI has no word for a parameter with slashes in it.
+            &route.path.replace("{*", "{"),
+            operation(route, described, schemas),
             route.need,
         );
     }
-    // Shared answers name it, whatever the routes do.
-    schemas.answer(|generator| generator.subschema_for::<foghorn_proto::http::Problem>());
-    bodies.extend(schemas.finish());
 }
 
 fn operation(route: &Declared, described: &Described, schemas: &mut Schemas) -> Operation {
@@ -53,7 +59,7 @@ fn operation(route: &Declared, described: &Described, schemas: &mut Schemas) -> 
     }
     operation = match route.need {
         Need::Nothing => operation.open(),
-        Need::Role(_) => operation.may_fail(GUARDED),
+        Need::Role(_) | Need::Scope(_) => operation.may_fail(GUARDED),
     };
     if !route.method.is_safe() {
         operation = operation.may_fail(CHANGING);

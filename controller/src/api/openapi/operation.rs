@@ -54,15 +54,26 @@ impl Operation {
         self
     }
 
-    /// Says which role the caller must have.
+    /// Says which role or scope the caller must have.
     fn needs(mut self, need: Need) -> Self {
-        let Need::Role(role) = need else { return self };
-        let needs = format!("Needs the role {role}.");
+        let (needs, key, value) = match need {
+            Need::Nothing => return self,
+            Need::Role(role) => (
+                format!("Needs the role {role}."),
+                "x-foghorn-role",
+                role.to_string(),
+            ),
+            Need::Scope(scope) => (
+                format!("Needs the scope {scope}."),
+                "x-foghorn-scope",
+                scope.to_string(),
+            ),
+        };
         let about = self.0["description"]
             .as_str()
             .map_or_else(|| needs.clone(), |about| format!("{about} {needs}"));
         self.0["description"] = about.into();
-        self.0["x-foghorn-role"] = role.to_string().into();
+        self.0[key] = value.into();
         self
     }
 

@@ -1,11 +1,17 @@
 //! Swagger UI: its files come with the program, nothing is loaded from elsewhere.
 
-use axum::extract::Path;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 
+use super::Book;
+
 const INDEX: &str = include_str!("pages/index.html");
+/// The same page over the document of the FoundriesFactory dialect.
+const FACTORY: &str = include_str!("pages/factory.html");
 const START: &str = include_str!("pages/start.js");
 
 /// Files of Swagger UI that the page loads, with their types and contents. `build.rs` unpacks them.
@@ -56,7 +62,10 @@ pub(super) async fn index() -> Response {
     page("text/html; charset=utf-8", INDEX.into())
 }
 
-pub(super) async fn file(Path(name): Path<String>) -> Response {
+pub(super) async fn file(State(book): State<Arc<Book>>, Path(name): Path<String>) -> Response {
+    if name == "factory.html" && book.has_factory() {
+        return page("text/html; charset=utf-8", FACTORY.into());
+    }
     if name == "start.js" {
         return page("text/javascript; charset=utf-8", START.into());
     }
@@ -87,9 +96,11 @@ mod tests {
         for (file, _, contents) in FILES {
             assert!(!contents.is_empty(), "{file}");
         }
-        for linked in INDEX.split('"').filter_map(|text| text.strip_prefix("./")) {
+        let links = INDEX.split('"').chain(FACTORY.split('"'));
+        for linked in links.filter_map(|text| text.strip_prefix("./")) {
             assert!(
-                linked == "start.js" || FILES.iter().any(|(file, ..)| *file == linked),
+                ["start.js", "factory.html", ""].contains(&linked)
+                    || FILES.iter().any(|(file, ..)| *file == linked),
                 "{linked}"
             );
         }

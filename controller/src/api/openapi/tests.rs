@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use foghorn_types::{ImageId, ManifestId, StorageNodeId};
 use serde_json::{Map, Value};
 
-use super::{document, legacy};
+use super::{document, factory, legacy};
 use crate::api::access::Need;
-use crate::api::{fog, native};
+use crate::api::{fog, foundries, native};
 use crate::state::Tables;
 use crate::state::class::Shape;
 use crate::state::classes::CLASSES;
@@ -36,6 +36,10 @@ fn built() -> Value {
     document::build(&fog::own_schemas(), native::routes().declared())
 }
 
+fn factory() -> Value {
+    factory::build(&foundries::declared())
+}
+
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -54,7 +58,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn every_reference_ends_somewhere() {
     let document = built();
-    for document in [&document, &legacy::rewrite(&document)] {
+    for document in [&document, &legacy::rewrite(&document), &factory()] {
         let mut found = BTreeSet::new();
         references(document, &mut found);
         for target in found {
@@ -68,7 +72,12 @@ fn every_reference_ends_somewhere() {
 
 #[test]
 fn operation_ids_are_unique_and_every_operation_says_what_it_does() {
-    let document = built();
+    for document in [built(), factory()] {
+        look_at_operations(&document);
+    }
+}
+
+fn look_at_operations(document: &Value) {
     let mut ids = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -99,7 +108,12 @@ fn operation_ids_are_unique_and_every_operation_says_what_it_does() {
 
 #[test]
 fn every_tag_of_an_operation_has_one_description() {
-    let document = built();
+    for document in [built(), factory()] {
+        look_at_tags(&document);
+    }
+}
+
+fn look_at_tags(document: &Value) {
     let mut described = BTreeSet::new();
     for tag in document["tags"].as_array().unwrap() {
         let (name, about) = (tag["name"].as_str().unwrap(), tag["description"].as_str());
@@ -280,7 +294,12 @@ fn properties(schema: &Value) -> Vec<(&String, &Value)> {
 
 #[test]
 fn bodies_and_their_members_have_a_meaning() {
-    let document = built();
+    for document in [built(), factory()] {
+        look_at_bodies(&document);
+    }
+}
+
+fn look_at_bodies(document: &Value) {
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let is_empty = |schema: &Value| {
         schema["description"]
@@ -327,6 +346,24 @@ fn every_native_route_is_described_and_says_whether_it_is_open() {
         let open = operation["security"].as_array().is_some_and(Vec::is_empty);
         assert_eq!(open, route.need == Need::Nothing, "{method} {path}");
     }
+}
+
+#[test]
+fn every_route_of_a_factory_names_its_scope_and_changes_need_more_than_to_read() {
+    for route in foundries::declared() {
+        let (method, path) = (&route.method, route.path);
+        match route.need {
+            Need::Scope(scope) => {
+                let reads = scope.as_str().ends_with(":read");
+                assert_eq!(reads, method.is_safe(), "{method} {path}");
+            }
+            Need::Nothing => assert!(path.ends_with("/console.log"), "{method} {path}"),
+            Need::Role(role) => panic!("{method} {path} is for {role}"),
+        }
+    }
+    let document = factory();
+    let operation = &document["paths"]["/ota/devices/{dev}/config/{file}"]["delete"];
+    assert_eq!(operation["x-foghorn-scope"], "devices:read-update");
 }
 
 #[test]

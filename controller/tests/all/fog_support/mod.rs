@@ -93,6 +93,13 @@ impl Server {
         Self::start_in(folder, store).await
     }
 
+    /// Without the FoundriesFactory dialect.
+    pub(crate) async fn start_without_foundries() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(&folder.path().join("state.redb")).await;
+        Self::start_with(folder, Arc::new(store.unwrap()), None, false).await
+    }
+
     /// On an engine that somebody else keeps.
     pub(crate) async fn start_on(store: Arc<dyn Store>) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), store).await
@@ -104,18 +111,20 @@ impl Server {
             tempfile::tempdir().unwrap(),
             store,
             Some((self.first.clone(), self.ctx.trust.clone())),
+            true,
         )
         .await
     }
 
     async fn start_in(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
-        Self::start_with(folder, store, None).await
+        Self::start_with(folder, store, None, true).await
     }
 
     async fn start_with(
         folder: tempfile::TempDir,
         store: Arc<dyn Store>,
         beside: Option<(FirstRun, Arc<Trust>)>,
+        foundries: bool,
     ) -> Self {
         let (first, trust) = beside.unzip();
         let cancel = CancellationToken::new();
@@ -164,6 +173,7 @@ impl Server {
                 link_everywhere: None,
                 link_server_name: "controller".to_owned(),
                 machines_url: None,
+                foundries,
                 boot_token_ttl: Duration::from_secs(60),
                 join_token_ttl: Duration::from_secs(60),
                 client_certificate_lifetime: Duration::from_secs(60),

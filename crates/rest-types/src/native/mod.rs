@@ -4,6 +4,7 @@
 
 mod boot;
 mod cold;
+mod factory_tokens;
 mod groups;
 mod hosts;
 mod images;
@@ -28,6 +29,9 @@ pub use self::boot::{
     WakeResponse,
 };
 pub use self::cold::{ColdCopy, ColdImage, ColdStatus};
+pub use self::factory_tokens::{
+    FactoryTokenCreated, FactoryTokenList, FactoryTokenStatus, NewFactoryToken,
+};
 pub use self::groups::{GroupList, GroupStatus};
 pub use self::hosts::{HostList, HostStatus};
 pub use self::images::{

@@ -1,6 +1,6 @@
 // The page keeps the tokens in the browser, and sends them with what is tried out.
 window.ui = SwaggerUIBundle({
-  url: "../openapi.json",
+  url: document.getElementById("swagger-ui").dataset.document,
   dom_id: "#swagger-ui",
   deepLinking: true,
   docExpansion: "none",
@@ -19,3 +19,11 @@ window.ui = SwaggerUIBundle({
     return request;
   },
 });
+
+// The other dialect is not served everywhere.
+const other = document.getElementById("factory");
+if (other) {
+  fetch("../openapi-factory.json", {method: "HEAD"}).then((answer) => {
+    other.hidden = !answer.ok;
+  });
+}
