@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::backup::RawBackup;
+use super::dialects::RawDialects;
 use super::first_run::RawFirstRun;
 use super::images::RawImages;
 use super::kubernetes::RawKubernetes;
@@ -64,6 +65,8 @@ pub struct ConfigFile {
     multicast: RawMulticast,
     #[serde(default)]
     notifications: RawNotifications,
+    #[serde(default)]
+    dialects: RawDialects,
     #[serde(default)]
     kubernetes: RawKubernetes,
     #[serde(default)]
@@ -229,6 +232,7 @@ impl ConfigFile {
             backup: self.backup.check()?,
             multicast: self.multicast.check()?,
             notifications: self.notifications.check()?,
+            foundries: self.dialects.check()?,
             kubernetes: self.kubernetes.check()?,
             first_run_file: self.first_run_file,
             first_user,

@@ -31,7 +31,7 @@ use crate::plugins::Plugins;
 use crate::state::State;
 use crate::trust::{CONTROLLER_TLS_NAME, Keeping, Trust};
 use crate::uploads::Uploads;
-use crate::{api, awake, dispatch, notify, scheduler, upkeep};
+use crate::{api, awake, dispatch, gateway, notify, scheduler, upkeep};
 
 /// Maximum lifetime of a client certificate, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -142,11 +142,17 @@ pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
     api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
 }
 
+/// What devices may ask for.
+pub(super) fn gateway(ctx: &Arc<Ctx>) -> Router {
+    gateway::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
+}
+
 pub(super) fn settings(
     config: &Config,
     keeping: Keeping,
     (link_address, link_everywhere): (String, Option<u16>),
     rest: SocketAddr,
+    gateway_address: Option<String>,
 ) -> Settings {
     Settings {
         keeping,
@@ -164,6 +170,7 @@ pub(super) fn settings(
         link_address,
         link_everywhere,
         link_server_name: CONTROLLER_TLS_NAME.to_owned(),
+        gateway_address,
         machines_url: machines_url(&config.rest.names, rest),
         boot_token_ttl: config.tokens.boot_ttl,
         join_token_ttl: config.tokens.join_ttl,

@@ -9,6 +9,7 @@ mod engine;
 mod fog_rules;
 mod fog_support;
 mod further;
+mod gateway;
 mod given;
 mod guards;
 mod native;
