@@ -1,6 +1,7 @@
 //! The gateway of devices in the FoundriesFactory dialect: an own listener, which requires a
 //! certificate that the authority has issued for a device. What a device fetches and says is here;
-//! what operators see of it is elsewhere.
+//! what operators see of it is elsewhere. Also the registration of devices ([`register`]), which is a route
+//! of the operators' listener.
 //!
 //! Every request goes through [`door`] first: who is it, may it, what does it say in its headers.
 
@@ -9,7 +10,11 @@ mod configs;
 mod door;
 mod events;
 mod refused;
+pub mod register;
+mod renewal;
 mod shown;
+mod sota;
+mod token;
 mod told;
 
 use std::sync::Arc;
@@ -45,6 +50,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/system_info/network", limited(put(told::network), BODY))
         .route("/system_info/config", limited(put(told::settings), BODY))
         .route("/apps-states", limited(post(told::apps), BODY))
+        .route("/certificate", limited(post(renewal::post), BODY))
         .route("/events", limited(post(events::post), EVENTS_BODY))
         .fallback(|| async { Refused::no_route() })
         .method_not_allowed_fallback(|| async { Refused::no_method() })

@@ -139,7 +139,11 @@ pub(super) fn spawn_drivers(
 }
 
 pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
-    api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
+    let mut routes = api::router(ctx.clone());
+    if ctx.settings.gateway_address.is_some() {
+        routes = routes.merge(gateway::register::router(ctx.clone()));
+    }
+    routes.layer(axum::middleware::from_fn(telemetry::observe))
 }
 
 /// What devices may ask for.

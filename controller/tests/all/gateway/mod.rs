@@ -2,6 +2,7 @@
 
 mod configs;
 mod machine;
+mod registration;
 mod reports;
 mod strangers;
 
