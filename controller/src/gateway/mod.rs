@@ -14,6 +14,7 @@ pub mod register;
 mod renewal;
 mod shown;
 mod sota;
+mod test_results;
 mod token;
 mod told;
 
@@ -27,6 +28,7 @@ use axum::routing::{MethodRouter, get, post, put};
 use self::door::Door;
 use self::refused::Refused;
 use crate::ctx::Ctx;
+use crate::state::machines::tests::LONGEST_ARTIFACT;
 
 /// Bytes of a body, where the route needs no more.
 const BODY: usize = 128 << 10;
@@ -52,6 +54,12 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/apps-states", limited(post(told::apps), BODY))
         .route("/certificate", limited(post(renewal::post), BODY))
         .route("/events", limited(post(events::post), EVENTS_BODY))
+        .route("/tests", limited(post(test_results::begin), BODY))
+        .route("/tests/{id}", limited(put(test_results::end), BODY))
+        .route(
+            "/tests/{id}/{artifact}",
+            limited(put(test_results::artifact), LONGEST_ARTIFACT),
+        )
         .fallback(|| async { Refused::no_route() })
         .method_not_allowed_fallback(|| async { Refused::no_method() })
         .with_state(ctx)

@@ -4,6 +4,7 @@ mod configs;
 mod machine;
 mod registration;
 mod reports;
+mod runs;
 mod strangers;
 
 use foghorn_controller::Config;
