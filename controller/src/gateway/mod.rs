@@ -3,7 +3,7 @@
 //! what operators see of it is elsewhere. Also the registration of devices ([`register`]), which is a route
 //! of the operators' listener.
 //!
-//! Every request goes through [`door`] first: who is it, may it, what does it say in its headers.
+//! Every request goes through `door` first: who is it, may it, what does it say in its headers.
 
 mod budget;
 mod configs;

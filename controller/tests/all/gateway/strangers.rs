@@ -6,12 +6,12 @@ use foghorn_types::MachineUuid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::fleet;
 use super::machine::{Machine, factory_name};
+use super::{fleet, with_gateway};
 use crate::devices::factory;
 use crate::engine::{BOTH, Kind};
 use crate::native::agent::Agent;
-use crate::native::fleet::{Fleet, Keys};
+use crate::native::fleet::{Fleet, Keys, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_certificate_of_the_authority_there_is_no_connection() {
@@ -42,6 +42,29 @@ async fn without_a_certificate_of_the_authority_there_is_no_connection() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_all_connections() {
+    let fleet = Fleet::with(|config| {
+        with_gateway(config);
+        config.rest.max_connections_per_address = 2;
+    })
+    .await;
+    let machine = Machine::new(&fleet, 1);
+    let gateway = fleet.controller.gateway_here().unwrap();
+    assert_eq!(machine.get("/device").await.status, 200);
+    // What was closed just now may still count for a moment, so more are opened until none is left.
+    let (start, mut open) = (std::time::Instant::now(), Vec::new());
+    while machine.get("/device").await.status != 429 {
+        assert!(start.elapsed() < PATIENCE, "more connections are served");
+        open.push(TcpStream::connect(gateway).await.unwrap());
+    }
+    drop(open);
+    while machine.get("/device").await.status != 200 {
+        assert!(start.elapsed() < PATIENCE * 2, "it is never served again");
+    }
     fleet.stop().await;
 }
 
