@@ -1,4 +1,4 @@
-//! `[dialects]`: which further APIs are served, and where.
+//! `[dialects]`: APIs beside FOG's and our own.
 
 use std::net::SocketAddr;
 
@@ -8,16 +8,16 @@ use serde::Deserialize;
 use super::ConfigError;
 use super::rest::host_and_port;
 
-/// The FoundriesFactory dialect.
-#[derive(Clone, Debug, Default)]
-pub struct FoundriesConfig {
-    /// Where devices reach their gateway; `None`: there is none.
+/// Which further APIs are served.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DialectConfig {
+    /// Where devices of the FoundriesFactory dialect reach their gateway; `None`: there is none.
     pub gateway: Option<SocketAddr>,
     /// `host:port` that new devices are told; default: the gateway's own address.
     pub gateway_advertise: Option<String>,
 }
 
-/// Further APIs.
+/// APIs of other products, for the programs that were written for them.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDialects {
@@ -25,10 +25,11 @@ pub(super) struct RawDialects {
     foundries: RawFoundries,
 }
 
-/// The FoundriesFactory API: devices, targets and their configuration.
+/// That of a FoundriesFactory, for `fioctl`: storage groups are factories, versions of images are
+/// targets.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawFoundries {
+struct RawFoundries {
     /// Address and port of the gateway of devices (HTTPS with client certificates). Without it there
     /// is none.
     #[schemars(extend("examples" = ["0.0.0.0:8445"]))]
@@ -40,12 +41,12 @@ pub(super) struct RawFoundries {
 }
 
 impl RawDialects {
-    pub(super) fn check(self) -> Result<FoundriesConfig, ConfigError> {
+    pub(super) fn check(self) -> Result<DialectConfig, ConfigError> {
         let RawFoundries {
             gateway,
             gateway_advertise,
         } = self.foundries;
-        Ok(FoundriesConfig {
+        Ok(DialectConfig {
             gateway,
             gateway_advertise: host_and_port(
                 "dialects.foundries.gateway_advertise",

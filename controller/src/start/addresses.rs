@@ -51,7 +51,7 @@ pub(super) fn advertised_link(config: &Config, bound: SocketAddr) -> String {
 
 /// The address to which devices connect.
 pub(super) fn advertised_gateway(config: &Config, bound: SocketAddr) -> String {
-    let advertise = config.foundries.gateway_advertise.as_ref();
+    let advertise = config.dialects.gateway_advertise.as_ref();
     advertised(config, advertise, bound).unwrap_or_else(|| {
         warn!(
             "devices are told to connect to the loopback address, because this machine has no other: set dialects.foundries.gateway_advertise or rest.names for other machines"
@@ -107,7 +107,7 @@ pub(super) fn certificate_names(config: &Config) -> ServerNames {
     names.extend(
         listened
             .iter()
-            .chain(&config.foundries.gateway)
+            .chain(&config.dialects.gateway)
             .map(SocketAddr::ip)
             .filter(|ip| !ip.is_unspecified())
             .map(|ip| ip.to_string()),
@@ -117,7 +117,7 @@ pub(super) fn certificate_names(config: &Config) -> ServerNames {
             .link
             .advertise
             .iter()
-            .chain(&config.foundries.gateway_advertise)
+            .chain(&config.dialects.gateway_advertise)
             .filter_map(|text| Some(text.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned())),
     );
     let ip = config.rest.listen.ip();

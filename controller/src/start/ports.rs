@@ -40,7 +40,7 @@ impl Ports {
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
         let names = certificate_names(config);
-        let gateway = match config.foundries.gateway {
+        let gateway = match config.dialects.gateway {
             None => None,
             Some(address) => {
                 let (listener, bound) = listen("devices", address).await?;

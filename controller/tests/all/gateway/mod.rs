@@ -18,5 +18,5 @@ async fn fleet(kind: Kind) -> Fleet {
 }
 
 fn with_gateway(config: &mut Config) {
-    config.foundries.gateway = Some(([127, 0, 0, 1], 0).into());
+    config.dialects.gateway = Some(([127, 0, 0, 1], 0).into());
 }
