@@ -85,6 +85,8 @@ pub struct Settings {
     pub link_everywhere: Option<u16>,
     /// Name in the controller's certificate on the link.
     pub link_server_name: String,
+    /// `host:port` of the gateway that devices are told; `None`: there is no gateway.
+    pub gateway_address: Option<String>,
     /// Where machines reach the REST API; `None` when only this machine is known to reach it.
     pub machines_url: Option<String>,
     /// Whether the operators' routes of the FoundriesFactory dialect are served.

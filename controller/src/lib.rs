@@ -18,6 +18,7 @@ mod descriptors;
 pub mod dispatch;
 pub mod downloads;
 pub mod events;
+pub mod gateway;
 pub mod kubernetes;
 pub mod leaving;
 pub mod link;

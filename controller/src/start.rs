@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use self::addresses::{advertised_link, own, reachable};
+use self::addresses::{advertised_gateway, advertised_link, own, reachable};
 use self::credentials::first;
 use self::ground::load;
 use self::parts::{context, settings, spawn_drivers};
@@ -49,6 +49,7 @@ pub struct Controller {
     ctx: Arc<Ctx>,
     rest: SocketAddr,
     link: SocketAddr,
+    gateway: Option<SocketAddr>,
     first_run: Option<FirstRun>,
     tasks: TaskTracker,
     /// The server of REST.
@@ -64,7 +65,7 @@ pub const EXPOSED: &str = "plain HTTP is on: everybody on the network can read a
     proxy with TLS before it";
 
 impl Controller {
-    /// Starts every part. When this returns, both ports are open and the state is loaded.
+    /// Starts every part. When this returns, all ports are open and the state is loaded.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running then.
@@ -82,7 +83,9 @@ impl Controller {
         // once, and only if all this succeeds.
         let first = first(&state, &config).await?;
         let link_addresses = (advertised_link(&config, link), link_everywhere);
-        let settings = settings(&config, keeping, link_addresses, rest);
+        let gateway = ports.gateway();
+        let told = gateway.map(|bound| advertised_gateway(&config, bound));
+        let settings = settings(&config, keeping, link_addresses, rest, told);
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
         let ctx = context(&config, state, (trust, plugins), settings).await;
         spawn_drivers(&ctx, &config, &tasks, &cancel);
@@ -98,12 +101,13 @@ impl Controller {
             warn!("{EXPOSED}");
         }
         let plain_http = config.rest.plain_http;
-        info!(%rest, %link, plain_http, "controller started");
+        info!(%rest, %link, ?gateway, plain_http, "controller started");
         stop_on_error.disarm();
         Ok(Self {
             ctx,
             rest: reachable(rest),
             link: reachable(link),
+            gateway: gateway.map(reachable),
             first_run,
             tasks,
             requests,
@@ -122,6 +126,12 @@ impl Controller {
     #[must_use]
     pub const fn link_here(&self) -> SocketAddr {
         self.link
+    }
+
+    /// Address at which devices of this machine reach their gateway, if there is one.
+    #[must_use]
+    pub const fn gateway_here(&self) -> Option<SocketAddr> {
+        self.gateway
     }
 
     /// `host:port` to which agents connect.

@@ -232,7 +232,7 @@ impl ConfigFile {
             backup: self.backup.check()?,
             multicast: self.multicast.check()?,
             notifications: self.notifications.check()?,
-            foundries: self.dialects.check(),
+            dialects: self.dialects.check()?,
             kubernetes: self.kubernetes.check()?,
             first_run_file: self.first_run_file,
             first_user,

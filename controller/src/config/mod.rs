@@ -27,7 +27,7 @@ use foghorn_settings::Program;
 use foghorn_types::ByteCount;
 
 pub use self::backup::BackupConfig;
-pub use self::dialects::FoundriesConfig;
+pub use self::dialects::DialectConfig;
 pub use self::file::ConfigFile;
 pub use self::first_run::{FIRST_USER, GivenCredentials, SecretSource};
 pub use self::group_range::{GroupRange, GroupRangeError};
@@ -70,7 +70,8 @@ pub struct Config {
     pub backup: BackupConfig,
     pub multicast: MulticastConfig,
     pub notifications: NotificationConfig,
-    pub foundries: FoundriesConfig,
+    /// Further APIs.
+    pub dialects: DialectConfig,
     /// A cluster whose service-account tokens let agents in; `None`: none do.
     pub kubernetes: Option<KubernetesConfig>,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
@@ -255,7 +256,7 @@ impl Config {
             backup: BackupConfig::default(),
             multicast: MulticastConfig::default(),
             notifications: NotificationConfig::default(),
-            foundries: FoundriesConfig::default(),
+            dialects: DialectConfig::default(),
             kubernetes: None,
             first_run_file: None,
             first_user: FIRST_USER.to_owned(),
@@ -425,6 +426,10 @@ mod tests {
             (
                 "data_dir = '/x'\n[images]\nkeep_days = 0",
                 "images.keep_days",
+            ),
+            (
+                "data_dir = '/x'\n[dialects.foundries]\ngateway_advertise = 'nowhere'",
+                "dialects.foundries.gateway_advertise",
             ),
             (
                 "data_dir = '/x'\n[link]\nadvertise = 'nowhere'",

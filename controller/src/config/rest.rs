@@ -144,7 +144,10 @@ fn at_least_one(key: &'static str, number: usize) -> Result<usize, ConfigError> 
     }
 }
 
-fn host_and_port(key: &'static str, text: Option<String>) -> Result<Option<String>, ConfigError> {
+pub(super) fn host_and_port(
+    key: &'static str,
+    text: Option<String>,
+) -> Result<Option<String>, ConfigError> {
     let is_good = |text: &String| {
         text.rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)

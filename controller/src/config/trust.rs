@@ -80,6 +80,7 @@ impl RawTrust {
                 self.server_certificate_seconds,
                 default.server,
             )?,
+            device: default.device,
         })
     }
 

@@ -1,4 +1,4 @@
-//! One connection to the REST port, until its client is silent for too long.
+//! One connection to the REST port, or to the gateway of devices, until its client is silent for too long.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,6 +26,15 @@ use super::{HANDSHAKE_WITHIN, PING_AFTER, PONG_WITHIN};
 use crate::api::PlainHttp;
 use crate::config::Patience;
 use crate::leaving::Leaving;
+use crate::trust::PeerCertificate;
+
+/// Who is at the other end.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) address: SocketAddr,
+    /// Where one is required.
+    pub(super) certificate: Option<PeerCertificate>,
+}
 
 /// Method, URL and headers of a request over HTTP/1; what is larger is refused.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -38,11 +47,12 @@ const REST_WITHIN: Duration = Duration::from_millis(100);
 /// … up to this size; otherwise the connection is closed after the answer.
 const SMALL_REST: u64 = 64 << 10;
 
-/// Serves a connection to its end; requests contain its remote address ([`ConnectInfo`]). The HTTP
+/// Serves a connection to its end; requests contain its remote address ([`ConnectInfo`])
+/// and the certificate of the client, if it has shown one ([`PeerCertificate`]). The HTTP
 /// version is negotiated in TLS; plain connections use HTTP/1.1.
 pub(super) async fn talk<S>(
     stream: S,
-    peer: SocketAddr,
+    client: Client,
     h2: Option<bool>,
     router: Router,
     patience: Patience,
@@ -50,6 +60,7 @@ pub(super) async fn talk<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let peer = client.address;
     let traffic = Traffic::new();
     let builder = builder(h2 == Some(true));
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -57,8 +68,9 @@ pub(super) async fn talk<S>(
             request.extensions_mut().insert(PlainHttp);
         }
         let (turn, router, leaving) = (traffic.begin(), router.clone(), leaving.clone());
+        let client = client.clone();
         async move {
-            let mut response = answer(request, peer, router, turn).await;
+            let mut response = answer(request, client, router, turn).await;
             if leaving.has_begun() && h2 != Some(true) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -130,7 +142,7 @@ fn builder(h2: bool) -> auto::Builder<TokioExecutor> {
 /// and what it is still sending is discarded for a while, so that it gets to the answer.
 async fn answer(
     request: Request<Incoming>,
-    peer: SocketAddr,
+    client: Client,
     router: Router,
     turn: Turn,
 ) -> Response<Sent> {
@@ -138,7 +150,10 @@ async fn answer(
     // Reading would ask the client to send what nobody wants.
     let asks_first = is_h1 && request.headers().contains_key(header::EXPECT);
     let (mut request, loan) = lend(request);
-    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(ConnectInfo(client.address));
+    if let Some(certificate) = client.certificate {
+        request.extensions_mut().insert(certificate);
+    }
     let answered = router.oneshot(request.map(Body::new)).await;
     let mut response = answered.unwrap_or_else(|never| match never {});
     if let Some(mut unread) = loan.unread() {

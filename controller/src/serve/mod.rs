@@ -1,4 +1,4 @@
-//! Listeners: HTTPS for REST, mutual TLS for the agents' links. The time of slow clients and the
+//! Listeners: HTTPS for REST, mutual TLS for the agents' links and for devices. The time of slow clients and the
 //! number of all clients, and of those at one address, are bounded.
 
 mod answer;
@@ -28,13 +28,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::connection::talk;
+use self::connection::{Client, talk};
 use self::held::Held;
 use crate::config::{Patience, TrustedProxy, is_one_of};
 use crate::leaving::Leaving;
 use crate::link::service::LinkService;
 use crate::peers::service::PeerService;
 use crate::shares::{Share, Shares, source};
+use crate::trust::PeerCertificate;
 
 /// A handshake, or the headers of a request, must be complete within this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -81,7 +82,7 @@ pub(crate) struct RestLimits {
     pub(crate) patience: Patience,
 }
 
-/// How REST is served.
+/// How REST is served, or the gateway of devices: whether a certificate is required is up to `tls`.
 pub(crate) struct Security {
     pub(crate) tls: ServerConfig,
     /// Plain HTTP is taken as well, on the same port.
@@ -199,7 +200,11 @@ impl Port {
             None => return,
             Some(false) => {
                 let router = if plain_too { router } else { only_https() };
-                return talk(stream, peer, None, router, patience, leaving).await;
+                let client = Client {
+                    address: peer,
+                    certificate: None,
+                };
+                return talk(stream, client, None, router, patience, leaving).await;
             }
             Some(true) => {}
         }
@@ -210,8 +215,13 @@ impl Port {
         match shaken {
             None => {}
             Some(Ok(stream)) => {
-                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                talk(stream, peer, Some(h2), router, patience, leaving).await;
+                let (_, tls) = stream.get_ref();
+                let h2 = tls.alpn_protocol() == Some(b"h2");
+                let client = Client {
+                    address: peer,
+                    certificate: PeerCertificate::of(tls.peer_certificates()),
+                };
+                talk(stream, client, Some(h2), router, patience, leaving).await;
             }
             Some(Err(error)) => debug!(%peer, error = %chain(&error), "TLS handshake failed"),
         }

@@ -39,28 +39,47 @@ pub(super) async fn listen(
     Ok((listener, bound))
 }
 
-/// The address to which agents connect: the setting, otherwise the listening address, otherwise the
-/// first of the controller's names, otherwise the first address of this machine.
+/// The address to which agents connect.
 pub(super) fn advertised_link(config: &Config, bound: SocketAddr) -> String {
-    if let Some(advertise) = &config.link.advertise {
-        return advertise.clone();
+    advertised(config, config.link.advertise.as_ref(), bound).unwrap_or_else(|| {
+        warn!(
+            "agents are told to connect to the loopback address, because this machine has no other: set link.advertise or rest.names for other machines"
+        );
+        reachable(bound).to_string()
+    })
+}
+
+/// The address to which devices connect.
+pub(super) fn advertised_gateway(config: &Config, bound: SocketAddr) -> String {
+    let advertise = config.dialects.gateway_advertise.as_ref();
+    advertised(config, advertise, bound).unwrap_or_else(|| {
+        warn!(
+            "devices are told to connect to the loopback address, because this machine has no other: set dialects.foundries.gateway_advertise or rest.names for other machines"
+        );
+        reachable(bound).to_string()
+    })
+}
+
+/// The setting, otherwise the listening address, otherwise the first of the controller's names,
+/// otherwise the first address of this machine.
+fn advertised(config: &Config, setting: Option<&String>, bound: SocketAddr) -> Option<String> {
+    if let Some(advertise) = setting {
+        return Some(advertise.clone());
     }
     if !bound.ip().is_unspecified() {
-        return bound.to_string();
+        return Some(bound.to_string());
     }
-    match config.rest.names.first() {
-        Some(name) if name.contains(':') => format!("[{name}]:{}", bound.port()),
-        Some(name) => format!("{name}:{}", bound.port()),
-        None => match foghorn_reach::reached_at(bound.ip()).first() {
-            Some(ip) => SocketAddr::new(*ip, bound.port()).to_string(),
-            None => {
-                warn!(
-                    "agents are told to connect to the loopback address, because this machine has no other: set link.advertise or rest.names for other machines"
-                );
-                reachable(bound).to_string()
-            }
-        },
+    if let Some(name) = config.rest.names.first() {
+        let port = bound.port();
+        let is_ipv6 = name.contains(':');
+        return Some(match is_ipv6 {
+            true => format!("[{name}]:{port}"),
+            false => format!("{name}:{port}"),
+        });
     }
+    let reached = foghorn_reach::reached_at(bound.ip());
+    let ip = reached.first()?;
+    Some(SocketAddr::new(*ip, bound.port()).to_string())
 }
 
 /// An address to which this machine can connect: the loopback one for the unspecified address.
@@ -84,18 +103,21 @@ pub(super) fn certificate_names(config: &Config) -> ServerNames {
         "::1".to_owned(),
     ];
     names.extend(config.rest.names.iter().cloned());
-    let listened = [config.rest.listen, config.link.listen].map(|address| address.ip());
+    let listened = [config.rest.listen, config.link.listen];
     names.extend(
         listened
             .iter()
+            .chain(&config.dialects.gateway)
+            .map(SocketAddr::ip)
             .filter(|ip| !ip.is_unspecified())
-            .map(ToString::to_string),
+            .map(|ip| ip.to_string()),
     );
     names.extend(
         config
             .link
             .advertise
             .iter()
+            .chain(&config.dialects.gateway_advertise)
             .filter_map(|text| Some(text.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned())),
     );
     let ip = config.rest.listen.ip();

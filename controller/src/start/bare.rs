@@ -64,7 +64,7 @@ impl Bare {
         let nowhere = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
         let keeping = Keeping::Own(config.data_dir.clone());
         let link = (carried.address.clone(), None);
-        let settings = settings(config, keeping, link, nowhere);
+        let settings = settings(config, keeping, link, nowhere, None);
         let plugins = Plugins::new(state.clone(), None);
         let ctx = context(config, state, (carried.trust, plugins), settings).await;
         spawn_drivers(&ctx, config, &tasks, &cancel);

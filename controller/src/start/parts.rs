@@ -32,7 +32,7 @@ use crate::plugins::Plugins;
 use crate::state::State;
 use crate::trust::{CONTROLLER_TLS_NAME, Keeping, Trust};
 use crate::uploads::Uploads;
-use crate::{api, awake, dispatch, notify, scheduler, upkeep};
+use crate::{api, awake, dispatch, gateway, notify, scheduler, upkeep};
 
 /// Maximum lifetime of a client certificate, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -140,7 +140,16 @@ pub(super) fn spawn_drivers(
 }
 
 pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
-    api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
+    let mut routes = api::router(ctx.clone());
+    if ctx.settings.gateway_address.is_some() {
+        routes = routes.merge(gateway::register::router(ctx.clone()));
+    }
+    routes.layer(axum::middleware::from_fn(telemetry::observe))
+}
+
+/// What devices may ask for.
+pub(super) fn gateway(ctx: &Arc<Ctx>) -> Router {
+    gateway::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
 }
 
 pub(super) fn settings(
@@ -148,6 +157,7 @@ pub(super) fn settings(
     keeping: Keeping,
     (link_address, link_everywhere): (String, Option<u16>),
     rest: SocketAddr,
+    gateway_address: Option<String>,
 ) -> Settings {
     Settings {
         keeping,
@@ -165,8 +175,9 @@ pub(super) fn settings(
         link_address,
         link_everywhere,
         link_server_name: CONTROLLER_TLS_NAME.to_owned(),
+        gateway_address,
         machines_url: machines_url(&config.rest.names, rest),
-        foundries: config.foundries.enabled,
+        foundries: config.dialects.foundries,
         boot_token_ttl: config.tokens.boot_ttl,
         join_token_ttl: config.tokens.join_ttl,
         client_certificate_lifetime: CLIENT_CERTIFICATE_LIFETIME,

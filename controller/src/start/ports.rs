@@ -1,4 +1,5 @@
-//! The two ports of a controller: REST, and the link for agents and other controllers.
+//! The ports of a controller: REST, the link for agents and other controllers, and where it is wanted
+//! the gateway of devices.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::addresses::{certificate_names, listen};
 use super::error::StartError;
-use super::parts::router;
+use super::parts::{gateway, router};
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::link::service::LinkService;
@@ -24,6 +25,14 @@ pub(super) struct Ports {
     pub(super) link: (TcpListener, SocketAddr),
     rest_tls: ServerConfig,
     link_tls: ServerConfig,
+    gateway: Option<Gateway>,
+}
+
+/// The port of devices.
+struct Gateway {
+    listener: TcpListener,
+    bound: SocketAddr,
+    tls: ServerConfig,
 }
 
 impl Ports {
@@ -31,15 +40,33 @@ impl Ports {
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
         let names = certificate_names(config);
+        let gateway = match config.dialects.gateway {
+            None => None,
+            Some(address) => {
+                let (listener, bound) = listen("devices", address).await?;
+                let tls = trust.gateway_config(names.clone())?;
+                Some(Gateway {
+                    listener,
+                    bound,
+                    tls,
+                })
+            }
+        };
         Ok(Self {
             rest,
             link,
             rest_tls: trust.rest_config(names.clone())?,
             link_tls: trust.link_config(names)?,
+            gateway,
         })
     }
 
-    /// Answers; what serves requests of REST is tracked by what is returned.
+    /// Where devices are listened to.
+    pub(super) fn gateway(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().map(|gateway| gateway.bound)
+    }
+
+    /// Answers; what serves requests of REST and of devices is tracked by what is returned.
     pub(super) fn serve(
         self,
         config: &Config,
@@ -57,13 +84,29 @@ impl Ports {
             services,
             cancel.child_token(),
         ));
+        // Descriptors are for all ports together.
+        let wanted = config.rest.max_connections;
+        let ports = 1 + usize::from(self.gateway.is_some());
+        let room = descriptors::room_for(wanted.saturating_mul(ports)) / ports;
         let limits = serve::RestLimits {
-            connections: descriptors::room_for(config.rest.max_connections),
+            connections: room.max(1),
             connections_each: config.rest.max_connections_per_address,
             proxies: config.login.trusted_proxies.clone(),
             patience: config.rest.patience,
         };
+        let end = || serve::End {
+            leaving: ctx.leaving.clone(),
+            cancel: cancel.child_token(),
+        };
         let requests = TaskTracker::new();
+        if let Some(Gateway { listener, tls, .. }) = self.gateway {
+            let security = serve::Security {
+                tls,
+                plain_too: false,
+            };
+            let serving = serve::rest(listener, security, gateway(ctx), limits.clone(), end());
+            requests.spawn(serving);
+        }
         requests.spawn(serve::rest(
             self.rest.0,
             serve::Security {
@@ -72,10 +115,7 @@ impl Ports {
             },
             router(ctx),
             limits,
-            serve::End {
-                leaving: ctx.leaving.clone(),
-                cancel: cancel.child_token(),
-            },
+            end(),
         ));
         requests.close();
         requests

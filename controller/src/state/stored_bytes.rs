@@ -252,6 +252,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","list":[{"correlation_id":"u","target":"disk-2","version":"2","at":9,"events":[{"id":"e","kind":"k","device_time":"t","version":"2","target":"disk-2","success":false,"details":"d"}]}]}"#,
     ),
     (
+        "/foghorn/v1/device-tests/0a1b2c3d-0000-4000-8000-00000000000f",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","list":[{"id":"1","name":"n","created":9},{"id":"2","name":"n","target":"disk-2","test_id":"reboot_1","status":"PASSED","details":"d","created":9,"completed":10,"artifacts":[{"name":"a"},{"name":"b","upload":{"number":18446744073709551615,"bytes":5,"hash":"ff","is_whole":true}}]}]}"#,
+    ),
+    (
         "/foghorn/v1/target-tags/0000000004",
         r#"{"v":1,"image":4,"versions":{"2":{"tags":["lab"],"hardware_ids":["pc"],"updated_at":9},"10":{"updated_at":9}}}"#,
     ),
@@ -345,6 +349,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.device_groups().iter().map(|record| record.put_op()));
     ops.extend(tables.device_configs().iter().map(|record| record.put_op()));
     ops.extend(tables.device_updates().iter().map(|record| record.put_op()));
+    ops.extend(tables.device_tests().iter().map(|record| record.put_op()));
     ops.extend(tables.target_tags().iter().map(|record| record.put_op()));
     ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));
     let mut written: Vec<(String, String)> = ops

@@ -24,6 +24,7 @@ use super::machines::denied::DeniedDevice;
 use super::machines::device::Device;
 use super::machines::group::DeviceGroup;
 use super::machines::tags::TargetTags;
+use super::machines::tests::DeviceTests;
 use super::machines::token::FactoryToken;
 use super::machines::updates::DeviceUpdates;
 use super::multicast::{SessionPlan, Turn};
@@ -90,6 +91,7 @@ pub struct Tables {
     device_groups: Shelf<DeviceGroup>,
     device_configs: Shelf<StoredConfig>,
     device_updates: Shelf<DeviceUpdates>,
+    device_tests: Shelf<DeviceTests>,
     target_tags: Shelf<TargetTags>,
     factory_tokens: Shelf<FactoryToken>,
     session_plans: Shelf<SessionPlan>,
@@ -143,6 +145,7 @@ impl Default for Tables {
             device_groups: Shelf::default(),
             device_configs: Shelf::default(),
             device_updates: Shelf::default(),
+            device_tests: Shelf::default(),
             target_tags: Shelf::default(),
             factory_tokens: Shelf::default(),
             session_plans: Shelf::default(),
@@ -419,6 +422,12 @@ impl Tables {
         &self.device_updates
     }
 
+    /// Tests that ran on devices.
+    #[must_use]
+    pub fn device_tests(&self) -> &Shelf<DeviceTests> {
+        &self.device_tests
+    }
+
     /// Tags of versions of images.
     #[must_use]
     pub fn target_tags(&self) -> &Shelf<TargetTags> {
@@ -570,6 +579,7 @@ impl View for Tables {
             Place::Other("device-group") => self.device_groups.apply(change),
             Place::Other("device-config") => self.device_configs.apply(change),
             Place::Other("device-updates") => self.device_updates.apply(change),
+            Place::Other("device-tests") => self.device_tests.apply(change),
             Place::Other("target-tags") => self.target_tags.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {

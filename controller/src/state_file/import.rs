@@ -28,7 +28,7 @@ const OPS: usize = 100;
 const BYTES: usize = 512 << 10;
 /// What nobody has on a store on which nothing has been done yet: where to look, and what it is
 /// called.
-const SIGNS_OF_USE: [(&str, &str); 9] = [
+const SIGNS_OF_USE: [(&str, &str); 10] = [
     (audit::PREFIX, "changes that somebody made"),
     ("/foghorn/v1/obj/host/", "hosts"),
     ("/foghorn/v1/obj/group/", "groups"),
@@ -37,6 +37,7 @@ const SIGNS_OF_USE: [(&str, &str); 9] = [
     ("/foghorn/v1/obj/task/", "tasks"),
     ("/foghorn/v1/content/", "contents of images"),
     ("/foghorn/v1/node/", "storage nodes that have joined"),
+    ("/foghorn/v1/device/", "devices that have spoken"),
     ("/foghorn/v1/notify-target/", "targets of notifications"),
 ];
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foghorn_types::{CertificateName, HostId, NodeName, TaskId, Timestamp};
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData,
-    SanType, SerialNumber, SubjectPublicKeyInfo,
+    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
@@ -82,7 +82,7 @@ impl IssueError {
 
 /// Usage of a certificate.
 #[derive(Clone, Copy)]
-enum Use {
+pub(super) enum Use {
     Serve,
     Call,
     Both,
@@ -180,16 +180,29 @@ impl Trust {
     fn sign(
         &self,
         name: CertificateName,
+        names: Vec<SanType>,
+        uses: Use,
+        key: &impl PublicKeyData,
+        lifetime: Duration,
+    ) -> Result<Issued, IssueError> {
+        let subject = common_name(&name.to_string());
+        self.sign_as((name, subject), names, uses, key, lifetime)
+    }
+
+    /// The same with another subject, which is for others to read: what the holder may do does not
+    /// follow from it.
+    pub(super) fn sign_as(
+        &self,
+        (name, subject): (CertificateName, DistinguishedName),
         mut names: Vec<SanType>,
         uses: Use,
         key: &impl PublicKeyData,
         lifetime: Duration,
     ) -> Result<Issued, IssueError> {
         let now = Timestamp::now();
-        let text = name.to_string();
-        names.push(SanType::URI(ia5(&text)?));
+        names.push(SanType::URI(ia5(&name.to_string())?));
         let mut params = CertificateParams::default();
-        params.distinguished_name = common_name(&text);
+        params.distinguished_name = subject;
         params.subject_alt_names = names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -218,7 +231,7 @@ impl Trust {
 
 /// The public key of a request with a valid signature. Nothing else of the request is used: the
 /// controller chooses names.
-fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
+pub(super) fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
     let (rest, request) =
         X509CertificationRequest::from_der(csr).map_err(|source| IssueError::Unreadable {
             source: Box::new(source),
@@ -254,7 +267,7 @@ fn name_of_key(bits: &[u8]) -> String {
     blake3::hash(bits).to_hex().to_string()
 }
 
-fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, IssueError> {
+pub(super) fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, IssueError> {
     CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).map_err(|error| {
         IssueError::Unreadable {
             source: error.to_string().into(),

@@ -6,12 +6,13 @@
 //! all names: of a request only the public key is used, after its signature has proved that the
 //! requester has the private key.
 //!
-//! Parts: [`authority`] is the key, [`keeping`] says where it is, [`pem`] reads it, [`issue`] issues certificates, [`server`] builds
+//! Parts: [`authority`] is the key, [`keeping`] says where it is, [`pem`] reads it, [`issue`] issues certificates, [`device`] those of devices, [`server`] builds
 //! the controller's own TLS configurations with automatically renewed certificates, [`peer`] reads
 //! the name of a connected peer. Not here: who may request a certificate (tokens, revocation), and
 //! the side of agents and clients.
 
 pub mod authority;
+pub mod device;
 pub mod issue;
 pub mod keeping;
 pub mod peer;
@@ -23,9 +24,12 @@ mod terms;
 mod tests;
 
 pub use authority::Trust;
+pub use device::{
+    DeviceCertificate, DeviceCertificateError, DeviceName, DeviceRequest, DeviceRequestError,
+};
 pub use issue::{IssueError, Issued, IssuedServer, key_of_certificate, key_of_request};
 pub use keeping::{Keeping, KeySource, StoreKey, StoreKeyError};
-pub use peer::{PeerNameError, peer_name};
+pub use peer::{PeerCertificate, PeerNameError, peer_name};
 pub use pem::{AuthorityPem, LoadTrustError, PemError};
 pub use seal::SealError;
 pub use server::{ServerConfigError, ServerNames};

@@ -1,7 +1,29 @@
 //! The identity of a peer: the name in a certificate that TLS has already verified.
 
+use std::sync::Arc;
+
 use foghorn_types::{CertificateName, ParseCertificateNameError};
+use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
+
+/// The certificate of a peer, which a TLS handshake has verified against our authority. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PeerCertificate(Arc<CertificateDer<'static>>);
+
+impl PeerCertificate {
+    /// The first of those that a handshake has shown; `None` when the peer has none.
+    #[must_use]
+    pub fn of(chain: Option<&[CertificateDer<'static>]>) -> Option<Self> {
+        let leaf = chain?.first()?;
+        Some(Self(Arc::new(leaf.clone())))
+    }
+
+    /// As DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// Why a certificate contains no usable name.
 #[derive(Debug, thiserror::Error)]

@@ -99,6 +99,25 @@ impl Trust {
         self: &Arc<Self>,
         names: impl Into<ServerNames>,
     ) -> Result<ServerConfig, ServerConfigError> {
+        self.mutual_config(names, &[b"h2"])
+    }
+
+    /// The gateway of devices: as the link, and HTTP/1.1 as well.
+    ///
+    /// # Errors
+    /// As [`Self::rest_config`].
+    pub fn gateway_config(
+        self: &Arc<Self>,
+        names: impl Into<ServerNames>,
+    ) -> Result<ServerConfig, ServerConfigError> {
+        self.mutual_config(names, &[b"h2", b"http/1.1"])
+    }
+
+    fn mutual_config(
+        self: &Arc<Self>,
+        names: impl Into<ServerNames>,
+        protocols: &[&[u8]],
+    ) -> Result<ServerConfig, ServerConfigError> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca_der().clone())?;
         let verifier =
@@ -107,7 +126,7 @@ impl Trust {
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(RenewingCertificate::new(self.clone(), names.into())?);
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         // A resumed session would not show whether the certificate is still valid.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -19,6 +19,9 @@ pub struct Lifetimes {
     pub node: Duration,
     /// The controller's own. Default 30 days.
     pub server: Duration,
+    /// Devices'. Default ten years: not every program that devices run renews its certificate, and
+    /// one that was deleted is refused whatever its certificate says.
+    pub device: Duration,
 }
 
 impl Default for Lifetimes {
@@ -27,6 +30,7 @@ impl Default for Lifetimes {
         Self {
             node: MONTH,
             server: MONTH,
+            device: MONTH * 122,
         }
     }
 }

@@ -10,6 +10,7 @@ mod fog_rules;
 mod fog_support;
 mod foundries;
 mod further;
+mod gateway;
 mod given;
 mod guards;
 mod native;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{HostId, TaskId};
+use crate::{HostId, MachineUuid, TaskId};
 
 /// Longest name of a host: it must also work as a NetBIOS name.
 pub const LONGEST_HOST_NAME: usize = 15;
@@ -124,6 +124,8 @@ pub enum CertificateName {
     Node(NodeName),
     /// `foghorn://client/host/7/task/42`: one host, for one task.
     Client { host: HostId, task: TaskId },
+    /// `foghorn://device/UUID`: a machine after imaging.
+    Device(MachineUuid),
 }
 
 /// A text that is not a name of a certificate.
@@ -137,6 +139,7 @@ impl fmt::Display for CertificateName {
             Self::Controller => f.write_str("foghorn://controller"),
             Self::Node(name) => write!(f, "foghorn://node/{name}"),
             Self::Client { host, task } => write!(f, "foghorn://client/host/{host}/task/{task}"),
+            Self::Device(uuid) => write!(f, "foghorn://device/{uuid}"),
         }
     }
 }
@@ -155,6 +158,7 @@ impl FromStr for CertificateName {
                 host: host.parse().map_err(|_| refuse())?,
                 task: task.parse().map_err(|_| refuse())?,
             },
+            ["device", uuid] => Self::Device(uuid.parse().map_err(|_| refuse())?),
             _ => return Err(refuse()),
         };
         // One spelling per name: "node/A" and "task/07" must not be second ways to say the same.
@@ -176,6 +180,7 @@ mod tests {
             "foghorn://controller",
             "foghorn://node/north-1",
             "foghorn://client/host/7/task/42",
+            "foghorn://device/0a1b2c3d-0000-4000-8000-00000000000f",
         ] {
             assert_eq!(text.parse::<CertificateName>().unwrap().to_string(), text);
         }
@@ -184,6 +189,8 @@ mod tests {
             "foghorn://node/A",
             "foghorn://client/host/07/task/1",
             "foghorn://client/host/0/task/1",
+            "foghorn://device/0A1B2C3D-0000-4000-8000-00000000000F",
+            "foghorn://device/1",
             "http://controller",
         ] {
             assert!(

@@ -200,6 +200,12 @@ pub async fn delete(
         if let Some(updates) = tables.device_updates().get(&uuid) {
             draft.discard(&**updates);
         }
+        if let Some(tests) = tables.device_tests().get(&uuid) {
+            draft.discard(&**tests);
+            for op in tests.remove_pieces() {
+                draft.operate(op);
+            }
+        }
         removal::forget(draft, Level::Device(uuid));
         draft.replace(&DeniedDevice {
             uuid,

@@ -22,5 +22,6 @@ pub mod pattern;
 pub mod report;
 pub mod status;
 pub mod targets;
+pub mod tests;
 pub mod tokens;
 pub mod updates;

@@ -13,5 +13,6 @@ pub mod removal;
 pub mod scope;
 pub mod sightings;
 pub mod tags;
+pub mod tests;
 pub mod token;
 pub mod updates;

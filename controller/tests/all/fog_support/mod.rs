@@ -172,6 +172,7 @@ impl Server {
                 link_address: "127.0.0.1:1".to_owned(),
                 link_everywhere: None,
                 link_server_name: "controller".to_owned(),
+                gateway_address: None,
                 machines_url: None,
                 foundries,
                 boot_token_ttl: Duration::from_secs(60),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foghorn_controller::app::devices::contact::{self, Headers, Identity};
 use foghorn_controller::app::devices::edit::{self, Change};
+use foghorn_controller::app::devices::tests::{self, Begun};
 use foghorn_controller::app::devices::{config, groups, report};
 use foghorn_controller::state::classes::StorageGroup;
 use foghorn_controller::state::machines::config::Level;
@@ -171,6 +172,26 @@ pub(super) async fn device_goes_and_speaks(fleet: Arc<Fleet>, _: usize) -> Pair 
                 (false, true) => Ok(()),
                 both => Err(format!("there, denied: {both:?}")),
             }
+        },
+    )
+}
+
+pub(super) async fn device_goes_and_tests(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let uuid = device(&fleet).await;
+    let state = fleet.servers[0].state.clone();
+    let begin = async move {
+        let begun = Begun {
+            name: "reboot".to_owned(),
+            ..Begun::default()
+        };
+        tests::begin(&state, uuid, &begun).await.is_ok()
+    };
+    Pair::new(
+        begin.boxed(),
+        delete(&fleet, 1, uuid),
+        move |after| match after.tables.device_tests().get(&uuid) {
+            None if after.accepted[1] => Ok(()),
+            left => Err(format!("{left:?} is left, accepted: {:?}", after.accepted)),
         },
     )
 }

@@ -1,7 +1,7 @@
 //! A started controller with the embedded store, spoken to as operators, clients and agents do:
 //! HTTPS and mutual TLS.
 
-mod agent;
+pub(crate) mod agent;
 mod api_server;
 mod by_hand;
 mod check_in;

@@ -1,0 +1,164 @@
+//! The configuration of a device: fetched when it has changed, and what the device adds of its own.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use foghorn_host_config::conditional::format_date;
+use foghorn_host_config::{BadRequest, ConfigCreate};
+use foghorn_types::{MachineUuid, Timestamp, chain};
+use serde::Deserialize;
+use tracing::{debug, warn};
+
+use super::door::Speaker;
+use super::refused::{Refused, json, whole};
+use crate::app::devices::config::{self, ConfigError};
+use crate::app::devices::effective::{self, EffectiveError, Given};
+use crate::ctx::Ctx;
+use crate::state::machines::config::Level;
+
+/// `GET /config`
+pub(super) async fn get(
+    State(ctx): State<Arc<Ctx>>,
+    Extension(Speaker(device)): Extension<Speaker>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let since = headers.get(header::IF_MODIFIED_SINCE);
+    let since = since.and_then(|value| value.to_str().ok());
+    let now = Timestamp::now();
+    let given = effective::given(&ctx.state, &ctx.trust, device.uuid, since, now)?;
+    let (effective, date, version) = match given {
+        Given::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Given::NotModified => return Ok(StatusCode::NOT_MODIFIED.into_response()),
+        Given::Config {
+            effective,
+            date,
+            version,
+        } => (effective, date, version),
+    };
+    if let Some(version) = version {
+        note_fetched(&ctx, device.uuid, version, now).await;
+    }
+    let mut response = effective.document.write().into_response();
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    // Not the present time: the device asks with it whether there is anything newer.
+    if let Ok(date) = HeaderValue::try_from(format_date(date)) {
+        headers.insert(header::DATE, date);
+    }
+    Ok(response)
+}
+
+/// The device gets its configuration also when that cannot be noted.
+async fn note_fetched(ctx: &Ctx, uuid: MachineUuid, version: u32, now: Timestamp) {
+    match effective::fetched(&ctx.state, uuid, version, now).await {
+        Ok(true) => debug!(%uuid, version, "a device has a new version of its configuration"),
+        Ok(false) => {}
+        Err(error) => {
+            warn!(
+                %uuid,
+                version,
+                error = %chain(&error),
+                "could not note that a device has its configuration"
+            );
+        }
+    }
+}
+
+/// What a device sends beside the files.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Sent {
+    #[serde(default)]
+    public_key: Option<String>,
+}
+
+/// `PATCH /config`
+pub(super) async fn patch(
+    State(ctx): State<Arc<Ctx>>,
+    Extension(Speaker(device)): Extension<Speaker>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, Refused> {
+    let body = whole(body)?;
+    let change = ConfigCreate::read(&body)?;
+    let sent: Sent = json(&body)?;
+    let key = sent.public_key.filter(|key| !key.is_empty());
+    // Operators encrypt with the key that the authority has seen.
+    if key.is_some_and(|key| !is_same(&key, &device.public_key)) {
+        let why = "is not the key of the certificate";
+        return Err(Refused::field("public-key", why));
+    }
+    let level = Level::Device(device.uuid);
+    // A device says the same at every start; the history is for changes.
+    if !is_news(&ctx, level, &change)? {
+        return Ok(StatusCode::CREATED);
+    }
+    config::merge(&ctx.state, &ctx.trust, level, &change, 0).await?;
+    Ok(StatusCode::CREATED)
+}
+
+fn is_news(ctx: &Ctx, level: Level, change: &ConfigCreate) -> Result<bool, Refused> {
+    let latest = config::latest(&ctx.state, level).map_err(ConfigError::from)?;
+    let files = latest.map(|latest| latest.files).unwrap_or_default();
+    let merged = files.merged(change).map_err(ConfigError::from)?;
+    Ok(merged != files)
+}
+
+/// Whether two texts in PEM are one, whatever their ends of lines.
+fn is_same(one: &str, other: &str) -> bool {
+    let signs = |text: &str| text.split_whitespace().collect::<String>();
+    signs(one) == signs(other)
+}
+
+impl From<EffectiveError> for Refused {
+    fn from(error: EffectiveError) -> Self {
+        match error {
+            // It was deleted since the door.
+            EffectiveError::NotThere(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
+            EffectiveError::Config { .. } => Self::ours(&error),
+        }
+    }
+}
+
+impl From<BadRequest> for Refused {
+    fn from(error: BadRequest) -> Self {
+        let why = chain(&error).to_string();
+        match (error.is_too_large(), error.field()) {
+            (true, _) => Self::too_large(why),
+            (false, "") => Self::bad(why),
+            (false, field) => Self::field(field, why),
+        }
+    }
+}
+
+impl From<ConfigError> for Refused {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            too_large if too_large.is_too_large() => Self::too_large(chain(&too_large).to_string()),
+            ConfigError::NotThere(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
+            ConfigError::NoSuchFile(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            ConfigError::Files(_) => Self::field("files", chain(&error).to_string()),
+            ConfigError::State(refusal) => refusal.into(),
+            ours => Self::ours(&ours),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_lines_do_not_make_another_key() {
+        let key = "-----BEGIN PUBLIC KEY-----\nMFkw\nEwYH\n-----END PUBLIC KEY-----\n";
+        assert!(is_same(&key.replace('\n', "\r\n"), key));
+        assert!(is_same(key.trim_end(), key));
+        assert!(is_same(&key.replace("w\nE", "wE"), key));
+        assert!(!is_same(&key.replace("MFkw", "MFkx"), key));
+    }
+}
