@@ -29,7 +29,7 @@ pub async fn reset_admin(config: &Config, name: &str) -> Result<FirstRun, StartE
             path: config.data_dir.clone(),
         });
     }
-    let store = open::open(&engine).await?;
+    let store = open::open_patiently(&engine).await?;
     let (state, follower) = State::start(store, cancel.child_token())
         .await
         .map_err(StartError::State)?;

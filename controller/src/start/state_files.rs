@@ -164,7 +164,9 @@ async fn begin(
         let path = config.data_dir.clone();
         return Err(StartError::NoInstallation { path }.into());
     }
-    let store: Arc<dyn Store> = open::open(&engine).await.map_err(StartError::from)?;
+    let store: Arc<dyn Store> = open::open_patiently(&engine)
+        .await
+        .map_err(StartError::from)?;
     let keeping = keeping(config).await?;
     let authority = present(&*store, &keeping).await?;
     let authority = authority.ok_or_else(|| StateFileError::NoAuthority {
@@ -226,7 +228,9 @@ pub async fn import_state(
     let checked = checked.map_err(ImportError::from)?;
     create_data_dir(&config.data_dir)?;
     let engine = engine(config);
-    let store: Arc<dyn Store> = open::open(&engine).await.map_err(StartError::from)?;
+    let store: Arc<dyn Store> = open::open_patiently(&engine)
+        .await
+        .map_err(StartError::from)?;
     let keeping = keeping(config).await?;
     let terms = ImportTerms {
         replace,

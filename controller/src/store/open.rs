@@ -2,12 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use foghorn_types::chain;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 
-use super::Store;
 use super::embedded::{EmbeddedStore, OpenEmbeddedError};
 use super::etcd::{ConnectEtcdError, EtcdOptions, EtcdStore};
+use super::{Store, StoreError, probe};
+
+/// How long a program that does one thing waits for its store, and how often it asks.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Which engine, and where.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,4 +44,26 @@ pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, OpenStoreError
         StoreConfig::Embedded { path } => Ok(Arc::new(EmbeddedStore::open(path).await?)),
         StoreConfig::Etcd(options) => Ok(Arc::new(EtcdStore::connect(options).await?)),
     }
+}
+/// As [`open`], for a program that does one thing and ends: an engine that does not answer yet is waited
+/// for. In a cluster, the network lets a process that has just begun through only after a moment.
+///
+/// # Errors
+/// As [`open`]. What else is wrong with the engine is said to whoever uses it.
+pub async fn open_patiently(config: &StoreConfig) -> Result<Arc<dyn Store>, OpenStoreError> {
+    let store = open(config).await?;
+    let until = Instant::now() + ANSWERS_WITHIN;
+    let mut told = false;
+    while let Err(error @ StoreError::Unavailable { .. }) = store.newest(probe::KEY).await {
+        if Instant::now() >= until {
+            break;
+        }
+        if !told {
+            told = true;
+            let seconds = ANSWERS_WITHIN.as_secs();
+            warn!(error = %chain(&error), seconds, "the state store does not answer yet; waiting for it");
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(store)
 }

@@ -647,3 +647,31 @@ async fn the_documented_commands_grow_one_box_into_etcd() {
     assert_eq!(store["engine"], "etcd", "{store}");
     controller.shutdown().await;
 }
+
+/// As in a cluster, where the network lets a job through only after a moment.
+#[tokio::test]
+async fn an_export_waits_for_a_store_that_does_not_answer_yet() {
+    let mut engine = Engine::start(Kind::Etcd).await;
+    let folder = TempDir::new().unwrap();
+    let config = Config {
+        store: StoreConfig::Etcd(EtcdOptions {
+            endpoints: vec![engine.endpoint()],
+            tls: None,
+            login: None,
+        }),
+        ..Config::local(folder.path().join("data"))
+    };
+    engine.stop_etcd();
+    let file = folder.path().join("state");
+    let exporting = export_state(&config, &file, PASSPHRASE.into(), true);
+    let starting = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        engine.start_etcd().await;
+    };
+    let (exported, ()) = tokio::join!(exporting, starting);
+    // It has read the store: nobody has made an authority there.
+    assert!(
+        matches!(exported, Err(StateFileError::NoAuthority { .. })),
+        "{exported:?}"
+    );
+}

@@ -72,10 +72,6 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
             })
         },
     )?;
-    report.step(
-        "fleet: a node loses its power, helm test on the others",
-        |report| fleet.power_failure(report),
-    )?;
     report.step("fleet: drained against the disruption budgets", |report| {
         fleet.under_load_without_members("drain-", report, drain_nodes)
     })?;
@@ -92,6 +88,11 @@ pub(crate) fn check(chart: &Chart, folder: &Path, report: &mut Report) -> Result
         wait_ready(NAME, "controller", 3, PATIENCE)?;
         wait_ready(AGENTS, "agent", 3, PATIENCE)
     })?;
+    // At the end, because the cluster itself needs a while to forget addresses that are gone.
+    report.step(
+        "fleet: a node loses its power, helm test on the others",
+        |report| fleet.power_failure(report),
+    )?;
     report.step("fleet: helm test after all of it", |_| {
         fleet.release.test().map(drop)
     })?;

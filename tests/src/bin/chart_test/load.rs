@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use foghorn_tests::process;
 use foghorn_tests::rest::Rest;
+use foghorn_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -189,7 +190,11 @@ fn note(seen: &Mutex<(Figures, Instant)>, host: Option<String>, done: Result<()>
             *last = Instant::now();
             figures.created.extend(host);
         }
-        Err(error) => figures.failed.push(format!("{error:#}")),
+        // The time is that of the logs.
+        Err(error) => {
+            let now = Timestamp::now();
+            figures.failed.push(format!("{now}: {error:#}"));
+        }
     }
 }
 
