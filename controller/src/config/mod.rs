@@ -475,7 +475,7 @@ mod tests {
     fn further_apis_are_off_unless_they_are_switched_on() {
         let is_on = |text: &str| {
             let file: ConfigFile = toml::from_str(text).unwrap();
-            Config::of_file(file).unwrap().foundries.enabled
+            Config::of_file(file).unwrap().dialects.foundries
         };
         assert!(!is_on("data_dir = '/x'"));
         assert!(is_on(
