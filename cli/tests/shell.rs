@@ -331,6 +331,39 @@ fn a_join_token_for_many_nodes_is_made_listed_and_deleted() {
 }
 
 #[test]
+fn a_machine_token_is_made_listed_and_deleted() {
+    let site = Site::start();
+    let host = "host create pc1 --mac 00:1a:2b:3c:4d:01";
+    assert_eq!(site.exit(host), Some(0));
+    let made = site.run("host token pc1 --expires 12h");
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    let hint = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(hint.contains("dialects.foundries.gateway"), "{hint}");
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    assert!(token.starts_with("fhh1."), "{token}");
+    let many = "host token --factory default --count 30";
+    assert_eq!(site.exit(many), Some(0));
+    let list = site.run("host tokens list");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("pc1") && list.contains("30 of 30"), "{list}");
+    assert!(!list.contains(&token), "{list}");
+    for (wrong, exit) in [
+        ("host token", 2),
+        ("host token pc1 --count 2", 2),
+        ("host token nobody", 4),
+        ("host token --factory nowhere", 4),
+    ] {
+        assert_eq!(site.exit(wrong), Some(exit), "{wrong}");
+    }
+    let id = list.lines().nth(1).and_then(|line| line.split(' ').next());
+    let delete = format!("host tokens delete {}", id.expect("a row"));
+    assert_eq!(site.exit(&delete), Some(5), "nobody to ask");
+    assert_eq!(site.exit(&format!("{delete} --dry-run")), Some(0));
+    assert_eq!(site.exit(&format!("{delete} --yes")), Some(0));
+    assert_eq!(site.exit(&format!("{delete} --yes")), Some(4), "it is gone");
+}
+
+#[test]
 fn a_factory_token_is_made_listed_and_revoked() {
     let site = Site::start();
     let create = "factory-token create --scope devices:read,targets:read --expires 90d";

@@ -50,6 +50,8 @@ pub const JOIN_PREFIX: &str = "fhj1";
 pub const MANY_JOIN_PREFIX: &str = "fhm1";
 /// Prefix of a token that lets one client check in for one task.
 pub const BOOT_PREFIX: &str = "fhb1";
+/// Prefix of a token that lets machines enrol after imaging.
+pub const HOST_PREFIX: &str = "fhh1";
 
 /// Length of the SHA-256 of an authority in a token.
 const FINGERPRINT_LENGTH: usize = 43;
@@ -79,6 +81,7 @@ const fn kind_of(prefix: &str) -> &'static str {
         b"fhj1" => "join token",
         b"fhm1" => "join token for many nodes",
         b"fhb1" => "boot token",
+        b"fhh1" => "machine token",
         _ => "token",
     }
 }
@@ -94,12 +97,13 @@ impl TokenText {
                     ca_fingerprint: (*ca).to_owned(),
                 })
             }
-            [found @ (JOIN_PREFIX | MANY_JOIN_PREFIX | BOOT_PREFIX), ..] if *found != prefix => {
-                Err(ParseTokenError::OtherKind {
-                    found: kind_of(found),
-                    expected: kind_of(prefix),
-                })
-            }
+            [
+                found @ (JOIN_PREFIX | MANY_JOIN_PREFIX | BOOT_PREFIX | HOST_PREFIX),
+                ..,
+            ] if *found != prefix => Err(ParseTokenError::OtherKind {
+                found: kind_of(found),
+                expected: kind_of(prefix),
+            }),
             _ => Err(ParseTokenError::Form { expected: prefix }),
         }
     }
@@ -591,6 +595,12 @@ mod tests {
             "this is a boot token, where a join token is needed"
         );
         assert!(JoinToken::parse_typed("fhm1.s.abc").is_err(), "too short");
+        assert_eq!(
+            TokenText::parse(HOST_PREFIX, "fhj1.s.abc")
+                .unwrap_err()
+                .to_string(),
+            "this is a join token, where a machine token is needed"
+        );
     }
 
     #[test]

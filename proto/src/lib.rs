@@ -11,4 +11,5 @@ pub mod link {
 pub mod code;
 pub mod exchange;
 pub mod http;
+pub mod machine;
 mod unshown;

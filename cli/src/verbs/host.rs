@@ -7,6 +7,7 @@ use foghorn_types::{DiskRules, MacAddress, ParseDiskRuleError};
 
 use super::boot_token::{self, BootTokenArgs};
 use super::host_csv::{ExportArgs, ImportArgs};
+use super::host_token::{self, HostTokenArgs, HostTokensCommand};
 use super::object::{change, dash, delete_all, fog_list, show_done, show_natives, show_row};
 use super::{Session, host_csv, host_view};
 use crate::api::Api;
@@ -95,6 +96,14 @@ pub enum HostCommand {
         after_help = "Examples:\n  foghorn-client run --controller URL --token \"$(foghorn host boot-token lab-pc01)\"\n  foghorn host boot-token --group lab --print-command --ttl 2h\n  foghorn host boot-token --group lab --code --print-command"
     )]
     BootToken(BootTokenArgs),
+    /// Print a token with which machines enrol after imaging, for one host or for a factory
+    #[command(
+        after_help = "Examples:\n  foghorn-host enrol --server URL --token \"$(foghorn host token lab-pc01)\"\n  foghorn host token --factory north --count 30 --expires 7d"
+    )]
+    Token(HostTokenArgs),
+    /// The tokens with which machines enrol after imaging
+    #[command(subcommand, after_help = "Example:\n  foghorn host tokens list")]
+    Tokens(HostTokensCommand),
 }
 
 #[derive(clap::Args, Debug)]
@@ -206,6 +215,8 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
         HostCommand::Import(args) => return host_csv::import(&args, session),
         HostCommand::Export(args) => return host_csv::export(&args, session),
         HostCommand::BootToken(args) => return boot_token::run(&args, session),
+        HostCommand::Token(args) => host_token::make(&api, output, args)?,
+        HostCommand::Tokens(command) => host_token::run(&api, output, command)?,
     }
     Ok(Exit::Ok)
 }

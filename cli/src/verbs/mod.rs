@@ -16,6 +16,7 @@ pub mod group;
 mod group_view;
 pub mod host;
 mod host_csv;
+pub mod host_token;
 mod host_view;
 pub mod image;
 mod image_view;

@@ -13,7 +13,6 @@ mod refused;
 pub mod register;
 mod renewal;
 mod shown;
-mod sota;
 mod test_results;
 mod token;
 mod told;

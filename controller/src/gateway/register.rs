@@ -17,11 +17,11 @@ use serde_json::{Map, Value};
 
 use super::door::identity_of;
 use super::refused::{Refused, json, whole};
-use super::sota::{self, BadSettings, Settings};
 use super::{BODY, token};
 use crate::app::devices::contact::{self, New, RegisterError};
 use crate::app::devices::edit::EditError;
 use crate::app::devices::factories;
+use crate::app::devices::sota::{self, BadSettings, Settings};
 use crate::app::devices::tokens::{Caller, Forbidden};
 use crate::ctx::Ctx;
 use crate::state::machines::scope::Scope;

@@ -267,6 +267,14 @@ const STORED: &[(&str, &str)] = &[
         "/foghorn/v1/factory-token/0000000002",
         r#"{"v":1,"id":2,"hash":"OTHER","user":3,"scopes":["devices:create"],"created":1}"#,
     ),
+    (
+        "/foghorn/v1/host-token/0000000001",
+        r#"{"v":1,"id":1,"hash":"HASH","factory":1,"host":2,"count":1,"used":1,"by":3,"created":1,"expires":9}"#,
+    ),
+    (
+        "/foghorn/v1/host-token/0000000002",
+        r#"{"v":1,"id":2,"hash":"OTHER","factory":1,"count":30,"used":0,"by":3,"created":1,"expires":9}"#,
+    ),
 ];
 
 fn hash() -> blake3::Hash {
@@ -352,6 +360,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.device_tests().iter().map(|record| record.put_op()));
     ops.extend(tables.target_tags().iter().map(|record| record.put_op()));
     ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));
+    ops.extend(tables.host_tokens().iter().map(|record| record.put_op()));
     let mut written: Vec<(String, String)> = ops
         .into_iter()
         .map(|op| match op {

@@ -23,6 +23,7 @@ use super::machines::config::StoredConfig;
 use super::machines::denied::DeniedDevice;
 use super::machines::device::Device;
 use super::machines::group::DeviceGroup;
+use super::machines::host_token::HostToken;
 use super::machines::tags::TargetTags;
 use super::machines::tests::DeviceTests;
 use super::machines::token::FactoryToken;
@@ -94,6 +95,7 @@ pub struct Tables {
     device_tests: Shelf<DeviceTests>,
     target_tags: Shelf<TargetTags>,
     factory_tokens: Shelf<FactoryToken>,
+    host_tokens: Shelf<HostToken>,
     session_plans: Shelf<SessionPlan>,
     multicast_turn: Turn,
     api: Shelf<ApiSettings>,
@@ -148,6 +150,7 @@ impl Default for Tables {
             device_tests: Shelf::default(),
             target_tags: Shelf::default(),
             factory_tokens: Shelf::default(),
+            host_tokens: Shelf::default(),
             session_plans: Shelf::default(),
             multicast_turn: Turn::default(),
             api: Shelf::default(),
@@ -440,6 +443,12 @@ impl Tables {
         &self.factory_tokens
     }
 
+    /// Tokens with which machines enrol.
+    #[must_use]
+    pub fn host_tokens(&self) -> &Shelf<HostToken> {
+        &self.host_tokens
+    }
+
     /// Plans of multicast sessions, with the groups that they have.
     #[must_use]
     pub fn session_plans(&self) -> &Shelf<SessionPlan> {
@@ -582,6 +591,7 @@ impl View for Tables {
             Place::Other("device-tests") => self.device_tests.apply(change),
             Place::Other("target-tags") => self.target_tags.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),
+            Place::Other("host-token") => self.host_tokens.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {
                 self.multicast_turn.apply(change);
                 Ok(())

@@ -67,6 +67,28 @@ pub(super) async fn join_tokens(state: &State, now: Timestamp) -> Result<usize, 
     Ok(removed)
 }
 
+/// Removes machine tokens that have expired, also those that were used up.
+pub(super) async fn host_tokens(state: &State, now: Timestamp) -> Result<usize, Refusal> {
+    let removed = in_batches(state, |draft| {
+        let expired: Vec<_> = draft
+            .tables()
+            .host_tokens()
+            .expired(now - TOKEN_MEMORY)
+            .take(BATCH)
+            .cloned()
+            .collect();
+        for token in &expired {
+            draft.discard(&**token);
+        }
+        expired.len()
+    });
+    let removed = removed.await?;
+    if removed > 0 {
+        debug!(removed, "removed expired machine tokens");
+    }
+    Ok(removed)
+}
+
 /// Removes idempotency keys that were first used a day ago.
 pub(super) async fn keys(state: &State, now: Timestamp) -> Result<usize, Refusal> {
     let removed = in_batches(state, |draft| {
@@ -201,13 +223,16 @@ async fn in_batches(
 mod tests {
     use std::sync::Arc;
 
-    use foghorn_types::{HostId, ImageId, JoinTokenId, NamePattern, StorageGroupId, TaskId};
+    use foghorn_types::{
+        HostId, HostTokenId, ImageId, JoinTokenId, NamePattern, StorageGroupId, TaskId,
+    };
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::state::classes::Task;
     use crate::state::enrolment::{OneTimeToken, Purpose};
     use crate::state::join_token::ManyToken;
+    use crate::state::machines::host_token::HostToken;
     use crate::state::run::{Run, RunKind};
     use crate::state::shelf::Record as _;
     use crate::store::embedded::EmbeddedStore;
@@ -309,6 +334,38 @@ mod tests {
         });
         assert_eq!(left, [1, 2]);
         assert_eq!(join_tokens(&state, now).await.unwrap(), 0);
+        cancel.cancel();
+    }
+
+    #[tokio::test]
+    async fn machine_tokens_go_an_hour_after_they_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let (now, minute) = (Timestamp::now(), Duration::from_secs(60));
+        let token = |id, expires| HostToken {
+            id: HostTokenId::new(id).unwrap(),
+            hash: String::new(),
+            factory: StorageGroupId::new(1).unwrap(),
+            host: None,
+            count: 1,
+            used: 1,
+            by: 0,
+            created: now - TOKEN_MEMORY * 3,
+            expires,
+            modified: 0,
+        };
+        let ops = [
+            token(1, now - minute),
+            token(2, now - TOKEN_MEMORY - minute),
+        ];
+        put(&state, ops.iter().map(HostToken::put_op).collect()).await;
+        assert_eq!(host_tokens(&state, now).await.unwrap(), 1);
+        let left: Vec<u32> = state.read(|tables| {
+            let tokens = tables.host_tokens().iter();
+            tokens.map(|token| token.id.get()).collect()
+        });
+        assert_eq!(left, [1]);
         cancel.cancel();
     }
 

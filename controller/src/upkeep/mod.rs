@@ -136,6 +136,11 @@ impl Upkeep {
         );
         removed(
             report,
+            "expired machine tokens",
+            forget::host_tokens(&ctx.state, now).await,
+        );
+        removed(
+            report,
             "old idempotency keys",
             forget::keys(&ctx.state, now).await,
         );

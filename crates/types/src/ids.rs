@@ -105,6 +105,10 @@ integer_id!(
     /// A token for the API of factories.
     FactoryTokenId
 );
+integer_id!(
+    /// A token with which machines enrol after imaging.
+    HostTokenId
+);
 
 integer_id!(
     /// What a task does to its host. The constants are FOG's types that the program knows; people may add others, which boot

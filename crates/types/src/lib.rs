@@ -32,8 +32,8 @@ pub use complaint::{Complaint, complaint};
 pub use disk_part::DiskPart;
 pub use disk_rule::{DiskRule, DiskRules, MAX_DISK_RULES, ParseDiskRuleError};
 pub use ids::{
-    DeviceGroupId, FactoryTokenId, GroupId, HostId, ImageId, JoinTokenId, ParseIdError, SessionId,
-    SnapinId, StorageGroupId, StorageNodeId, TaskId, TaskTypeId,
+    DeviceGroupId, FactoryTokenId, GroupId, HostId, HostTokenId, ImageId, JoinTokenId,
+    ParseIdError, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId, TaskTypeId,
 };
 pub use mac::{MacAddress, ParseMacError};
 pub use machine_uuid::{MachineUuid, ParseMachineUuidError};

@@ -27,6 +27,12 @@ impl MachineUuid {
     pub const fn from_bits(bits: u128) -> Self {
         Self(bits)
     }
+
+    /// Whether it tells one machine from others: firmware without a UUID shows all zeros or all ones.
+    #[must_use]
+    pub const fn is_real(self) -> bool {
+        self.0 != 0 && self.0 != u128::MAX
+    }
 }
 
 impl FromStr for MachineUuid {
@@ -91,6 +97,12 @@ mod tests {
         let uuid: MachineUuid = text.parse().unwrap();
         assert_eq!(uuid.to_string(), text.to_lowercase());
         assert_eq!(uuid.to_string().parse(), Ok(uuid));
+    }
+
+    #[test]
+    fn zeros_and_ones_tell_no_machine_from_another() {
+        let real = |bits| MachineUuid::from_bits(bits).is_real();
+        assert!(!real(0) && !real(u128::MAX) && real(1));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl IntoResponse for Refused {
 }
 
 /// Our own failure. The caller learns that it was ours, the log learns what it was.
-fn internal(error: &dyn std::error::Error) -> Refused {
+pub(super) fn internal(error: &dyn std::error::Error) -> Refused {
     warn!(error = %chain(error), "a request failed");
     Refused::new(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -107,7 +107,7 @@ impl From<Refusal> for Refused {
     }
 }
 
-fn token(error: &TokenError, field: &str) -> Refused {
+pub(super) fn token(error: &TokenError, field: &str) -> Refused {
     let field = match error {
         TokenError::NoHost { .. } | TokenError::OtherHosts { .. } => "mac",
         _ => field,

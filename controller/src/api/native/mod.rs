@@ -15,6 +15,7 @@ mod factory_tokens;
 mod gauges;
 mod groups;
 mod health;
+mod host_tokens;
 mod hosts;
 mod image_versions;
 mod images;
@@ -83,6 +84,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(snapin_files::routes())
         .and(tasks::routes())
         .and(hosts::routes())
+        .and(host_tokens::routes())
         .and(groups::routes())
         .and(images::routes())
         .and(image_versions::routes())

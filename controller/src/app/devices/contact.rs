@@ -275,7 +275,12 @@ pub async fn register(state: &State, new: &New) -> Result<Arc<Device>, RegisterE
     Ok(current.unwrap_or_else(|| Arc::new(device)))
 }
 
-fn registered(draft: &mut Draft<'_>, new: &New, now: Timestamp) -> Result<Device, RegisterError> {
+/// The record of a device that is registered, with whatever belongs to it drafted.
+pub(super) fn registered(
+    draft: &mut Draft<'_>,
+    new: &New,
+    now: Timestamp,
+) -> Result<Device, RegisterError> {
     let uuid = new.identity.uuid;
     let tables = draft.tables();
     if tables.devices().get(&uuid).is_some() {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod denied;
 pub mod device;
 pub mod group;
+pub mod host_token;
 pub mod meta;
 mod naming;
 pub mod packed;

@@ -6,6 +6,7 @@ mod boot;
 mod cold;
 mod factory_tokens;
 mod groups;
+mod host_tokens;
 mod hosts;
 mod images;
 mod jobs;
@@ -33,6 +34,7 @@ pub use self::factory_tokens::{
     FactoryTokenCreated, FactoryTokenList, FactoryTokenStatus, NewFactoryToken,
 };
 pub use self::groups::{GroupList, GroupStatus};
+pub use self::host_tokens::{HostTokenCreated, HostTokenList, HostTokenStatus, NewHostToken};
 pub use self::hosts::{HostList, HostStatus};
 pub use self::images::{
     AdoptRequest, DamagedContent, DropRequest, ImageContent, ImageDisk, ImageList, ImageNote,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
 /// Where a device keeps these files, unless it says otherwise.
-pub(super) const FOLDER: &str = "/var/sota";
+pub const FOLDER: &str = "/var/sota";
 /// Sections that a device may add or change, and keys of each.
 const MOST: usize = 32;
 /// Bytes of a value.
@@ -13,7 +13,7 @@ const LONGEST: usize = 1024;
 
 /// Why settings of a device cannot be written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum BadSettings {
+pub enum BadSettings {
     #[error("is not the path of a folder")]
     Folder,
     #[error("is not a map from sections to maps of texts, {MOST} of each at most")]
@@ -21,18 +21,21 @@ pub(super) enum BadSettings {
 }
 
 /// What is special about a device.
-pub(super) struct Settings<'a> {
+pub struct Settings<'a> {
     /// `host:port` of its gateway.
-    pub(super) gateway: &'a str,
+    pub gateway: &'a str,
     /// Where it keeps its files.
-    pub(super) folder: &'a str,
-    pub(super) hardware_id: Option<&'a str>,
+    pub folder: &'a str,
+    pub hardware_id: Option<&'a str>,
     /// Values by section and key, over ours.
-    pub(super) overrides: &'a Map<String, Json>,
+    pub overrides: &'a Map<String, Json>,
 }
 
 /// The text of `sota.toml`.
-pub(super) fn sota_toml(settings: &Settings<'_>) -> Result<String, BadSettings> {
+///
+/// # Errors
+/// See [`BadSettings`].
+pub fn sota_toml(settings: &Settings<'_>) -> Result<String, BadSettings> {
     let folder = settings.folder.trim_end_matches('/');
     let is_path = folder.starts_with('/')
         && folder.len() <= LONGEST
