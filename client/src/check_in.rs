@@ -8,30 +8,28 @@
 pub mod code;
 pub(crate) mod connect;
 mod error;
+mod verified;
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, FURTHER_PATH,
-    FurtherNode, FurtherRequest, FurtherResponse, LOOK_PATH, LookRequest, LookResponse, ORDER_PATH,
-    OptionsFor, Order, Problem, TokenText, UNREACHED_PATH, UnreachedRequest, UnreachedResponse,
+    BOOT_PREFIX, CHECK_IN_PATH, CheckInRequest, CheckInResponse, FURTHER_PATH, FurtherNode,
+    FurtherRequest, FurtherResponse, LOOK_PATH, LookRequest, LookResponse, ORDER_PATH, OptionsFor,
+    Order, Problem, TokenText, UNREACHED_PATH, UnreachedRequest, UnreachedResponse,
 };
 use foghorn_reach::Trouble;
 use foghorn_transport::Identity;
 use foghorn_types::{HostId, MacAddress, chain};
-use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 pub use self::error::CheckInError;
+pub(crate) use self::verified::Verified;
 use crate::hardware;
 
 /// Seconds that the controller may hold a question for the order.
@@ -39,7 +37,7 @@ const ORDER_WAIT: u64 = 20;
 /// One exchange; longer than the controller may hold one.
 const TIMEOUT: Duration = Duration::from_secs(40);
 /// How long an unreachable controller is tried; it may be restarting.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a name without an address is tried; the network may come up just now.
 const PATIENCE_WITH_A_NAME: Duration = Duration::from_secs(20);
 const ANSWER_LIMIT: u64 = 1 << 20;
@@ -224,26 +222,13 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// The controller cannot be reached or is not the one that the token names.
     pub fn find(with: &'a CheckIn, stop: &'a CancellationToken) -> Result<Self, CheckInError> {
-        let base = base_url(&with.controller)?;
-        let authority = retry(patience(with.once), stop, || {
-            fetch_authority(&base, &with.token)
-        })?;
-        let root =
-            Certificate::from_pem(authority.as_bytes()).map_err(|source| CheckInError::Send {
-                url: base.clone(),
-                source: Box::new(source),
-            })?;
-        let agent = http(
-            TlsConfig::builder()
-                .root_certs(RootCerts::new_with_certs(&[root]))
-                .build(),
-        );
+        let found = Verified::find(&with.controller, &with.token, patience(with.once), stop)?;
         Ok(Self {
             with,
             stop,
-            base,
-            authority,
-            agent,
+            base: found.base,
+            authority: found.authority,
+            agent: found.agent,
         })
     }
 
@@ -341,7 +326,7 @@ pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, C
     Desk::find(with, stop)?.check_in()
 }
 
-fn retry<T>(
+pub(crate) fn retry<T>(
     patience: Duration,
     stop: &CancellationToken,
     mut attempt: impl FnMut() -> Result<T, CheckInError>,
@@ -375,21 +360,6 @@ fn retry<T>(
     }
 }
 
-/// The controller's address without a trailing slash; https, or http to loopback.
-fn base_url(controller: &str) -> Result<String, CheckInError> {
-    let refuse = || CheckInError::Url(controller.to_owned());
-    let uri: Uri = controller.trim().parse().map_err(|_| refuse())?;
-    let host = uri.host().ok_or_else(refuse)?.trim_matches(['[', ']']);
-    match uri.scheme_str() {
-        Some("https") => {}
-        Some("http")
-            if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) => {}
-        Some("http") => return Err(CheckInError::PlainHttp(controller.to_owned())),
-        _ => return Err(refuse()),
-    }
-    Ok(controller.trim().trim_end_matches('/').to_owned())
-}
-
 /// IPv4 address of the controller, for finding the way to it. Blocking.
 pub(crate) fn controller_address(controller: &str) -> Option<Ipv4Addr> {
     let uri: Uri = controller.trim().parse().ok()?;
@@ -401,44 +371,6 @@ pub(crate) fn controller_address(controller: &str) -> Option<Ipv4Addr> {
             IpAddr::V4(ip) => Some(ip),
             IpAddr::V6(_) => None,
         })
-}
-
-/// Asks without verifying, which is safe: the answer is trusted for its hash alone, and only the
-/// certificate that has the hash is passed on. Whoever sits in between could have put another
-/// authority behind it.
-fn fetch_authority(base: &str, token: &TokenText) -> Result<String, CheckInError> {
-    let url = format!("{base}{CA_PATH}");
-    let agent = http(TlsConfig::builder().disable_verification(true).build());
-    let (status, pem) = exchange(&url, || agent.get(&url).call())?;
-    if status != 200 {
-        return Err(answer_error(status, &pem));
-    }
-    let der = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|_| CheckInError::NoAuthority { url: url.clone() })?;
-    let found = fingerprint(&der);
-    if found != token.ca_fingerprint {
-        return Err(CheckInError::OtherAuthority {
-            url,
-            expected: token.ca_fingerprint.clone(),
-            found,
-        });
-    }
-    Ok(one_certificate(&der))
-}
-
-fn one_certificate(der: &[u8]) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n",
-        BASE64_MIME.encode(der).replace('\r', "")
-    )
-}
-
-/// SHA-256 as tokens spell it. The TLS library's own, reached through a cipher suite that uses it.
-fn fingerprint(der: &[u8]) -> String {
-    let suite = TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .expect("a TLS 1.3 suite is one");
-    BASE64URL_NOPAD.encode(suite.common.hash_provider.hash(der).as_ref())
 }
 
 fn send<T: DeserializeOwned>(
@@ -509,7 +441,7 @@ fn wait_for_order(
     }
 }
 
-fn exchange(
+pub(crate) fn exchange(
     url: &str,
     send: impl FnOnce() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<(u16, String), CheckInError> {
@@ -527,14 +459,14 @@ fn exchange(
     Ok((answer.status().as_u16(), text))
 }
 
-fn parse<T: DeserializeOwned>(url: &str, text: &str) -> Result<T, CheckInError> {
+pub(crate) fn parse<T: DeserializeOwned>(url: &str, text: &str) -> Result<T, CheckInError> {
     serde_json::from_str(text).map_err(|error| CheckInError::Failed {
         status: 200,
         reason: format!("{url} answered nonsense: {error}"),
     })
 }
 
-fn answer_error(status: u16, text: &str) -> CheckInError {
+pub(crate) fn answer_error(status: u16, text: &str) -> CheckInError {
     let reason = problem(text);
     if (400..500).contains(&status) {
         CheckInError::Refused { status, reason }
@@ -543,7 +475,7 @@ fn answer_error(status: u16, text: &str) -> CheckInError {
     }
 }
 
-fn problem(text: &str) -> String {
+pub(crate) fn problem(text: &str) -> String {
     serde_json::from_str::<Problem>(text).map_or_else(|_| text.to_owned(), |problem| problem.error)
 }
 
@@ -562,31 +494,6 @@ fn http(tls: TlsConfig) -> ureq::Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_is_for_loopback_only() {
-        assert_eq!(
-            base_url("https://c.example:8443/").unwrap(),
-            "https://c.example:8443"
-        );
-        for text in [
-            "http://127.0.0.1:80",
-            "http://localhost:1",
-            "http://[::1]:9",
-        ] {
-            assert!(base_url(text).is_ok(), "{text}");
-        }
-        assert!(matches!(
-            base_url("http://10.0.0.1"),
-            Err(CheckInError::PlainHttp(_))
-        ));
-        assert!(matches!(
-            base_url("http://127.0.0.1.example"),
-            Err(CheckInError::PlainHttp(_))
-        ));
-        assert!(matches!(base_url("ftp://x"), Err(CheckInError::Url(_))));
-        assert!(matches!(base_url("c.example"), Err(CheckInError::Url(_))));
-    }
 
     #[test]
     fn a_wrong_name_is_said_at_once_and_not_tried_again() {
@@ -624,14 +531,6 @@ mod tests {
         assert!(contact("https://10.23.0.1:8443").is_beside("10.23.0.1:7472"));
         assert!(!contact("https://10.23.0.1:8443").is_beside("10.23.0.2:7472"));
         assert!(contact("https://[fd00::2]:8443").is_beside("[fd00::2]:7472"));
-    }
-
-    #[test]
-    fn the_fingerprint_is_sha_256() {
-        assert_eq!(
-            fingerprint(b"abc"),
-            "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
-        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use clap::Parser as _;
 use foghorn_client::exit::Exit;
 use foghorn_client::failure;
 use foghorn_client::host::args::{Cli, Command};
-use foghorn_client::host::{CheckedIn, HostError, RESTART, Service, Settings, run};
+use foghorn_client::host::{
+    CheckedIn, Enrol, Enrolled, HostError, RESTART, Service, Settings, enrol, run,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +60,30 @@ async fn carry_out(command: Command, stop: CancellationToken) -> ExitCode {
             let work = |settings| Service::new(settings)?.extract();
             once(args.into_settings(), stop, work).await
         }
+        Command::Enrol(args) => match args.into_enrol() {
+            Ok(with) => enrolled(with, stop).await,
+            Err(error) => complain(Exit::Usage, &error),
+        },
+    }
+}
+
+async fn enrolled(with: Enrol, stop: CancellationToken) -> ExitCode {
+    let told = stop.clone();
+    let working = tokio::task::spawn_blocking(move || enrol(&with, &told));
+    let done = tokio::select! {
+        () = stop.cancelled() => return Exit::Cancelled.into(),
+        done = working => done,
+    };
+    match done {
+        Ok(Ok(Enrolled { uuid, factory, .. })) => {
+            println!("this machine is device {uuid} of the factory {factory}");
+            Exit::Done.into()
+        }
+        Ok(Err(error)) => {
+            failure(&error, error.advice().as_deref());
+            error.exit().into()
+        }
+        Err(panicked) => complain(Exit::Failed, &panicked),
     }
 }
 

@@ -11,7 +11,8 @@ use foghorn_types::MacAddress;
 use tokio_util::sync::CancellationToken;
 use ureq::tls::TlsConfig;
 
-use super::{CheckInError, base_url, exchange, http, parse, patience, problem, retry};
+use super::verified::base_url;
+use super::{CheckInError, exchange, http, parse, patience, problem, retry};
 
 /// Where, with what and at which machine.
 #[derive(Clone, Debug)]

@@ -1,17 +1,18 @@
 //! Arguments of `foghorn-host`.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use foghorn_host_config::pace::{INTERVAL, RETRY_PAUSES};
+use foghorn_proto::http::{HOST_PREFIX, ParseTokenError, TokenText};
 
-use super::Settings;
+use super::{Enrol, Settings};
 
 /// Keeps a machine, after it was imaged, as its configuration says.
 ///
-/// Exit codes: 0 done or told to stop, 1 failed, 2 usage, 6 stopped while checking in, 123 a handler asks for `foghorn-host
-/// run` to be started again.
+/// Exit codes: 0 done or told to stop, 1 failed, 2 usage, 5 the token was refused, 6 stopped while checking in or enrolling,
+/// 123 a handler asks for `foghorn-host run` to be started again.
 #[derive(Parser, Debug)]
 #[command(name = "foghorn-host", version)]
 pub struct Cli {
@@ -27,6 +28,79 @@ pub enum Command {
     CheckIn(PlaceArgs),
     /// Extract the config that was fetched last, without a network: for the boot, when extracted files are gone.
     Extract(PlaceArgs),
+    /// Get this machine its identity, with a token of `foghorn host token`: a key that stays here, a certificate, and the
+    /// settings that name both.
+    Enrol(EnrolArgs),
+}
+
+/// Arguments of `enrol`.
+#[derive(Args, Debug)]
+pub struct EnrolArgs {
+    /// Address of the server, as its web page and its API have it.
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// The machine token (fhh1.…). It names the certificate authority too, and no other is trusted.
+    #[arg(long, required_unless_present = "token_file")]
+    pub token: Option<String>,
+    /// A file with the token, which is in no list of processes then.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+    /// What the device is called; default: as its host, else its UUID.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where the files are written, and the service finds them: the folder of sota.toml.
+    #[arg(long, value_name = "DIR", default_value = "/var/sota")]
+    pub dir: PathBuf,
+    /// The file system of the machine, if it is not running: a disk that was just deployed, mounted here.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Do not tell the UUID of the hardware: that of the device follows from its key.
+    #[arg(long)]
+    pub no_hardware_uuid: bool,
+    /// Replace the identity that this machine has.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Why the arguments of `enrol` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolArgsError {
+    #[error("could not read the token in {}", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the token is not valid")]
+    Token(#[source] ParseTokenError),
+    #[error("--dir {0:?} is not an absolute path without ..")]
+    Dir(PathBuf),
+}
+
+impl EnrolArgs {
+    /// # Errors
+    /// [`EnrolArgsError`]
+    pub fn into_enrol(self) -> Result<Enrol, EnrolArgsError> {
+        let text = match (self.token, self.token_file) {
+            (Some(text), _) => text,
+            (None, Some(path)) => std::fs::read_to_string(&path)
+                .map_err(|source| EnrolArgsError::Read { path, source })?,
+            (None, None) => String::new(),
+        };
+        let token = TokenText::parse_typed(HOST_PREFIX, &text).map_err(EnrolArgsError::Token)?;
+        let goes_up = |path: &PathBuf| path.components().any(|part| part == Component::ParentDir);
+        if !self.dir.is_absolute() || goes_up(&self.dir) || self.dir.to_str().is_none() {
+            return Err(EnrolArgsError::Dir(self.dir));
+        }
+        Ok(Enrol {
+            server: self.server,
+            token,
+            name: self.name,
+            folder: self.dir,
+            root: self.root,
+            tells_hardware: !self.no_hardware_uuid,
+            replaces: self.replace,
+        })
+    }
 }
 
 /// Arguments of `run`.
@@ -139,5 +213,34 @@ mod tests {
         assert_eq!(settings.search, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(settings.secrets, PathBuf::from("/s"));
         assert!(Cli::try_parse_from(["foghorn-host", "run", "--interval", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_token_comes_from_the_command_line_or_from_a_file() {
+        let enrol = |more: &[&str]| {
+            let first = ["foghorn-host", "enrol", "--server", "https://c"];
+            let parsed = Cli::try_parse_from(first.iter().chain(more));
+            let Command::Enrol(args) = parsed.map_err(|error| error.to_string())?.command else {
+                panic!("another command");
+            };
+            args.into_enrol().map_err(|error| error.to_string())
+        };
+        let text = format!("fhh1.secret.{}", "a".repeat(43));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, format!("{text}\n")).unwrap();
+        let file = file.to_str().unwrap();
+        for more in [["--token", text.as_str()], ["--token-file", file]] {
+            let with = enrol(&more).unwrap();
+            assert_eq!(with.token.secret, "secret");
+            assert_eq!(with.folder, PathBuf::from("/var/sota"));
+            assert!(with.tells_hardware && !with.replaces);
+        }
+        assert!(enrol(&[]).is_err());
+        assert!(enrol(&["--token", "fhj1.a.b"]).is_err());
+        assert!(enrol(&["--token-file", "/missing"]).is_err());
+        for dir in ["sota", "/var/../etc"] {
+            assert!(enrol(&["--token", &text, "--dir", dir]).is_err(), "{dir}");
+        }
     }
 }

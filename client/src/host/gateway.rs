@@ -81,11 +81,17 @@ pub(super) enum Answer {
     },
 }
 
+/// Tells this start of this machine from every other one, so that a second machine with the same identity is found out.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const BOOT_HEADER: &str = "x-foghorn-boot";
+
 /// See above.
 #[derive(Clone, Debug)]
 pub(super) struct Gateway {
     agent: Agent,
     base: String,
+    /// `None` where the kernel does not say.
+    boot: Option<String>,
 }
 
 impl Gateway {
@@ -96,12 +102,7 @@ impl Gateway {
         let key_pem = read(key)?;
         let identity = Identity::from_pem(&read(authority)?, &read(certificate)?, &key_pem)?;
         // The HTTP client would panic.
-        CertifiedKey::from_der(
-            identity.chain.clone(),
-            identity.key.clone_key(),
-            &default_provider(),
-        )
-        .map_err(GatewayError::Key)?;
+        belong_together(&identity).map_err(GatewayError::Key)?;
         let certificates = |of: &[rustls::pki_types::CertificateDer<'_>]| {
             let owned = of
                 .iter()
@@ -127,6 +128,7 @@ impl Gateway {
         Ok(Self {
             agent: connect::agent(config),
             base: sota.server.clone(),
+            boot: fs::read_to_string(BOOT_ID).ok(),
         })
     }
 
@@ -161,6 +163,9 @@ impl Gateway {
         if let Some(since) = since {
             request = request.header("if-modified-since", format_date(since));
         }
+        if let Some(boot) = &self.boot {
+            request = request.header(BOOT_HEADER, boot.trim());
+        }
         let answer = request.call().map_err(|source| failed(&url, source))?;
         let date = answer
             .headers()
@@ -176,6 +181,18 @@ impl Gateway {
             304 => Ok(Answer::Unchanged),
             status => Err(refused(&url, status, answer)),
         }
+    }
+
+    /// Has the certificate of this device renewed; the answer is PEM.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(super) fn renew(&self, request_pem: &str) -> Result<String, FetchError> {
+        let url = format!("{}/certificate", self.base);
+        let request = self.agent.post(&url);
+        let request = request.header("content-type", "application/x-pem-file");
+        let answer = taken(&url, request.send(request_pem), &[201])?;
+        body_text(&url, answer)
     }
 
     /// Gives the gateway one file of this device's own config.
@@ -230,6 +247,15 @@ pub(super) struct TestEnd<'a> {
     /// Name of the output; harmless in an address.
     pub(super) artifact: &'a str,
     pub(super) output: &'a [u8],
+}
+
+/// Whether the certificate is that of the key.
+///
+/// # Errors
+/// When it is not, or one of them cannot be used.
+pub(super) fn belong_together(identity: &Identity) -> Result<(), rustls::Error> {
+    let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
+    CertifiedKey::from_der(chain, key, &default_provider()).map(drop)
 }
 
 fn read(path: &Path) -> Result<String, GatewayError> {

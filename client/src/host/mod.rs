@@ -6,10 +6,12 @@
 mod actions;
 pub mod args;
 mod daemon;
+mod enrol;
 mod extract;
 mod gateway;
 mod handlers;
 mod lock;
+mod renewal;
 mod search;
 mod secrets;
 mod service;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::daemon::run;
+pub use self::enrol::{Enrol, EnrolError, Enrolled, enrol};
 pub use self::extract::ExtractError;
 pub use self::gateway::{FetchError, GatewayError};
 pub use self::lock::LockError;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use foghorn_host_config::Document;
 use foghorn_host_config::sota::Sota;
-use foghorn_types::chain;
+use foghorn_types::{Timestamp, chain};
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
@@ -13,6 +13,7 @@ use super::extract::{ExtractError, Extracted, Extractor};
 use super::gateway::{Answer, FetchError, Gateway, GatewayError};
 use super::handlers::Handlers;
 use super::lock::{Lock, LockError};
+use super::renewal::renew_when_due;
 use super::search::{self, SearchError};
 use super::secrets::Secrets;
 use super::storage::{Storage, StorageError};
@@ -107,6 +108,8 @@ impl Service {
             None => (None, None),
         };
         let answer = gateway.config(date, &self.settings.retry_pauses, stop)?;
+        // Also when the config cannot be extracted: without a certificate a better one would never come.
+        self.renew(&gateway);
         let actions = self.actions(Some(&gateway));
         let done = match answer {
             Answer::Nothing => CheckedIn::NoConfig,
@@ -146,6 +149,17 @@ impl Service {
             .extract(Some(&document), &document)?;
         self.storage.end_pending()?;
         Ok(done.into())
+    }
+
+    /// What fails here is tried again at the next check-in: a third of the certificate's life is left for it.
+    fn renew(&self, gateway: &Gateway) {
+        match renew_when_due(&self.sota, gateway, Timestamp::now()) {
+            Ok(true) => tracing::info!("the certificate of this device was renewed"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "could not renew the certificate of this device");
+            }
+        }
     }
 
     /// Ends an extraction of the stored document that did not come to its end, as when the machine lost its power at boot.

@@ -11,7 +11,7 @@ use foghorn_types::{Timestamp, chain};
 
 use super::whole::{self, Whole};
 
-const DOCUMENT: &str = "config.encrypted";
+pub(super) const DOCUMENT: &str = "config.encrypted";
 const PENDING: &str = "config.pending";
 const LAST_ACTION: &str = "last-remote-action";
 const ANNOUNCED: &str = "announced-remote-actions";

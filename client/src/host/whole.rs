@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// How a file is written.
@@ -58,6 +58,13 @@ impl Whole<'_> {
             tracing::warn!(%path, %error, "could not remove a draft");
         }
     }
+}
+
+/// Where the draft of a file is written, if that is in the same folder.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
 }
 
 /// Removes a file; it does not matter if it is not there.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use foghorn_types::Timestamp;
+
 /// How long it waits before each further try of one check-in that was not answered.
 pub const RETRY_PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
@@ -35,9 +37,29 @@ pub fn first_pause(interval: Duration, random: u32) -> Duration {
     most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
+/// Whether a certificate that is valid in this time is to be renewed by now: when a third of its life is left. Machines that
+/// were set up together do not stay together: up to a twentieth of the life later, as `random` says, which has to be the same
+/// number for the same certificate.
+#[must_use]
+pub fn renewal_is_due(from: Timestamp, until: Timestamp, now: Timestamp, random: u32) -> bool {
+    let life = until.since(from);
+    let share = f64::from(random) / f64::from(u32::MAX);
+    now >= from && now.since(from) >= life.mul_f64(2.0 / 3.0 + share / 20.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_in_the_last_third_of_its_life() {
+        let at = |second: i64| Timestamp::from_millis(second * 1000);
+        let is_due = |now, random| renewal_is_due(at(100), at(400), at(now), random);
+        assert!(!is_due(50, 0), "the clock is wrong");
+        assert!(!is_due(299, 0) && is_due(301, 0));
+        assert!(!is_due(314, u32::MAX) && is_due(316, u32::MAX));
+        assert!(is_due(500, u32::MAX), "whoever is asked may still say yes");
+    }
 
     #[test]
     fn pauses_are_spread_and_grow_with_failures() {

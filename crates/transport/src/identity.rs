@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use foghorn_types::{CertificateName, Digest};
+use foghorn_types::{CertificateName, Digest, Timestamp};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -110,6 +110,16 @@ impl Identity {
             .try_into()
             .expect("the provider has AES-128-GCM, which QUIC's first packets need"))
     }
+}
+
+/// From when until when a certificate (DER) is valid; `None` when it cannot be parsed. Verifies nothing.
+#[must_use]
+pub fn validity(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    let [from, until] = [validity.not_before, validity.not_after]
+        .map(|time| Timestamp::from_millis(time.timestamp().saturating_mul(1000)));
+    Some((from, until))
 }
 
 fn certificates(

@@ -34,6 +34,6 @@ mod wire_corpus;
 pub use client::{AgentConnection, Source};
 pub use foghorn_multicast::Stage;
 pub use frame::StreamError;
-pub use identity::{Identity, IdentityError, PeerCertificate};
+pub use identity::{Identity, IdentityError, PeerCertificate, validity};
 pub use server::{Incoming, Listener, Request, Session};
 pub use session::{ClientOutcome, ClientProgress, EndReason, Hello, RefusalCode, SessionKind};

@@ -4,10 +4,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
+use data_encoding::BASE64URL_NOPAD;
 use foghorn_host_config::conditional::{Answer, answer, format_date};
 use foghorn_types::Timestamp;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData, SanType};
+use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -45,6 +48,24 @@ impl Authority {
     pub(super) fn pem(&self) -> &str {
         &self.pem
     }
+
+    /// As tokens name it.
+    pub(super) fn fingerprint(&self) -> String {
+        let suite = TLS13_AES_128_GCM_SHA256.tls13().unwrap();
+        let hash = suite.common.hash_provider.hash(&self.der);
+        BASE64URL_NOPAD.encode(hash.as_ref())
+    }
+
+    /// A certificate for this key, of a device, which ends in so many days and began so many days before.
+    pub(super) fn certify(&self, key: &impl PublicKeyData, device: &str, days: [u64; 2]) -> String {
+        let mut params = CertificateParams::default();
+        let uri = format!("foghorn://device/{device}");
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        let [ended, ends] = days.map(|days| Duration::from_secs(days * 24 * 60 * 60));
+        params.not_before = (SystemTime::now() - ended).into();
+        params.not_after = (SystemTime::now() + ends).into();
+        params.signed_by(key, &self.issuer).unwrap().pem()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +73,8 @@ pub(super) struct Request {
     /// Such as `GET /config`.
     pub(super) line: String,
     pub(super) since: Option<String>,
+    /// Which start of the machine it is.
+    pub(super) boot: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
@@ -60,6 +83,8 @@ struct State {
     config: Option<(String, Timestamp)>,
     /// Statuses that the next questions for the config are answered with instead.
     failures: Vec<u16>,
+    /// What is answered to whoever wants a new certificate.
+    renewed: Option<String>,
     requests: Vec<Request>,
 }
 
@@ -104,6 +129,10 @@ impl Gateway {
         self.state.lock().unwrap().config = Some((document.to_owned(), changed));
     }
 
+    pub(super) fn renew_with(&self, chain: &str) {
+        self.state.lock().unwrap().renewed = Some(chain.to_owned());
+    }
+
     pub(super) fn fail_with(&self, statuses: &[u16]) {
         self.state.lock().unwrap().failures = statuses.to_vec();
     }
@@ -130,7 +159,7 @@ fn read(
 ) -> std::io::Result<Request> {
     let mut first = String::new();
     stream.read_line(&mut first)?;
-    let (mut length, mut since) = (0, None);
+    let (mut length, mut since, mut boot) = (0, None, None);
     loop {
         let mut line = String::new();
         stream.read_line(&mut line)?;
@@ -140,6 +169,7 @@ fn read(
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap(),
             "if-modified-since" => since = Some(value.to_owned()),
+            "x-foghorn-boot" => boot = Some(value.to_owned()),
             "transfer-encoding" => panic!("a body of unknown length: {value}"),
             _ => {}
         }
@@ -151,6 +181,7 @@ fn read(
     Ok(Request {
         line: line.join(" "),
         since,
+        boot,
         body,
     })
 }
@@ -164,6 +195,10 @@ impl State {
                 response(status, "", "because the test wants it")
             }
             "GET /config" => self.config(request),
+            "POST /certificate" => match &self.renewed {
+                Some(chain) => response(201, "", chain),
+                None => response(403, "", "not this one"),
+            },
             "PATCH /config" | "POST /tests" => response(201, "", "7"),
             line if line.starts_with("PUT /tests/7") => response(200, "", "{}"),
             _ => response(404, "", ""),

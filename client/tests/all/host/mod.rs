@@ -2,8 +2,10 @@
 
 mod actions;
 mod crashes;
+mod enrolment;
 mod gateway;
 mod machine;
+mod renewal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
