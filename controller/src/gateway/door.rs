@@ -100,6 +100,7 @@ fn said(headers: &HeaderMap) -> Headers {
         tags: text("x-ats-tags"),
         hash: text("x-ats-ostreehash"),
         apps: text("x-ats-dockerapps"),
+        boot: text("x-foghorn-boot"),
     }
 }
 
@@ -126,6 +127,7 @@ mod tests {
             tags: Some(String::new()),
             hash: None,
             apps: None,
+            boot: None,
         };
         assert_eq!(said(&headers), expected);
     }

@@ -228,6 +228,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-000000000010","factory":1,"public_key":"pem","fingerprint":"ff","meta":{"created_by":0,"created_at":1,"updated_by":0,"updated_at":1}}"#,
     ),
     (
+        "/foghorn/v1/device/0a1b2c3d-0000-4000-8000-000000000011",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-000000000011","factory":1,"public_key":"pem","fingerprint":"ff","meta":{"created_by":0,"created_at":1,"updated_by":0,"updated_at":1},"boots":{"last":"ab","former":[["cd",5]],"cloned":7}}"#,
+    ),
+    (
         "/foghorn/v1/device-denied/0a1b2c3d-0000-4000-8000-00000000000f",
         r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","factory":1,"name":"pc","by":3,"at":9}"#,
     ),

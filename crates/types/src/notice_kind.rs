@@ -31,6 +31,8 @@ pub enum NoticeKind {
     NodeNearlyFull,
     /// A certificate ends soon.
     CertificateEnding,
+    /// Two machines use the identity of one device.
+    DeviceCloned,
     /// Somebody asked for a test message.
     Test,
 }
@@ -42,7 +44,7 @@ pub struct ParseNoticeKindError(String);
 
 impl NoticeKind {
     /// Those that one can choose.
-    pub const CHOICE: [Self; 9] = [
+    pub const CHOICE: [Self; 10] = [
         Self::TaskFailed,
         Self::TaskFinished,
         Self::GroupFinished,
@@ -52,6 +54,7 @@ impl NoticeKind {
         Self::DamageFound,
         Self::NodeNearlyFull,
         Self::CertificateEnding,
+        Self::DeviceCloned,
     ];
 
     /// The name that [`FromStr`] reads.
@@ -67,6 +70,7 @@ impl NoticeKind {
             Self::DamageFound => "damage-found",
             Self::NodeNearlyFull => "node-nearly-full",
             Self::CertificateEnding => "certificate-ending",
+            Self::DeviceCloned => "device-cloned",
             Self::Test => "test",
         }
     }

@@ -1,5 +1,6 @@
 //! Devices as the API shows them, in the form of lists and alone.
 
+use foghorn_types::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -60,7 +61,7 @@ pub(super) struct DeviceFacts {
     is_prod: bool,
     /// Always false: there are no waves.
     is_wave: bool,
-    /// Empty: all is well as far as is known.
+    /// `cloned`: two machines have used its identity within the last day. Empty: all is well as far as is known.
     status: String,
     /// Who made and changed it.
     change_meta: FactoryChangeMeta,
@@ -145,7 +146,10 @@ impl DeviceFacts {
             public_key: device.public_key.clone(),
             is_prod: device.is_prod,
             is_wave: false,
-            status: String::new(),
+            status: match device.boots.cloned(Timestamp::now()) {
+                Some(_) => "cloned".to_owned(),
+                None => String::new(),
+            },
             change_meta: FactoryChangeMeta::of(&device.meta, times::of_device),
         }
     }

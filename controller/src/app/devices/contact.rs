@@ -4,16 +4,18 @@
 
 use std::sync::Arc;
 
-use foghorn_types::{HostId, MachineUuid, StorageGroupId, Timestamp};
+use foghorn_types::{HostId, MachineUuid, NoticeKind, StorageGroupId, Timestamp};
 use tracing::{info, warn};
 
 use super::edit::{self, EditError};
 use super::names::{self, BadName};
 use super::{factories, host};
+use crate::app::notices;
 use crate::state::classes::StorageGroup;
 use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::{BoundBy, Device, Running};
 use crate::state::machines::sightings::Sightings;
+use crate::state::notify::{Event, Named};
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State};
 use crate::store::Compare;
@@ -36,7 +38,7 @@ pub struct Identity {
     pub is_prod: bool,
 }
 
-/// The headers `x-ats-…`: what is missing stays as it was, what is empty is cleared.
+/// The headers `x-ats-…` and `x-foghorn-boot`: what is missing stays as it was, what is empty is cleared.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Headers {
     pub target: Option<String>,
@@ -45,6 +47,8 @@ pub struct Headers {
     pub hash: Option<String>,
     /// With commas.
     pub apps: Option<String>,
+    /// Which start of the machine it is; only our own service says it.
+    pub boot: Option<String>,
 }
 
 /// A contact that was accepted.
@@ -121,6 +125,7 @@ pub async fn contact(
     if let Some(device) = &known {
         check_key(device, who)?;
         let mut after = Device::clone(device);
+        starts(&mut after, headers, now);
         if hear(&mut after, who, headers).is_empty()
             && after == **device
             && !Sightings::is_due(device, now)
@@ -144,6 +149,9 @@ pub async fn contact(
             None => first(draft, who, now)?,
         };
         let changes = hear(&mut device, who, headers);
+        if starts(&mut device, headers, now) {
+            tell_of_clones(draft, &device, now);
+        }
         device.last_seen = device.last_seen.max(Some(now));
         draft.replace(&device);
         Ok((device, before.is_none(), changes))
@@ -159,6 +167,33 @@ pub async fn contact(
         is_new,
         changes,
     })
+}
+
+/// Notes which start of the machine speaks. Returns whether two machines with its identity are found out by that.
+fn starts(device: &mut Device, headers: &Headers, now: Timestamp) -> bool {
+    let boot = headers.boot.as_deref().map(str::trim);
+    let boot = boot.filter(|boot| !boot.is_empty());
+    boot.is_some_and(|boot| device.boots.note(boot, now))
+}
+
+/// They are not refused: which of them is the right one, nobody knows, and machines go on without us.
+fn tell_of_clones(draft: &mut Draft<'_>, device: &Device, now: Timestamp) {
+    let tables = draft.tables();
+    let (uuid, name) = (device.uuid, device.shown_name(tables));
+    warn!(%uuid, name, "two machines use the identity of a device");
+    let text = format!(
+        "Two machines use the identity of device {name} ({uuid}), as after a copy of its disk: let each of them enrol anew"
+    );
+    let host = device.host_row(tables);
+    let event = Event {
+        host: host.map(|row| Named {
+            id: row.id,
+            name: row.name.clone(),
+        }),
+        ..Event::new(NoticeKind::DeviceCloned, now, text)
+    };
+    let hosts: Vec<HostId> = device.host.iter().map(|bound| bound.to).collect();
+    notices::tell(draft, &event, &hosts);
 }
 
 fn check_key(device: &Device, who: &Identity) -> Result<(), ContactError> {
@@ -329,6 +364,7 @@ mod tests {
             tags: Some(" next, lab".to_owned()),
             hash: Some(String::new()),
             apps: Some("a, ,b".to_owned()),
+            boot: None,
         };
         let after = Running {
             target: "disk-2".to_owned(),
@@ -342,6 +378,7 @@ mod tests {
             tags: Some(String::new()),
             hash: Some(String::new()),
             apps: Some(String::new()),
+            boot: None,
         };
         assert_eq!(said(before.clone(), &cleared), Running::default());
         let long = Headers {

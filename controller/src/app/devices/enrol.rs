@@ -13,6 +13,7 @@ use super::sota::{self, BadSettings, Settings};
 use super::{factories, host};
 use crate::app::one_time::TokenError;
 use crate::ctx::Ctx;
+use crate::state::machines::boots::Boots;
 use crate::state::machines::device::{Bound, BoundBy, Device};
 use crate::state::machines::host_token::HostToken;
 use crate::state::{Draft, Refusal, Tables};
@@ -271,6 +272,11 @@ fn enter(
                     by: BoundBy::Certificate,
                 }),
                 None => known.host,
+            },
+            // With another key, whoever had the one before is refused.
+            boots: match plan.entry {
+                Entry::Replaces => Boots::default(),
+                _ => known.boots.clone(),
             },
             ..Device::clone(known)
         },

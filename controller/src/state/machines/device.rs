@@ -7,6 +7,7 @@ use foghorn_types::{DeviceGroupId, HostId, MachineUuid, StorageGroupId, Timestam
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::boots::Boots;
 use super::meta::ChangeMeta;
 use crate::state::shelf::{Index, Record, Shelf, stored_whole};
 use crate::store::Revision;
@@ -66,6 +67,9 @@ pub struct Device {
     /// When it first fetched a version of its own configuration, by number of the version.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub applied: BTreeMap<u32, Timestamp>,
+    /// Which starts of the machine have spoken, as far as its service says.
+    #[serde(default, skip_serializing_if = "Boots::is_none")]
+    pub boots: Boots,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
@@ -161,6 +165,7 @@ impl Device {
             aktualizr_toml: String::new(),
             apps_state: None,
             applied: BTreeMap::new(),
+            boots: Boots::default(),
             modified: 0,
         }
     }

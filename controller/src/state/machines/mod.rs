@@ -2,6 +2,7 @@
 //! that. The words are those of the FoundriesFactory dialect: a *device* is the identity of a machine,
 //! a *factory* is a site, a *target* is a version of an image.
 
+pub mod boots;
 pub mod config;
 pub mod denied;
 pub mod device;

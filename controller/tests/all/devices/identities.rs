@@ -8,11 +8,13 @@ use foghorn_controller::app::devices::filter::{Filter, Reach};
 use foghorn_controller::app::devices::groups::{self, GroupError, Terms};
 use foghorn_controller::app::devices::paging::Page;
 use foghorn_controller::app::devices::{denied, list, report};
+use foghorn_controller::app::notices::targets::{self, By};
 use foghorn_controller::app::objects;
+use foghorn_controller::state::Tables;
 use foghorn_controller::state::class::Body;
 use foghorn_controller::state::classes::Host;
 use foghorn_controller::state::machines::device::{BoundBy, Network};
-use foghorn_types::{HostId, MachineUuid};
+use foghorn_types::{HostId, MachineUuid, NoticeKind, Timestamp};
 use serde_json::json;
 
 use super::{Room, factory, identity};
@@ -222,5 +224,48 @@ async fn a_group_goes_when_no_device_is_in_it() {
         groups::delete(state, factory(), "lab").await.unwrap();
         let left = state.read(|tables| groups::list(tables, factory()));
         assert_eq!(left.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_machines_with_one_identity_are_told_once_and_go_on() {
+    for kind in BOTH {
+        let room = Room::start(kind).await;
+        let terms = targets::Terms {
+            name: Some("pager".to_owned()),
+            url: Some("http://127.0.0.1:1/".to_owned()),
+            ..targets::Terms::default()
+        };
+        targets::create(&room.state, &room.trust, By::Webhook, terms)
+            .await
+            .unwrap();
+        let from = |boot: &str| Headers {
+            boot: Some(boot.to_owned()),
+            ..Headers::default()
+        };
+        let told = || {
+            let all = |tables: &Tables| {
+                let pending = tables.notify_pending().iter();
+                pending.map(|one| one.event.clone()).collect::<Vec<_>>()
+            };
+            room.state.read(all)
+        };
+        let uuid = room.speaks(1, &from("one")).await.device.uuid;
+        let is_cloned = || room.stored(uuid).boots.cloned(Timestamp::now()).is_some();
+        room.speaks(1, &from("two")).await;
+        // One that says nothing, as other programs do, is none of them.
+        room.speaks(1, &Headers::default()).await;
+        room.speaks(1, &from(" ")).await;
+        assert!(!is_cloned() && told().is_empty());
+        room.speaks(1, &from("one")).await;
+        assert!(is_cloned(), "{kind:?}");
+        let stored = room.stored(uuid).modified;
+        room.speaks(1, &from("two")).await;
+        room.speaks(1, &from("one")).await;
+        assert_eq!(room.stored(uuid).modified, stored, "not at every poll");
+        let told = told();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].kind, NoticeKind::DeviceCloned);
+        assert!(told[0].text.contains(&uuid.to_string()), "{}", told[0].text);
     }
 }
