@@ -99,18 +99,18 @@ packages:
 build: setup-build ## Build all programs for release
 	$(CARGO) build --locked --release --bins
 
-# The client for any Linux: no C library, no other. It has a folder of its own in the cache, because it is compiled for
+# The client and the host service for any Linux: no C library, no other. It has a folder of its own in the cache, because it is compiled for
 # another target with other features, and tests use it too. Small, as machines download it: one optimisation level for all.
 MUSL := x86_64-unknown-linux-musl
 CLIENT_STATIC := $(CARGO_TARGET_DIR)/client-static/foghorn-client
 CLIENT_TARGET := $(CACHE)/client-static-target
 
-client-static: setup-deb ## Build a client that runs on any Linux (x86_64), without libraries
+client-static: setup-deb ## Build a client, and the host service, that run on any Linux (x86_64), without libraries
 	@rustup target list --installed 2> /dev/null | grep -qx $(MUSL) || rustup target add $(MUSL)
 	@CARGO_INCREMENTAL=0 CC_x86_64_unknown_linux_musl=musl-gcc CARGO_TARGET_DIR=$(CLIENT_TARGET) \
 		$(STEP) client-static $(CARGO) build --locked --profile client --target $(MUSL) -p foghorn-client
 	@mkdir -p $(dir $(CLIENT_STATIC))
-	@cp $(CLIENT_TARGET)/$(MUSL)/client/foghorn-client $(CLIENT_STATIC)
+	@cp $(addprefix $(CLIENT_TARGET)/$(MUSL)/client/,foghorn-client foghorn-host) $(dir $(CLIENT_STATIC))
 
 PACKAGING := $(CARGO_TARGET_DIR)/release/foghorn-packaging
 PROGRAMS := --programs $(CARGO_TARGET_DIR)/release --client $(CLIENT_STATIC)

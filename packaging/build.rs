@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// The crate of each program, and the name of its file.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("foghorn-cli", "foghorn"),
     ("foghorn-controller", "foghorn-controller"),
     ("foghorn-agent", "foghorn-agent"),
     ("foghorn-client", "foghorn-client"),
+    ("foghorn-client", "foghorn-host"),
 ];
 /// How files with licences begin, in small letters.
 const NAMES: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"];

@@ -11,7 +11,7 @@ use crate::elf::newest_glibc;
 use crate::install::{put, under};
 use crate::layout::{Content, Package, Piece, Places, pieces};
 use crate::manuals;
-use crate::scripts::{POSTINST, POSTRM, PRERM, fill};
+use crate::scripts::scripts;
 use crate::sources::Sources;
 
 /// Makes every package; prints their paths.
@@ -67,10 +67,8 @@ fn make_one(
     if !conffiles.is_empty() {
         fs::write(meta.join("conffiles"), conffiles)?;
     }
-    if let Some(service) = package.service() {
-        for (name, script) in [("postinst", POSTINST), ("prerm", PRERM), ("postrm", POSTRM)] {
-            put_script(&meta.join(name), &fill(script, service))?;
-        }
+    for (name, script) in scripts(package) {
+        put_script(&meta.join(name), &script)?;
     }
     let file = out.join(format!("{}_{version}_{}.deb", package.name(), machine()));
     let compression: &[&str] = if quick { &["-Znone"] } else { &["-Zxz"] };
@@ -121,6 +119,9 @@ fn only_debian(package: Package, version: &str, maintainer: &str) -> Result<Vec<
         (None, Package::Client) => format!(
             "{name}: shared-library-lacks-prerequisites [usr/lib/foghorn/clients/foghorn-client-x86_64]\n"
         ),
+        (None, Package::Host) => {
+            format!("{name}: shared-library-lacks-prerequisites [usr/bin/foghorn-host]\n")
+        }
         (None, _) => return Ok(pieces),
     };
     let overrides = format!("/usr/share/lintian/overrides/{name}");
@@ -222,6 +223,12 @@ fn words(package: Package) -> (&'static str, &'static str) {
             "imaging of fleets of computers: the client\n \
              Runs on the machine that is imaged, and captures or deploys its disk. It\n \
              needs no libraries; a controller offers the same file for download.\n",
+        ),
+        Package::Host => (
+            "",
+            "imaging of fleets of computers: the service on imaged machines\n \
+             Runs on a machine after it was imaged, and keeps it as its configuration says.\n \
+             It needs no libraries.\n",
         ),
     }
 }

@@ -14,6 +14,7 @@ pub(crate) enum Package {
     Agent,
     CommandLine,
     Client,
+    Host,
 }
 
 /// A unit, and the configuration that it reads.
@@ -88,12 +89,25 @@ const SERVE: Service = Service {
     config_text: include_str!("../../docs/operations/serve.toml"),
 };
 
+/// Units of the host service, whose settings come with the identity of the machine.
+pub(crate) const HOST_UNITS: [(&str, &str); 2] = [
+    (
+        "foghorn-host.service",
+        include_str!("../files/foghorn-host.service"),
+    ),
+    (
+        "foghorn-host-extract.service",
+        include_str!("../files/foghorn-host-extract.service"),
+    ),
+];
+
 impl Package {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Controller,
         Self::Agent,
         Self::CommandLine,
         Self::Client,
+        Self::Host,
     ];
 
     /// Of the package and of its program.
@@ -103,6 +117,15 @@ impl Package {
             Self::Agent => "foghorn-agent",
             Self::CommandLine => "foghorn",
             Self::Client => "foghorn-client",
+            Self::Host => "foghorn-host",
+        }
+    }
+
+    /// Section of its manual. `foghorn-host` in section 1 is the page of `foghorn host`.
+    pub(crate) fn section(self) -> &'static str {
+        match self {
+            Self::Host => "8",
+            _ => "1",
         }
     }
 
@@ -113,6 +136,7 @@ impl Package {
             Self::Agent => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-agent")),
             Self::CommandLine => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn")),
             Self::Client => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-client")),
+            Self::Host => include_bytes!(concat!(env!("OUT_DIR"), "/foghorn-host")),
         }
     }
 
@@ -128,6 +152,7 @@ impl Package {
             Self::Agent => of!("foghorn-agent"),
             Self::CommandLine => of!("foghorn"),
             Self::Client => of!("foghorn-client"),
+            Self::Host => of!("foghorn-host"),
         }
     }
 
@@ -136,7 +161,7 @@ impl Package {
             Self::Controller => Some(&CONTROLLER),
             Self::Agent => Some(&AGENT),
             Self::CommandLine => Some(&SERVE),
-            Self::Client => None,
+            Self::Client | Self::Host => None,
         }
     }
 }
@@ -221,7 +246,8 @@ pub(crate) fn pieces(
         is_config: false,
     };
     for page in manuals::pages(package)? {
-        pieces.push(plain(share.join("man/man1").join(page.name), page.packed));
+        let folder = format!("man/man{}", package.section());
+        pieces.push(plain(share.join(folder).join(page.name), page.packed));
     }
     for script in manuals::completions(package) {
         let folder = match script.shell {
@@ -245,8 +271,13 @@ pub(crate) fn pieces(
             pieces.push(plain(doc.join("docs").join(name), text.as_bytes().to_vec()));
         }
     }
+    let units = places.prefix.join("lib/systemd/system");
+    if package == Package::Host {
+        for (name, text) in HOST_UNITS {
+            pieces.push(plain(units.join(name), places.fill(text).into_bytes()));
+        }
+    }
     if let Some(service) = package.service() {
-        let units = places.prefix.join("lib/systemd/system");
         let unit = places.fill(service.unit_text).into_bytes();
         pieces.push(plain(units.join(service.unit), unit));
         // It may hold a token or a password; `Group=` of the unit reads it.
@@ -275,7 +306,10 @@ pub(crate) fn programs(
     };
     let command = places.prefix.join("bin").join(package.name());
     if package != Package::Client {
-        let from = sources.map(|sources| sources.program(package.name()));
+        let from = sources.map(|sources| match package {
+            Package::Host => sources.host(),
+            _ => sources.program(package.name()),
+        });
         let from = from.transpose()?.unwrap_or_default();
         return Ok(vec![program(command, Content::Program(from))]);
     }
@@ -356,6 +390,26 @@ mod tests {
     }
 
     #[test]
+    fn the_host_service_has_its_units_and_no_configuration() {
+        let places = Places::of("/opt/foghorn".into(), "/opt/etc".into());
+        let pieces = pieces(Package::Host, &places, None).unwrap();
+        assert!(pieces.iter().all(|piece| !piece.is_config));
+        for (name, start) in [
+            ("foghorn-host.service", "run"),
+            ("foghorn-host-extract.service", "extract"),
+        ] {
+            let unit = Path::new("/opt/foghorn/lib/systemd/system").join(name);
+            let found = pieces.iter().find(|piece| piece.to == unit).unwrap();
+            let Content::Bytes(bytes) = &found.content else {
+                panic!("{name} is no text");
+            };
+            let text = String::from_utf8_lossy(bytes);
+            let start = format!("ExecStart=/opt/foghorn/bin/foghorn-host {start}\n");
+            assert!(text.contains(&start) && !text.contains('@'), "{text}");
+        }
+    }
+
+    #[test]
     fn every_program_has_a_manual_and_completions_for_three_shells() {
         for package in Package::ALL {
             let paths: Vec<String> = pieces(package, &Places::debian(), None)
@@ -363,9 +417,9 @@ mod tests {
                 .iter()
                 .map(|piece| piece.to.to_string_lossy().into_owned())
                 .collect();
-            let name = package.name();
+            let (name, section) = (package.name(), package.section());
             for path in [
-                format!("/usr/share/man/man1/{name}.1.gz"),
+                format!("/usr/share/man/man{section}/{name}.{section}.gz"),
                 format!("/usr/share/bash-completion/completions/{name}"),
                 format!("/usr/share/zsh/vendor-completions/_{name}"),
                 format!("/usr/share/fish/vendor_completions.d/{name}.fish"),

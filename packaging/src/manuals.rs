@@ -6,6 +6,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+use clap_mangen::Man;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -31,28 +32,36 @@ fn command(package: Package) -> Command {
         Package::Agent => foghorn_agent::args::Cli::command(),
         Package::CommandLine => foghorn_cli::args::Cli::command(),
         Package::Client => foghorn_client::args::Cli::command(),
+        Package::Host => foghorn_client::host::args::Cli::command(),
     }
 }
 
 /// One page for the program and one for each of its commands.
 ///
 /// # Errors
-/// When a page cannot be written to a temporary folder.
+/// Never, as memory takes everything.
 pub(crate) fn pages(package: Package) -> Result<Vec<Page>> {
-    let folder = tempfile::tempdir().context("could not make a temporary folder")?;
-    clap_mangen::generate_to(command(package), folder.path())
-        .context("could not make the man pages")?;
+    let mut command = command(package).disable_help_subcommand(true);
+    command.build();
     let mut pages = Vec::new();
-    for entry in folder.path().read_dir()? {
-        let entry = entry?;
-        let text = std::fs::read(entry.path())?;
-        pages.push(Page {
-            name: format!("{}.gz", entry.file_name().to_string_lossy()),
-            packed: pack(&text)?,
-        });
-    }
+    add_pages(&command, package.section(), &mut pages)?;
     pages.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(pages)
+}
+
+fn add_pages(command: &Command, section: &str, pages: &mut Vec<Page>) -> Result<()> {
+    for shown in command.get_subcommands().filter(|one| !one.is_hide_set()) {
+        add_pages(shown, section, pages)?;
+    }
+    let page = Man::new(command.clone()).section(section);
+    let mut text = Vec::new();
+    page.render(&mut text)
+        .context("could not make a man page")?;
+    pages.push(Page {
+        name: format!("{}.gz", page.get_filename()),
+        packed: pack(&text)?,
+    });
+    Ok(())
 }
 
 /// As `gzip -9n`: without a time, so that the same text gives the same bytes.

@@ -32,6 +32,19 @@ impl Sources {
             None => self.program("foghorn-client"),
         }
     }
+
+    /// The host service: the static one beside the static client, or else that which was compiled with the rest.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub(crate) fn host(&self) -> Result<PathBuf> {
+        let client = self.client.as_deref();
+        let beside = client.map(|client| client.with_file_name("foghorn-host"));
+        match beside.filter(|path| path.is_file()) {
+            Some(host) => Ok(host),
+            None => self.program("foghorn-host"),
+        }
+    }
 }
 
 fn built(path: &Path) -> Result<PathBuf> {

@@ -15,11 +15,12 @@ use crate::block_devices::may_make_loop_devices;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const URL: &str = "https://127.0.0.1:8443";
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "foghorn",
     "foghorn-agent",
     "foghorn-client",
     "foghorn-controller",
+    "foghorn-host",
 ];
 const SERVICES: [&str; 3] = ["foghorn-serve", "foghorn-agent", "foghorn-controller"];
 
@@ -139,6 +140,11 @@ fn check_installed(debian: &Debian) {
         let exposed = ["systemd-analyze", "security", "--threshold=20", service];
         debian.run(&exposed).unwrap();
     }
+    for unit in ["foghorn-host.service", "foghorn-host-extract.service"] {
+        assert_eq!(property(debian, unit, "ActiveState"), "inactive", "{unit}");
+        let verified = debian.run(&["systemd-analyze", "verify", "--man=no", unit]);
+        assert_eq!(verified.unwrap(), "", "{unit}");
+    }
     assert_eq!(owner(debian, "/var/lib/foghorn"), "foghorn:foghorn 700");
     for config in ["controller.toml", "agent.toml", "serve.toml"] {
         let path = format!("/etc/foghorn/{config}");
@@ -147,8 +153,10 @@ fn check_installed(debian: &Debian) {
     for name in NAMES {
         let version = debian.run(&[name, "--version"]).unwrap();
         assert!(version.starts_with(name), "{version}");
+        // In section 1 it is the page of `foghorn host`.
+        let section = if name == "foghorn-host" { 8 } else { 1 };
         for path in [
-            format!("/usr/share/man/man1/{name}.1.gz"),
+            format!("/usr/share/man/man{section}/{name}.{section}.gz"),
             format!("/usr/share/bash-completion/completions/{name}"),
         ] {
             assert!(has(debian, &path), "{path}");
