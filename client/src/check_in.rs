@@ -10,7 +10,7 @@ pub(crate) mod connect;
 mod error;
 mod verified;
 
-use std::net::{Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -139,9 +139,10 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
     }
     let pair = KeyPair::generate()?;
     let request = CertificateParams::default().serialize_request(&pair)?;
+    let csr_pem = request.pem()?;
     let key = pair.serialize_pem();
     files.draft(KEY, &key, 0o600)?;
-    let got = ask(with, request.pem()?, stop).and_then(|(authority, answer)| {
+    let got = ask(with, csr_pem, stop).and_then(|(authority, answer)| {
         check(with, &authority, &answer, &key)?;
         files.draft(AUTHORITY, &authority, 0o644)?;
         files.draft(CERTIFICATE, &answer.chain_pem, 0o644)?;

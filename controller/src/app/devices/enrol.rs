@@ -23,7 +23,7 @@ use crate::trust::{
 };
 
 /// What a machine sends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// The complete token.
     pub token: &'a str,

@@ -50,6 +50,7 @@ impl Boots {
         if boot == self.last || is_quiet {
             return false;
         }
+        self.former.retain(|(_, at)| now.since(*at) < MEMORY);
         let comes_back = self.former.iter().any(|(former, _)| *former == boot);
         if comes_back {
             let is_news = self.cloned(now).is_none();
@@ -60,7 +61,6 @@ impl Boots {
             };
             return is_news;
         }
-        self.former.retain(|(_, at)| now.since(*at) < MEMORY);
         let last = std::mem::replace(&mut self.last, boot);
         if !last.is_empty() && self.former.len() < MOST {
             self.former.push((last, now));
@@ -117,6 +117,15 @@ mod tests {
             assert!(!boots.note("one", at(minute)));
         }
         assert_eq!(boots.cloned(again + MEMORY), None);
+    }
+
+    #[test]
+    fn a_machine_that_was_set_back_after_a_day_is_one() {
+        let mut boots = Boots::default();
+        boots.note("one", at(0));
+        boots.note("two", at(1));
+        assert!(!boots.note("one", at(2 + 24 * 60)));
+        assert_eq!(boots.cloned(at(3 + 24 * 60)), None);
     }
 
     #[test]

@@ -150,11 +150,11 @@ async fn wrong_enrolments_use_no_token() {
     for (status, field, token, more) in [
         (400, "token", "text", json!({})),
         (400, "token", "fhj1.a.b", json!({})),
-        (403, "token", &unknown, json!({})),
-        (403, "token", &foreign, json!({})),
-        (400, "csr_pem", &text, json!({"csr_pem": "text"})),
-        (400, "name", &text, json!({"name": "another"})),
-        (400, "folder", &text, json!({"folder": "var/sota"})),
+        (403, "token", unknown.as_str(), json!({})),
+        (403, "token", foreign.as_str(), json!({})),
+        (400, "csr_pem", text.as_str(), json!({"csr_pem": "text"})),
+        (400, "name", text.as_str(), json!({"name": "another"})),
+        (400, "folder", text.as_str(), json!({"folder": "var/sota"})),
     ] {
         let (got, said) = enrol(&fleet, token, &keys, more).await;
         assert_eq!((got, &said["field"]), (status, &json!(field)), "{said}");
