@@ -35,6 +35,7 @@ mod image_notes;
 mod image_versions;
 mod images;
 mod large_disks;
+mod machines;
 mod multicast;
 mod newcomer;
 mod node_loss;

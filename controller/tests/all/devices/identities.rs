@@ -234,6 +234,7 @@ async fn two_machines_with_one_identity_are_told_once_and_go_on() {
         let terms = targets::Terms {
             name: Some("pager".to_owned()),
             url: Some("http://127.0.0.1:1/".to_owned()),
+            kinds: Some([NoticeKind::DeviceCloned].into()),
             ..targets::Terms::default()
         };
         targets::create(&room.state, &room.trust, By::Webhook, terms)
