@@ -475,7 +475,7 @@ pub(crate) fn answer_error(status: u16, text: &str) -> CheckInError {
     }
 }
 
-pub(crate) fn problem(text: &str) -> String {
+fn problem(text: &str) -> String {
     serde_json::from_str::<Problem>(text).map_or_else(|_| text.to_owned(), |problem| problem.error)
 }
 

@@ -100,9 +100,6 @@ impl EnrolError {
             Self::Controller(CheckInError::Refused { status: 403, .. }) => {
                 "make a new token on the server: foghorn host token HOST"
             }
-            Self::Controller(CheckInError::Refused { status: 501, .. }) => {
-                "set dialects.foundries.gateway in the configuration of the server"
-            }
             Self::Controller(CheckInError::Refused { .. }) => return None,
             Self::Controller(error) => return error.advice(),
             _ => return None,
@@ -184,10 +181,6 @@ fn ask(
         let sent = || controller.agent.post(&url).send_json(&body);
         match check_in::exchange(&url, sent)? {
             (200, text) => check_in::parse(&url, &text),
-            (501, text) => Err(CheckInError::Refused {
-                status: 501,
-                reason: check_in::problem(&text),
-            }),
             (status, text) => Err(check_in::answer_error(status, &text)),
         }
     });

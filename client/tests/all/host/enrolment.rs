@@ -246,11 +246,6 @@ fn whoever_is_refused_keeps_nothing() {
     for (mood, exit, advice) in [
         (Mood::Refuses(403), Exit::Refused, Some("host token")),
         (Mood::Refuses(409), Exit::Refused, None),
-        (
-            Mood::Refuses(501),
-            Exit::Refused,
-            Some("dialects.foundries.gateway"),
-        ),
         (Mood::OtherFiles, Exit::Failed, None),
     ] {
         let controller = start(mood);

@@ -65,7 +65,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .about("With a machine token, for one host or for a factory.")
                 .takes::<MachineEnrolRequest>()
                 .gives::<MachineEnrolResponse>(200, "The machine's certificate and settings.")
-                .refuses(&[403, 404, 409, 501]),
+                .refuses(&[403, 409]),
         )
 }
 
@@ -176,7 +176,7 @@ impl From<EnrolError> for Refused {
     fn from(error: EnrolError) -> Self {
         let text = error.to_string();
         match error {
-            EnrolError::NoGateway => Self::new(StatusCode::NOT_IMPLEMENTED, text),
+            EnrolError::NoGateway => Self::new(StatusCode::CONFLICT, text),
             EnrolError::Token(error) => token(&error, "token"),
             EnrolError::UsedUp { .. } | EnrolError::HostGone(_) | EnrolError::OtherFactory(_) => {
                 Self::field(StatusCode::FORBIDDEN, "token", text)

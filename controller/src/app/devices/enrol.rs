@@ -114,12 +114,12 @@ struct Plan {
 /// # Errors
 /// See [`EnrolError`].
 pub async fn enrol(ctx: &Ctx, asked: &Asked<'_>) -> Result<Enrolled, EnrolError> {
-    let gateway = ctx.settings.gateway_address.as_deref();
-    let gateway = gateway.ok_or(EnrolError::NoGateway)?;
     let text = TokenText::parse(HOST_PREFIX, asked.token).map_err(TokenError::from)?;
     if text.ca_fingerprint != ctx.trust.ca_fingerprint() {
         return Err(TokenError::OtherAuthority.into());
     }
+    let gateway = ctx.settings.gateway_address.as_deref();
+    let gateway = gateway.ok_or(EnrolError::NoGateway)?;
     let request = DeviceRequest::read(asked.csr_pem)?;
     let sota_toml = sota::sota_toml(&Settings {
         gateway,

@@ -196,6 +196,8 @@ async fn without_a_gateway_nobody_enrols() {
     assert_eq!(made["served"], false);
     let text = made["token"].as_str().unwrap();
     let (status, said) = enrol(&fleet, text, &Keys::new(), json!({})).await;
-    assert_eq!(status, 501, "{said}");
+    assert_eq!(status, 409, "{said}");
+    let why = said["error"].as_str().unwrap();
+    assert!(why.contains("dialects.foundries.gateway"), "{why}");
     fleet.stop().await;
 }
