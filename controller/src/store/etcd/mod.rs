@@ -147,8 +147,9 @@ impl EtcdStore {
         check_txn(&txn)?;
         let request = request(&txn);
         let done = match self.send(request.clone()).await {
-            Err(error) if error.is_broken() => {
-                let found = self.find_out(&txn, request).await;
+            Err(error) if error.is_unsure() => {
+                let again = error.is_broken().then_some(request);
+                let found = self.find_out(&txn, again).await;
                 return found.map_or_else(
                     || Err(unavailable(DOING, error)),
                     |revision| Ok(TxnOutcome::Committed(revision)),

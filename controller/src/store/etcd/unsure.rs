@@ -20,16 +20,25 @@ use crate::store::{Compare, Entry, Op, Revision, Txn};
 const WITHIN: Duration = Duration::from_secs(3);
 
 impl EtcdStore {
-    /// The revision at which the transaction was applied, if that can be found out.
-    pub(super) async fn find_out(&self, txn: &Txn, request: etcd_client::Txn) -> Option<Revision> {
+    /// The revision at which the transaction was applied, if that can be found out. `again` is the
+    /// request, unless the member that had it still lives: one that hangs may carry it out much
+    /// later.
+    pub(super) async fn find_out(
+        &self,
+        txn: &Txn,
+        again: Option<etcd_client::Txn>,
+    ) -> Option<Revision> {
         if !excludes_itself(txn) {
             return None;
         }
         let found = timeout(WITHIN, async {
-            match self.send(request).await {
-                Ok(done) if done.succeeded() => Some(ours(done.header()?.revision())),
-                _ => self.look_for(txn).await,
+            if let Some(request) = again
+                && let Ok(done) = self.send(request).await
+                && done.succeeded()
+            {
+                return Some(ours(done.header()?.revision()));
             }
+            self.look_for(txn).await
         });
         let revision = found.await.ok().flatten()?;
         info!(
