@@ -71,15 +71,14 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    /// Whether the connection broke, or the member said that it ends, while it had the call: nobody
-    /// says what has become of that.
-    pub(super) fn is_broken(&self) -> bool {
-        matches!(self, Self::Answer(error) if is_cut(error))
-    }
-
-    /// Whether it may be found out at another member what has become of the call.
+    /// Whether nobody has said what has become of the call: the connection broke or the member ended
+    /// while it had it, or it does not answer.
     pub(super) fn is_unsure(&self) -> bool {
-        self.is_broken() || matches!(self, Self::Left)
+        match self {
+            Self::Answer(error) => is_cut(error),
+            Self::Late | Self::Left => true,
+            Self::Connect(_) => false,
+        }
     }
 
     /// The refusal, if it is one.
@@ -219,6 +218,11 @@ impl Members {
             }
         }
         Err(CallError::Late)
+    }
+
+    /// Whether some member answers and has a leader, as far as anybody knows.
+    pub(super) fn is_any_up(&self) -> bool {
+        self.all.iter().any(|member| member.health() == Health::Up)
     }
 
     /// How long a call may take.
