@@ -17,10 +17,12 @@ mod input;
 mod not_served;
 mod page;
 mod refused;
+mod registration;
 mod shape;
 mod status_view;
 mod target_view;
 mod targets;
+mod tests;
 mod times;
 mod updates;
 
@@ -59,7 +61,9 @@ pub(super) fn declared() -> Vec<Declared> {
 fn small() -> Routes<Arc<Ctx>> {
     Routes::new()
         .and(devices::routes())
+        .and(registration::routes())
         .and(updates::routes())
+        .and(tests::routes())
         .and(denied::routes())
         .and(targets::routes())
         .and(groups::routes())

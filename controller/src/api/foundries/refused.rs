@@ -18,6 +18,7 @@ use crate::app::devices::groups::GroupError;
 use crate::app::devices::targets::{PruneError, TagError};
 use crate::app::devices::tokens::Forbidden;
 use crate::app::versions::UndoError;
+use crate::gateway;
 use crate::state::Refusal;
 use crate::state::machines::packed::PackError;
 use crate::store::StoreError;
@@ -68,7 +69,7 @@ impl IntoResponse for Refused {
 }
 
 /// Our own failure. The caller learns that it was ours, the log learns what it was.
-fn internal(error: &dyn std::error::Error) -> Refused {
+pub(super) fn internal(error: &dyn std::error::Error) -> Refused {
     warn!(error = %chain(error), "a request failed");
     Refused::new(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -103,6 +104,18 @@ impl From<Refusal> for Refused {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
             }
             refusal => internal(refusal),
+        }
+    }
+}
+
+/// Of the registration, which the gateway has.
+impl From<gateway::Refused> for Refused {
+    fn from(refused: gateway::Refused) -> Self {
+        let (status, message, errors) = refused.into_parts();
+        let errors = errors.into_iter().collect();
+        Self {
+            status,
+            error: FactoryError { message, errors },
         }
     }
 }

@@ -168,7 +168,6 @@ async fn what_is_not_there_is_told_from_what_is_left_out() {
         let reply = factory.call(method, &factory.at(rest), Value::Null).await;
         assert_refused(&reply, 501);
     }
-    assert_refused(&factory.get("/ota/devices/pc-1/tests/").await, 501);
     assert_refused(
         &factory
             .get("/ota/repo/lab/api/v1/user_repo/root.json")

@@ -6,6 +6,7 @@ mod devices;
 mod factories;
 mod seed;
 mod targets;
+mod tests;
 mod tokens;
 
 use std::collections::BTreeSet;
