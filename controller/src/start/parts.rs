@@ -98,6 +98,11 @@ pub(super) fn spawn_drivers(
         config.notifications,
         cancel.child_token(),
     ));
+    tasks.spawn(notify::queues(
+        ctx.clone(),
+        config.notifications,
+        cancel.child_token(),
+    ));
     tasks.spawn(notify::watch(
         ctx.clone(),
         config.notifications,

@@ -16,6 +16,8 @@ mod here;
 mod input;
 mod not_served;
 mod page;
+mod queue_view;
+mod queues;
 mod refused;
 mod registration;
 mod shape;
@@ -68,4 +70,5 @@ fn small() -> Routes<Arc<Ctx>> {
         .and(targets::routes())
         .and(groups::routes())
         .and(factories::routes())
+        .and(queues::routes())
 }

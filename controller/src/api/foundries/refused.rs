@@ -15,6 +15,7 @@ use crate::app::devices::denied::AllowError;
 use crate::app::devices::edit::{DeleteError, EditError};
 use crate::app::devices::filter::BadSort;
 use crate::app::devices::groups::GroupError;
+use crate::app::devices::queues::QueueError;
 use crate::app::devices::targets::{PruneError, TagError};
 use crate::app::devices::tokens::Forbidden;
 use crate::app::versions::UndoError;
@@ -205,6 +206,22 @@ impl From<ConfigError> for Refused {
             ConfigError::Files(_) | ConfigError::TooLarge(_) => Self::field("files", text),
             ConfigError::State(refusal) => refusal.into(),
             ConfigError::Seal(_) | ConfigError::Pack(_) => internal(&error),
+        }
+    }
+}
+
+impl From<QueueError> for Refused {
+    fn from(error: QueueError) -> Self {
+        let text = chain(&error).to_string();
+        match error {
+            QueueError::NoFactory | QueueError::NotThere(_) => Self::not_found(text),
+            QueueError::LabelTaken(_) => Self::new(StatusCode::CONFLICT, text).about("label"),
+            QueueError::TooMany | QueueError::NoToken(_) => Self::new(StatusCode::CONFLICT, text),
+            QueueError::BadLabel(_) => Self::field("label", text),
+            QueueError::Url(_) => Self::field("push-url", text),
+            QueueError::Authorities(_) => Self::field("ca-pem", text),
+            QueueError::Seal(_) => internal(&error),
+            QueueError::State(refusal) => refusal.into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod configs;
 mod machine;
+mod queues;
 mod registration;
 mod reports;
 mod runs;
