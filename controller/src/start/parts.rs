@@ -98,6 +98,11 @@ pub(super) fn spawn_drivers(
         config.notifications,
         cancel.child_token(),
     ));
+    tasks.spawn(notify::queues(
+        ctx.clone(),
+        config.notifications,
+        cancel.child_token(),
+    ));
     tasks.spawn(notify::watch(
         ctx.clone(),
         config.notifications,
@@ -140,11 +145,7 @@ pub(super) fn spawn_drivers(
 }
 
 pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
-    let mut routes = api::router(ctx.clone());
-    if ctx.settings.gateway_address.is_some() {
-        routes = routes.merge(gateway::register::router(ctx.clone()));
-    }
-    routes.layer(axum::middleware::from_fn(telemetry::observe))
+    api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
 }
 
 /// What devices may ask for.

@@ -267,6 +267,22 @@ const STORED: &[(&str, &str)] = &[
         "/foghorn/v1/factory-token/0000000002",
         r#"{"v":1,"id":2,"hash":"OTHER","user":3,"scopes":["devices:create"],"created":1}"#,
     ),
+    (
+        "/foghorn/v1/event-queue/0000000001",
+        r#"{"v":1,"factory":1,"label":"pull","by":3,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-queue/0000000002",
+        r#"{"v":1,"factory":1,"label":"push","push":{"shown":"https://lab/","url":"SEALED","ca_pem":"pem"},"by":3,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-message/0000000001/000000000000009-00000000000000ff",
+        r#"{"v":1,"kind":"DEVICE_FIRST_SEEN","at":9,"data":"{}","due":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-message/0000000002/000000000000009-00000000000000ff",
+        r#"{"v":1,"kind":"DEVICE_OTA_APPS_STATE_CHANGED","at":9,"data":"{}","failed":2,"error":"why","due":10,"claim":{"by":18446744073709551615,"until":20}}"#,
+    ),
 ];
 
 fn hash() -> blake3::Hash {
@@ -352,6 +368,8 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.device_tests().iter().map(|record| record.put_op()));
     ops.extend(tables.target_tags().iter().map(|record| record.put_op()));
     ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));
+    ops.extend(tables.event_queues().iter().map(|record| record.put_op()));
+    ops.extend(tables.event_messages().iter().map(|record| record.put_op()));
     let mut written: Vec<(String, String)> = ops
         .into_iter()
         .map(|op| match op {

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::edit::{self, EditError};
 use super::names::{self, BadName};
+use super::queues::events::{Event, tell};
 use super::{factories, host};
 use crate::state::classes::StorageGroup;
 use crate::state::machines::denied::DeniedDevice;
@@ -144,6 +145,12 @@ pub async fn contact(
             None => first(draft, who, now)?,
         };
         let changes = hear(&mut device, who, headers);
+        // One that was registered has not been seen by that.
+        let event = match device.last_seen {
+            None => Event::FirstSeen,
+            Some(_) => Event::LastSeen { changes: &changes },
+        };
+        tell(draft, &device, event, now);
         device.last_seen = device.last_seen.max(Some(now));
         draft.replace(&device);
         Ok((device, before.is_none(), changes))

@@ -19,6 +19,7 @@ pub mod names;
 pub mod newest;
 pub mod paging;
 pub mod pattern;
+pub mod queues;
 pub mod report;
 pub mod status;
 pub mod targets;

@@ -9,6 +9,7 @@ pub mod group;
 pub mod meta;
 mod naming;
 pub mod packed;
+pub mod queue;
 pub mod removal;
 pub mod scope;
 pub mod sightings;

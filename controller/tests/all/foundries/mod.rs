@@ -4,8 +4,10 @@ mod access;
 mod configs;
 mod devices;
 mod factories;
+mod queues;
 mod seed;
 mod targets;
+mod tests;
 mod tokens;
 
 use std::collections::BTreeSet;

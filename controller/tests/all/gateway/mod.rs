@@ -2,6 +2,7 @@
 
 mod configs;
 mod machine;
+mod queues;
 mod registration;
 mod reports;
 mod runs;
@@ -18,5 +19,6 @@ async fn fleet(kind: Kind) -> Fleet {
 }
 
 fn with_gateway(config: &mut Config) {
+    config.dialects.foundries = true;
     config.dialects.gateway = Some(([127, 0, 0, 1], 0).into());
 }
