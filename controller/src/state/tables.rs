@@ -23,6 +23,7 @@ use super::machines::config::StoredConfig;
 use super::machines::denied::DeniedDevice;
 use super::machines::device::Device;
 use super::machines::group::DeviceGroup;
+use super::machines::policy::RingPolicy;
 use super::machines::tags::TargetTags;
 use super::machines::tests::DeviceTests;
 use super::machines::token::FactoryToken;
@@ -93,6 +94,7 @@ pub struct Tables {
     device_updates: Shelf<DeviceUpdates>,
     device_tests: Shelf<DeviceTests>,
     target_tags: Shelf<TargetTags>,
+    ring_policies: Shelf<RingPolicy>,
     factory_tokens: Shelf<FactoryToken>,
     session_plans: Shelf<SessionPlan>,
     multicast_turn: Turn,
@@ -147,6 +149,7 @@ impl Default for Tables {
             device_updates: Shelf::default(),
             device_tests: Shelf::default(),
             target_tags: Shelf::default(),
+            ring_policies: Shelf::default(),
             factory_tokens: Shelf::default(),
             session_plans: Shelf::default(),
             multicast_turn: Turn::default(),
@@ -434,6 +437,12 @@ impl Tables {
         &self.target_tags
     }
 
+    /// What following a tag does at sites.
+    #[must_use]
+    pub fn ring_policies(&self) -> &Shelf<RingPolicy> {
+        &self.ring_policies
+    }
+
     /// Tokens for the API of factories.
     #[must_use]
     pub fn factory_tokens(&self) -> &Shelf<FactoryToken> {
@@ -581,6 +590,7 @@ impl View for Tables {
             Place::Other("device-updates") => self.device_updates.apply(change),
             Place::Other("device-tests") => self.device_tests.apply(change),
             Place::Other("target-tags") => self.target_tags.apply(change),
+            Place::Other("ring-policy") => self.ring_policies.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {
                 self.multicast_turn.apply(change);

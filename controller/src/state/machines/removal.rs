@@ -38,5 +38,8 @@ pub fn forget_factory(draft: &mut Draft<'_>, factory: StorageGroupId) -> Result<
         });
     }
     forget(draft, Level::Factory(factory));
+    if let Some(policy) = tables.ring_policies().get(&factory) {
+        draft.discard(&**policy);
+    }
     Ok(())
 }

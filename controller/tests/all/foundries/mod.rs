@@ -4,6 +4,7 @@ mod access;
 mod configs;
 mod devices;
 mod factories;
+mod rings;
 mod seed;
 mod targets;
 mod tokens;
