@@ -125,6 +125,7 @@ fn present(tables: &Tables, host: &HostFacts) -> Result<Wanted, TaskRefusal> {
 #[cfg(test)]
 mod tests {
     use foghorn_host_config::ConfigCreate;
+    use foghorn_host_config::one_shot::ONE_SHOT_PREFIX;
     use foghorn_types::StorageGroupId;
     use serde_json::json;
 
@@ -141,6 +142,7 @@ mod tests {
 
     #[test]
     fn an_order_counts_once_for_each_id() {
+        assert_eq!(FILE, format!("{ONE_SHOT_PREFIX}reimage"));
         let device = Level::Device(MachineUuid::from_bits(1));
         let order = |id: &str| files(FILE, &format!("COMMAND_ID={id}\nCOMMAND_CAPTURE=1\n"), true);
         let (first, second) = (order("reimage_0000001"), order("reimage_0000002"));

@@ -16,8 +16,7 @@ use crate::state::machines::policy::RingPolicy;
 use crate::state::run::Run;
 use crate::state::{Tables, zone};
 
-/// Every site of which anything was said. Devices in `passed_over`
-/// are not due.
+/// Every site of which anything was said. Devices in `passed_over` are not due.
 #[must_use]
 pub(super) fn read(
     tables: &Tables,
@@ -73,7 +72,11 @@ fn site(
 
 /// Whether devices of the site may be imaged at this time.
 #[must_use]
-pub fn is_open(tables: &Tables, policy: &RingPolicy, now: Timestamp) -> bool {
+pub(in crate::app::devices) fn is_open(
+    tables: &Tables,
+    policy: &RingPolicy,
+    now: Timestamp,
+) -> bool {
     let zone = || zone::of_site(tables, Some(policy.factory));
     let window = policy.rules.window;
     window.is_none_or(|window| window.is_open(now, &zone()))
@@ -90,7 +93,7 @@ pub(in crate::app::devices) fn judged<'t>(
     own.map(|device| {
         let facts = facts(tables, policy, device, &all);
         let verdict = plan::judge(&facts, policy.rules.by_address, policy.round);
-        (device.as_ref(), verdict.map(drop))
+        (&**device, verdict.map(drop))
     })
     .collect()
 }
