@@ -73,6 +73,7 @@ pub async fn edit(
         let mut policy = of_site(draft, factory)?;
         change(&mut policy.rules);
         check(draft.tables(), &policy.rules)?;
+        policy.hold_after_failures(Timestamp::now());
         draft.replace(&policy);
         Ok(policy.rules.mode)
     });

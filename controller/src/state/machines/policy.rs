@@ -144,6 +144,11 @@ impl RingPolicy {
             RingEnd::Failure => self.failures = self.failures.saturating_add(1),
             RingEnd::Cancelled | RingEnd::DidNotCome => {}
         }
+        self.hold_after_failures(now);
+    }
+
+    /// Holds the site if there were too many failures, by the present rules.
+    pub fn hold_after_failures(&mut self, now: Timestamp) {
         if self.failures >= self.rules.stop_after && self.held.is_none() {
             self.held = Some(now);
         }
