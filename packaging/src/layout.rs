@@ -30,7 +30,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 34] = [
+const PAGES: [(&str, &str); 35] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
@@ -58,6 +58,7 @@ const PAGES: [(&str, &str); 34] = [
     page!("operations/cold-copy.md"),
     page!("operations/alerts.yml"),
     page!("operations/replication.md"),
+    page!("operations/rings.md"),
     page!("operations/several-controllers.md"),
     page!("operations/sites.md"),
     page!("operations/etcd.md"),

@@ -17,6 +17,7 @@ use crate::agents::live::Live;
 use crate::agents::mirror::Mirror;
 use crate::agents::peers::Peers;
 use crate::api::native::telemetry;
+use crate::app::devices::rings;
 use crate::app::{further, replication, snapin_files};
 use crate::background::Background;
 use crate::backups::Backups;
@@ -136,6 +137,7 @@ pub(super) fn spawn_drivers(
         cancel.child_token(),
     ));
     tasks.spawn(replication::run(ctx.clone(), cancel.child_token()));
+    tasks.spawn(rings::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(further::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(snapin_files::run(
         ctx.clone(),

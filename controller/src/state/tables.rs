@@ -26,6 +26,7 @@ use super::machines::denied::DeniedDevice;
 use super::machines::device::Device;
 use super::machines::group::DeviceGroup;
 use super::machines::queue::{EventQueue, QueueMessage};
+use super::machines::policy::RingPolicy;
 use super::machines::tags::TargetTags;
 use super::machines::tests::DeviceTests;
 use super::machines::token::FactoryToken;
@@ -96,6 +97,7 @@ pub struct Tables {
     device_updates: Shelf<DeviceUpdates>,
     device_tests: Shelf<DeviceTests>,
     target_tags: Shelf<TargetTags>,
+    ring_policies: Shelf<RingPolicy>,
     factory_tokens: Shelf<FactoryToken>,
     event_queues: Shelf<EventQueue>,
     event_messages: Shelf<QueueMessage>,
@@ -152,6 +154,7 @@ impl Default for Tables {
             device_updates: Shelf::default(),
             device_tests: Shelf::default(),
             target_tags: Shelf::default(),
+            ring_policies: Shelf::default(),
             factory_tokens: Shelf::default(),
             event_queues: Shelf::default(),
             event_messages: Shelf::default(),
@@ -540,6 +543,7 @@ impl View for Tables {
             Place::Other("device-updates") => self.device_updates.apply(change),
             Place::Other("device-tests") => self.device_tests.apply(change),
             Place::Other("target-tags") => self.target_tags.apply(change),
+            Place::Other("ring-policy") => self.ring_policies.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),
             Place::Other("event-queue") => self.event_queues.apply(change),
             Place::Other("event-message") => self.event_messages.apply(change),

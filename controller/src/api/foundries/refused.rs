@@ -16,6 +16,7 @@ use crate::app::devices::edit::{DeleteError, EditError};
 use crate::app::devices::filter::BadSort;
 use crate::app::devices::groups::GroupError;
 use crate::app::devices::queues::QueueError;
+use crate::app::devices::reimage::ReimageError;
 use crate::app::devices::targets::{PruneError, TagError};
 use crate::app::devices::tokens::Forbidden;
 use crate::app::versions::UndoError;
@@ -204,6 +205,9 @@ impl From<ConfigError> for Refused {
         match error {
             ConfigError::NotThere(_) | ConfigError::NoSuchFile(_) => Self::not_found(text),
             ConfigError::Files(_) | ConfigError::TooLarge(_) => Self::field("files", text),
+            ConfigError::Reimage(ReimageError::Task(refusal)) => refusal.into(),
+            ConfigError::Reimage(ReimageError::LeftOut(_)) => Self::new(StatusCode::CONFLICT, text),
+            ConfigError::Reimage(_) => Self::field("files", text),
             ConfigError::State(refusal) => refusal.into(),
             ConfigError::Seal(_) | ConfigError::Pack(_) => internal(&error),
         }

@@ -41,5 +41,8 @@ pub fn forget_factory(draft: &mut Draft<'_>, factory: StorageGroupId) -> Result<
     for queue in tables.event_queues().of_factory(factory) {
         draft.discard(&**queue);
     }
+    if let Some(policy) = tables.ring_policies().get(&factory) {
+        draft.discard(&**policy);
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::state::machines::config::StoredConfig;
 use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::Device;
 use crate::state::machines::group::DeviceGroup;
+use crate::state::machines::policy::RingPolicy;
 use crate::state::machines::queue::{EventQueue, QueueMessage};
 use crate::state::machines::tags::TargetTags;
 use crate::state::machines::tests::DeviceTests;
@@ -53,6 +54,12 @@ impl Tables {
     #[must_use]
     pub fn target_tags(&self) -> &Shelf<TargetTags> {
         &self.target_tags
+    }
+
+    /// What following a tag does at sites.
+    #[must_use]
+    pub fn ring_policies(&self) -> &Shelf<RingPolicy> {
+        &self.ring_policies
     }
 
     /// Tokens for the API of factories.
