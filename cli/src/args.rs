@@ -15,6 +15,7 @@ use crate::verbs::audit::AuditArgs;
 use crate::verbs::backup::BackupCommand;
 use crate::verbs::context::ContextCommand;
 use crate::verbs::controllers::ControllersArgs;
+use crate::verbs::factory::FactoryCommand;
 use crate::verbs::factory_token::FactoryTokenCommand;
 use crate::verbs::group::GroupCommand;
 use crate::verbs::host::HostCommand;
@@ -164,6 +165,12 @@ pub enum Verb {
         after_help = "Example:\n  foghorn user add anna --role operator"
     )]
     User(UserCommand),
+    /// Factories, which are sites: whether devices are imaged when their tag gets a newer target
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn factory policy show north"
+    )]
+    Factory(FactoryCommand),
     /// Tokens for the API of a FoundriesFactory
     #[command(
         subcommand,

@@ -45,8 +45,15 @@ pub fn one<T: DeserializeOwned>(
     collection: &str,
     id: u32,
 ) -> Result<Native<T>, ApiError> {
-    let path = format!("/foghorn/v1/{collection}/{id}");
-    read(api.get(&path)?)
+    at(api, &format!("/foghorn/v1/{collection}/{id}"))
+}
+
+/// The object under this path.
+///
+/// # Errors
+/// As the server answers.
+pub fn at<T: DeserializeOwned>(api: &Api, path: &str) -> Result<Native<T>, ApiError> {
+    read(api.get(path)?)
 }
 
 /// The objects of a collection, page by page.

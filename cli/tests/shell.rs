@@ -364,6 +364,33 @@ fn a_machine_token_is_made_listed_and_deleted() {
 }
 
 #[test]
+fn the_policy_of_a_factory_is_shown_set_and_resumed() {
+    let site = Site::start();
+    let show =
+        || String::from_utf8_lossy(&site.run("factory policy show default").stdout).into_owned();
+    assert!(show().contains("manual"), "{}", show());
+    for wrong in [
+        "factory policy set default",
+        "factory policy set default --mode always",
+        "factory policy set default --at-most 0",
+        "factory policy set default --patience 0",
+        "factory policy set default --window x --no-window",
+    ] {
+        assert_eq!(site.exit(wrong), Some(2), "{wrong}");
+    }
+    let set = "factory policy set default --mode auto --at-most 20 --stop-after 2";
+    assert_eq!(site.exit(&format!("{set} --dry-run")), Some(0));
+    assert!(show().contains("manual"), "{}", show());
+    assert_eq!(site.exit(set), Some(0));
+    let shown = show();
+    for part in ["auto", "20 at most", "stops after 2", "at any time"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    assert_eq!(site.exit("factory policy resume default"), Some(0));
+    assert_eq!(site.exit("factory policy show nowhere"), Some(4));
+}
+
+#[test]
 fn a_factory_token_is_made_listed_and_revoked() {
     let site = Site::start();
     let create = "factory-token create --scope devices:read,targets:read --expires 90d";

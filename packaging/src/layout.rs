@@ -31,7 +31,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 34] = [
+const PAGES: [(&str, &str); 35] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
@@ -59,6 +59,7 @@ const PAGES: [(&str, &str); 34] = [
     page!("operations/cold-copy.md"),
     page!("operations/alerts.yml"),
     page!("operations/replication.md"),
+    page!("operations/rings.md"),
     page!("operations/several-controllers.md"),
     page!("operations/sites.md"),
     page!("operations/etcd.md"),
@@ -99,6 +100,12 @@ pub(crate) const HOST_UNITS: [(&str, &str); 2] = [
         "foghorn-host-extract.service",
         include_str!("../files/foghorn-host-extract.service"),
     ),
+];
+
+/// Remote actions of the host service.
+const ACTIONS: [(&str, &str); 2] = [
+    ("reboot", include_str!("../files/actions/reboot")),
+    ("reimage", include_str!("../files/actions/reimage")),
 ];
 
 impl Package {
@@ -276,6 +283,14 @@ pub(crate) fn pieces(
         for (name, text) in HOST_UNITS {
             pieces.push(plain(units.join(name), places.fill(text).into_bytes()));
         }
+        for (name, text) in ACTIONS {
+            pieces.push(Piece {
+                to: share.join("fioconfig/actions").join(name),
+                mode: 0o755,
+                content: Content::Bytes(text.as_bytes().to_vec()),
+                is_config: false,
+            });
+        }
     }
     if let Some(service) = package.service() {
         let unit = places.fill(service.unit_text).into_bytes();
@@ -406,6 +421,13 @@ mod tests {
             let text = String::from_utf8_lossy(bytes);
             let start = format!("ExecStart=/opt/foghorn/bin/foghorn-host {start}\n");
             assert!(text.contains(&start) && !text.contains('@'), "{text}");
+        }
+        // Where the program looks for them unless it is told otherwise.
+        let debian = super::pieces(Package::Host, &Places::debian(), None).unwrap();
+        for (name, _) in ACTIONS {
+            let action = Path::new("/usr/share/fioconfig/actions").join(name);
+            let found = debian.iter().find(|piece| piece.to == action).unwrap();
+            assert_eq!(found.mode, 0o755);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod controllers;
 pub mod damage;
 pub mod deploy;
 mod disks;
+pub mod factory;
 pub mod factory_token;
 pub mod group;
 mod group_view;

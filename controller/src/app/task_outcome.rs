@@ -7,6 +7,7 @@
 use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
+use super::devices::imaged;
 use super::{history, notices};
 use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task, TaskLog};
 use crate::state::rules::task::end_snapins;
@@ -63,6 +64,7 @@ pub(crate) fn follow(
     log_imaging(draft, before, after, now)?;
     if is_complete(after) && after.life.kind() == TaskKind::Deploy {
         mark_deployed(draft, after, now)?;
+        imaged::deployed(draft, after);
     }
     Ok(())
 }

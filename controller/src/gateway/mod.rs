@@ -14,7 +14,6 @@ pub mod register;
 mod renewal;
 mod shown;
 mod test_results;
-mod token;
 mod told;
 
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post, put};
 
 use self::door::Door;
-use self::refused::Refused;
+pub(crate) use self::refused::Refused;
 use crate::ctx::Ctx;
 use crate::state::machines::tests::LONGEST_ARTIFACT;
 

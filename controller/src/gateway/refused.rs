@@ -41,6 +41,11 @@ impl Refused {
         }
     }
 
+    /// Status, message, and why, by field: for whoever answers in a form of its own.
+    pub(crate) fn into_parts(self) -> (StatusCode, String, Vec<(String, String)>) {
+        (self.status, self.message, self.errors)
+    }
+
     pub(super) fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }

@@ -4,20 +4,19 @@
 
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use foghorn_types::{MachineUuid, StorageGroupId, chain};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::BODY;
 use super::door::identity_of;
 use super::refused::{Refused, json, whole};
-use super::{BODY, token};
 use crate::app::devices::contact::{self, New, RegisterError};
 use crate::app::devices::edit::EditError;
 use crate::app::devices::factories;
@@ -27,39 +26,37 @@ use crate::ctx::Ctx;
 use crate::state::machines::scope::Scope;
 use crate::trust::{DeviceCertificate, DeviceName, DeviceRequest, DeviceRequestError};
 
-/// The route by itself, with the check of the token before it.
-pub fn router(ctx: Arc<Ctx>) -> Router {
-    Router::new()
-        .route("/ota/devices/", post(post_device))
-        .route("/ota/devices", post(post_device))
-        .layer(DefaultBodyLimit::max(BODY))
-        .layer(from_fn_with_state(ctx.clone(), token::admit))
-        .with_state(ctx)
-}
-
 /// What a device is given, by name of the file.
-#[derive(Serialize)]
-pub(crate) struct Files {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct DeviceFiles {
+    /// Its certificate and that of the authority, PEM.
     #[serde(rename = "client.pem")]
     client_pem: String,
+    /// The authority of the gateway, PEM.
     #[serde(rename = "root.crt")]
     root_crt: String,
+    /// Settings of its update agent, TOML.
     #[serde(rename = "sota.toml")]
     sota_toml: String,
 }
 
-/// Registers a device. Whoever mounts it puts the [`Caller`] into the extensions.
+/// Registers a device. Whoever mounts it puts the [`Caller`] into the extensions, and gives refusals
+/// the form of its own.
 pub(crate) async fn post_device(
     State(ctx): State<Arc<Ctx>>,
     Extension(caller): Extension<Caller>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Files>), Refused> {
+) -> Result<(StatusCode, Json<DeviceFiles>), Refused> {
     caller.may(Scope::DevicesCreate, None)?;
     let Some(gateway) = &ctx.settings.gateway_address else {
         let message = "this controller has no gateway of devices: set dialects.foundries.gateway";
         return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, message));
     };
-    let asked = Asked::read(&whole(body)?)?;
+    let body = whole(body)?;
+    if body.len() > BODY {
+        return Err(Refused::too_large("the body is too large"));
+    }
+    let asked = Asked::read(&body)?;
     let (factory, factory_name) = factory_of(&ctx, &caller, &asked.request)?;
     caller.may(Scope::DevicesCreate, Some(factory))?;
     let settings = Settings {
@@ -88,7 +85,7 @@ pub(crate) async fn post_device(
         owner: caller.user,
     };
     contact::register(&ctx.state, &new).await?;
-    let files = Files {
+    let files = DeviceFiles {
         client_pem: issued.chain_pem,
         root_crt: ctx.trust.ca_pem().to_owned(),
         sota_toml,

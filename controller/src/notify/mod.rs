@@ -8,6 +8,7 @@ mod chat;
 mod courier;
 mod mail;
 mod payload;
+mod queues;
 mod sending;
 mod signature;
 mod smtp;
@@ -26,7 +27,7 @@ use crate::background::{Report, Rhythm, Why, Work};
 use crate::config::NotificationConfig;
 use crate::ctx::Ctx;
 use crate::state::Refusal;
-use crate::trust::SealError;
+use crate::trust::{SealError, TokenSignError};
 
 const PERIOD: Duration = Duration::from_secs(5);
 /// For one message by HTTP, from the look-up of the name to the end of the answer.
@@ -55,6 +56,7 @@ pub(crate) async fn run(ctx: Arc<Ctx>, config: NotificationConfig, cancel: Cance
 }
 
 use self::courier::Courier;
+pub(crate) use self::queues::run as queues;
 use self::sending::Sending;
 pub(crate) use self::watch::run as watch;
 
@@ -114,6 +116,8 @@ fn one_line(text: &str, most: usize) -> String {
 enum SendError {
     #[error(transparent)]
     Secret(#[from] SealError),
+    #[error(transparent)]
+    Token(#[from] TokenSignError),
     #[error("its template {0}")]
     Template(#[from] notices::template::TemplateError),
     #[error("the certificates of its authority cannot be read")]

@@ -17,6 +17,7 @@ use crate::agents::live::Live;
 use crate::agents::mirror::Mirror;
 use crate::agents::peers::Peers;
 use crate::api::native::telemetry;
+use crate::app::devices::rings;
 use crate::app::{further, replication, snapin_files};
 use crate::background::Background;
 use crate::backups::Backups;
@@ -98,6 +99,11 @@ pub(super) fn spawn_drivers(
         config.notifications,
         cancel.child_token(),
     ));
+    tasks.spawn(notify::queues(
+        ctx.clone(),
+        config.notifications,
+        cancel.child_token(),
+    ));
     tasks.spawn(notify::watch(
         ctx.clone(),
         config.notifications,
@@ -131,6 +137,7 @@ pub(super) fn spawn_drivers(
         cancel.child_token(),
     ));
     tasks.spawn(replication::run(ctx.clone(), cancel.child_token()));
+    tasks.spawn(rings::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(further::run(ctx.clone(), cancel.child_token()));
     tasks.spawn(snapin_files::run(
         ctx.clone(),
@@ -140,11 +147,7 @@ pub(super) fn spawn_drivers(
 }
 
 pub(super) fn router(ctx: &Arc<Ctx>) -> Router {
-    let mut routes = api::router(ctx.clone());
-    if ctx.settings.gateway_address.is_some() {
-        routes = routes.merge(gateway::register::router(ctx.clone()));
-    }
-    routes.layer(axum::middleware::from_fn(telemetry::observe))
+    api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
 }
 
 /// What devices may ask for.

@@ -199,7 +199,8 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
         // The key of a token is its hash, which says nothing to anybody.
         Place::Other("token") => plain("token", ""),
         Place::Other(
-            kind @ ("node" | "content" | "device-group" | "target-tags" | "factory-token"),
+            kind @ ("node" | "content" | "device-group" | "target-tags" | "ring-policy"
+            | "factory-token"),
         ) => plain(
             kind,
             key.rsplit('/')

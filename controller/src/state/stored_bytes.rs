@@ -221,7 +221,7 @@ const STORED: &[(&str, &str)] = &[
     ),
     (
         "/foghorn/v1/device/0a1b2c3d-0000-4000-8000-00000000000f",
-        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","factory":1,"host":{"to":2,"by":"address"},"name":"pc","owner":3,"group":{"id":4,"since":5},"regrouped":5,"is_prod":true,"public_key":"pem","fingerprint":"ff","hardware_id":"pc","running":{"target":"disk-1","hash":"aa","tag":"lab","apps":["a"]},"update":"u","meta":{"created_by":0,"created_at":1,"updated_by":3,"updated_at":2},"last_seen":9,"network":{"hostname":"pc","mac":"m","local_ipv4":"i"},"hardware":{"cpu":[1]},"aktualizr_toml":"t","apps_state":{},"applied":{"2":9,"10":11}}"#,
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","factory":1,"host":{"to":2,"by":"address"},"name":"pc","owner":3,"group":{"id":4,"since":5},"regrouped":5,"is_prod":true,"public_key":"pem","fingerprint":"ff","hardware_id":"pc","running":{"target":"disk-1","hash":"aa","tag":"lab","apps":["a"]},"update":"u","tried":{"hash":"bb","round":1,"at":7,"again":true},"meta":{"created_by":0,"created_at":1,"updated_by":3,"updated_at":2},"last_seen":9,"network":{"hostname":"pc","mac":"m","local_ipv4":"i"},"hardware":{"cpu":[1]},"aktualizr_toml":"t","apps_state":{},"applied":{"2":9,"10":11}}"#,
     ),
     (
         "/foghorn/v1/device/0a1b2c3d-0000-4000-8000-000000000010",
@@ -264,6 +264,14 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"image":4,"versions":{"2":{"tags":["lab"],"hardware_ids":["pc"],"updated_at":9},"10":{"updated_at":9}}}"#,
     ),
     (
+        "/foghorn/v1/ring-policy/0000000001",
+        r#"{"v":1,"factory":1,"rules":{"mode":"auto","window":"mon,fri 22:00-05:00","at_most":5,"stop_after":2,"patience":30,"by_address":true,"protected":[7]},"failures":2,"held":9,"round":1,"orders":{"0a1b2c3d-0000-4000-8000-00000000000f":{"task":3,"id":"u","target":"disk-2","version":2,"ordered":8,"has_begun":true,"by_hand":true}}}"#,
+    ),
+    (
+        "/foghorn/v1/ring-policy/0000000002",
+        r#"{"v":1,"factory":2,"rules":{"mode":"manual","at_most":10,"stop_after":3,"patience":30}}"#,
+    ),
+    (
         "/foghorn/v1/factory-token/0000000001",
         r#"{"v":1,"id":1,"hash":"HASH","user":3,"description":"d","scopes":["devices:read","targets:read-update"],"factories":[1],"created":1,"expires":9}"#,
     ),
@@ -278,6 +286,22 @@ const STORED: &[(&str, &str)] = &[
     (
         "/foghorn/v1/host-token/0000000002",
         r#"{"v":1,"id":2,"hash":"OTHER","factory":1,"count":30,"used":0,"by":3,"created":1,"expires":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-queue/0000000001",
+        r#"{"v":1,"factory":1,"label":"pull","by":3,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-queue/0000000002",
+        r#"{"v":1,"factory":1,"label":"push","push":{"shown":"https://lab/","url":"SEALED","ca_pem":"pem"},"by":3,"created":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-message/0000000001/000000000000009-00000000000000ff",
+        r#"{"v":1,"kind":"DEVICE_FIRST_SEEN","at":9,"data":"{}","due":9}"#,
+    ),
+    (
+        "/foghorn/v1/event-message/0000000002/000000000000009-00000000000000ff",
+        r#"{"v":1,"kind":"DEVICE_OTA_APPS_STATE_CHANGED","at":9,"data":"{}","failed":2,"error":"why","due":10,"claim":{"by":18446744073709551615,"until":20}}"#,
     ),
 ];
 
@@ -363,8 +387,11 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.device_updates().iter().map(|record| record.put_op()));
     ops.extend(tables.device_tests().iter().map(|record| record.put_op()));
     ops.extend(tables.target_tags().iter().map(|record| record.put_op()));
+    ops.extend(tables.ring_policies().iter().map(|record| record.put_op()));
     ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));
     ops.extend(tables.host_tokens().iter().map(|record| record.put_op()));
+    ops.extend(tables.event_queues().iter().map(|record| record.put_op()));
+    ops.extend(tables.event_messages().iter().map(|record| record.put_op()));
     let mut written: Vec<(String, String)> = ops
         .into_iter()
         .map(|op| match op {

@@ -1,6 +1,8 @@
 //! The whole state in memory: one [`Table`] per class, and what the modules beside it keep. Built
 //! by the watch cache.
 
+mod machines;
+
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -24,6 +26,8 @@ use super::machines::denied::DeniedDevice;
 use super::machines::device::Device;
 use super::machines::group::DeviceGroup;
 use super::machines::host_token::HostToken;
+use super::machines::policy::RingPolicy;
+use super::machines::queue::{EventQueue, QueueMessage};
 use super::machines::tags::TargetTags;
 use super::machines::tests::DeviceTests;
 use super::machines::token::FactoryToken;
@@ -94,8 +98,11 @@ pub struct Tables {
     device_updates: Shelf<DeviceUpdates>,
     device_tests: Shelf<DeviceTests>,
     target_tags: Shelf<TargetTags>,
+    ring_policies: Shelf<RingPolicy>,
     factory_tokens: Shelf<FactoryToken>,
     host_tokens: Shelf<HostToken>,
+    event_queues: Shelf<EventQueue>,
+    event_messages: Shelf<QueueMessage>,
     session_plans: Shelf<SessionPlan>,
     multicast_turn: Turn,
     api: Shelf<ApiSettings>,
@@ -149,8 +156,11 @@ impl Default for Tables {
             device_updates: Shelf::default(),
             device_tests: Shelf::default(),
             target_tags: Shelf::default(),
+            ring_policies: Shelf::default(),
             factory_tokens: Shelf::default(),
             host_tokens: Shelf::default(),
+            event_queues: Shelf::default(),
+            event_messages: Shelf::default(),
             session_plans: Shelf::default(),
             multicast_turn: Turn::default(),
             api: Shelf::default(),
@@ -395,60 +405,6 @@ impl Tables {
         &self.notify_orders
     }
 
-    /// Machines after imaging.
-    #[must_use]
-    pub fn devices(&self) -> &Shelf<Device> {
-        &self.devices
-    }
-
-    /// Devices that were deleted and are refused.
-    #[must_use]
-    pub fn denied_devices(&self) -> &Shelf<DeniedDevice> {
-        &self.denied_devices
-    }
-
-    /// Groups of devices.
-    #[must_use]
-    pub fn device_groups(&self) -> &Shelf<DeviceGroup> {
-        &self.device_groups
-    }
-
-    /// Configurations of devices, of their groups and factories.
-    #[must_use]
-    pub fn device_configs(&self) -> &Shelf<StoredConfig> {
-        &self.device_configs
-    }
-
-    /// Updates of devices.
-    #[must_use]
-    pub fn device_updates(&self) -> &Shelf<DeviceUpdates> {
-        &self.device_updates
-    }
-
-    /// Tests that ran on devices.
-    #[must_use]
-    pub fn device_tests(&self) -> &Shelf<DeviceTests> {
-        &self.device_tests
-    }
-
-    /// Tags of versions of images.
-    #[must_use]
-    pub fn target_tags(&self) -> &Shelf<TargetTags> {
-        &self.target_tags
-    }
-
-    /// Tokens for the API of factories.
-    #[must_use]
-    pub fn factory_tokens(&self) -> &Shelf<FactoryToken> {
-        &self.factory_tokens
-    }
-
-    /// Tokens with which machines enrol.
-    #[must_use]
-    pub fn host_tokens(&self) -> &Shelf<HostToken> {
-        &self.host_tokens
-    }
-
     /// Plans of multicast sessions, with the groups that they have.
     #[must_use]
     pub fn session_plans(&self) -> &Shelf<SessionPlan> {
@@ -590,8 +546,11 @@ impl View for Tables {
             Place::Other("device-updates") => self.device_updates.apply(change),
             Place::Other("device-tests") => self.device_tests.apply(change),
             Place::Other("target-tags") => self.target_tags.apply(change),
+            Place::Other("ring-policy") => self.ring_policies.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),
             Place::Other("host-token") => self.host_tokens.apply(change),
+            Place::Other("event-queue") => self.event_queues.apply(change),
+            Place::Other("event-message") => self.event_messages.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {
                 self.multicast_turn.apply(change);
                 Ok(())

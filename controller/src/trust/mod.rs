@@ -6,7 +6,7 @@
 //! all names: of a request only the public key is used, after its signature has proved that the
 //! requester has the private key.
 //!
-//! Parts: [`authority`] is the key, [`keeping`] says where it is, [`pem`] reads it, [`issue`] issues certificates, [`device`] those of devices, [`server`] builds
+//! Parts: [`authority`] is the key, [`keeping`] says where it is, [`pem`] reads it, [`issue`] issues certificates, [`device`] those of devices, `token` signs what others check, [`server`] builds
 //! the controller's own TLS configurations with automatically renewed certificates, [`peer`] reads
 //! the name of a connected peer. Not here: who may request a certificate (tokens, revocation), and
 //! the side of agents and clients.
@@ -22,6 +22,7 @@ pub mod server;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use authority::Trust;
 pub use device::{
@@ -34,3 +35,4 @@ pub use pem::{AuthorityPem, LoadTrustError, PemError};
 pub use seal::SealError;
 pub use server::{ServerConfigError, ServerNames};
 pub use terms::{CLOCK_TOLERANCE, CONTROLLER_TLS_NAME, Lifetimes};
+pub use token::{TokenKey, TokenSignError};

@@ -145,6 +145,10 @@ fn check_installed(debian: &Debian) {
         let verified = debian.run(&["systemd-analyze", "verify", "--man=no", unit]);
         assert_eq!(verified.unwrap(), "", "{unit}");
     }
+    for action in ["reboot", "reimage"] {
+        let path = format!("/usr/share/fioconfig/actions/{action}");
+        assert_eq!(owner(debian, &path), "root:root 755", "{path}");
+    }
     assert_eq!(owner(debian, "/var/lib/foghorn"), "foghorn:foghorn 700");
     for config in ["controller.toml", "agent.toml", "serve.toml"] {
         let path = format!("/etc/foghorn/{config}");

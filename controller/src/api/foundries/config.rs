@@ -21,6 +21,8 @@ use crate::api::factory_tokens::By;
 use crate::api::routes::{Route, Routes, Unnamed, delete, get, patch, post};
 use crate::app::devices::config;
 use crate::app::devices::paging::Page;
+use crate::app::devices::reimage::Operator;
+use crate::app::devices::rings::Parts;
 use crate::app::devices::tokens::Caller;
 use crate::ctx::Ctx;
 use crate::state::machines::config::Level;
@@ -202,17 +204,26 @@ impl At<'_> {
         }))
     }
 
+    /// The caller, whose files may order that a device is imaged.
+    fn author(&self) -> (u32, Operator<'_>) {
+        let operator = Operator {
+            name: &self.caller.name,
+            parts: Parts::of(self.ctx),
+        };
+        (self.caller.user, operator)
+    }
+
     async fn merge(&self, body: &[u8]) -> Made {
-        let Self { ctx, caller, level } = self;
+        let Self { ctx, level, .. } = self;
         let change = ConfigCreate::read(body)?;
-        let made = config::merge(&ctx.state, &ctx.trust, *level, &change, caller.user).await?;
+        let made = config::merge(&ctx.state, &ctx.trust, *level, &change, self.author()).await?;
         Ok((StatusCode::CREATED, Json(ConfigEntry::of(&made))))
     }
 
     async fn replace(&self, body: &[u8]) -> Made {
-        let Self { ctx, caller, level } = self;
+        let Self { ctx, level, .. } = self;
         let change = ConfigCreate::read(body)?;
-        let made = config::replace(&ctx.state, &ctx.trust, *level, &change, caller.user).await?;
+        let made = config::replace(&ctx.state, &ctx.trust, *level, &change, self.author()).await?;
         Ok((StatusCode::CREATED, Json(ConfigEntry::of(&made))))
     }
 

@@ -16,11 +16,15 @@ mod here;
 mod input;
 mod not_served;
 mod page;
+mod queue_view;
+mod queues;
 mod refused;
+mod registration;
 mod shape;
 mod status_view;
 mod target_view;
 mod targets;
+mod tests;
 mod times;
 mod updates;
 
@@ -59,9 +63,12 @@ pub(super) fn declared() -> Vec<Declared> {
 fn small() -> Routes<Arc<Ctx>> {
     Routes::new()
         .and(devices::routes())
+        .and(registration::routes())
         .and(updates::routes())
+        .and(tests::routes())
         .and(denied::routes())
         .and(targets::routes())
         .and(groups::routes())
         .and(factories::routes())
+        .and(queues::routes())
 }

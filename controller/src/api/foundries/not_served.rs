@@ -9,12 +9,6 @@ pub(super) fn why(method: &Method, path: &str) -> Option<&'static str> {
         ["ota", "repo", ..] => Some(
             "TUF metadata is not served: a target is verified by the hash of its manifest, which GET …/targets/ shows",
         ),
-        ["ota", "devices", _, "tests", ..] => {
-            Some("results of remote actions are not served by this version")
-        }
-        ["ota", "factories", _, "event-queues", ..] => Some(
-            "event queues are not served by this version; `foghorn notify add webhook` sends events of imaging",
-        ),
         ["ota", "factories", _, "waves", ..] => {
             Some("waves are not served: give the tags of targets in steps")
         }
@@ -40,8 +34,6 @@ mod tests {
     fn both_spellings_of_a_path_have_the_same_reason() {
         for path in [
             "/ota/repo/lab/api/v1/user_repo/root.json",
-            "/ota/devices/pc-1/tests/",
-            "/ota/factories/lab/event-queues/",
             "/ota/factories/lab/waves/w1/",
             "/ota/factories/lab/teams/",
             "/ota/factories/lab/wireguard-ips/",

@@ -15,9 +15,12 @@ use crate::app::devices::denied::AllowError;
 use crate::app::devices::edit::{DeleteError, EditError};
 use crate::app::devices::filter::BadSort;
 use crate::app::devices::groups::GroupError;
+use crate::app::devices::queues::QueueError;
+use crate::app::devices::reimage::ReimageError;
 use crate::app::devices::targets::{PruneError, TagError};
 use crate::app::devices::tokens::Forbidden;
 use crate::app::versions::UndoError;
+use crate::gateway;
 use crate::state::Refusal;
 use crate::state::machines::packed::PackError;
 use crate::store::StoreError;
@@ -68,7 +71,7 @@ impl IntoResponse for Refused {
 }
 
 /// Our own failure. The caller learns that it was ours, the log learns what it was.
-fn internal(error: &dyn std::error::Error) -> Refused {
+pub(super) fn internal(error: &dyn std::error::Error) -> Refused {
     warn!(error = %chain(error), "a request failed");
     Refused::new(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -103,6 +106,18 @@ impl From<Refusal> for Refused {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
             }
             refusal => internal(refusal),
+        }
+    }
+}
+
+/// Of the registration, which the gateway has.
+impl From<gateway::Refused> for Refused {
+    fn from(refused: gateway::Refused) -> Self {
+        let (status, message, errors) = refused.into_parts();
+        let errors = errors.into_iter().collect();
+        Self {
+            status,
+            error: FactoryError { message, errors },
         }
     }
 }
@@ -190,8 +205,27 @@ impl From<ConfigError> for Refused {
         match error {
             ConfigError::NotThere(_) | ConfigError::NoSuchFile(_) => Self::not_found(text),
             ConfigError::Files(_) | ConfigError::TooLarge(_) => Self::field("files", text),
+            ConfigError::Reimage(ReimageError::Task(refusal)) => refusal.into(),
+            ConfigError::Reimage(ReimageError::LeftOut(_)) => Self::new(StatusCode::CONFLICT, text),
+            ConfigError::Reimage(_) => Self::field("files", text),
             ConfigError::State(refusal) => refusal.into(),
             ConfigError::Seal(_) | ConfigError::Pack(_) => internal(&error),
+        }
+    }
+}
+
+impl From<QueueError> for Refused {
+    fn from(error: QueueError) -> Self {
+        let text = chain(&error).to_string();
+        match error {
+            QueueError::NoFactory | QueueError::NotThere(_) => Self::not_found(text),
+            QueueError::LabelTaken(_) => Self::new(StatusCode::CONFLICT, text).about("label"),
+            QueueError::TooMany | QueueError::NoToken(_) => Self::new(StatusCode::CONFLICT, text),
+            QueueError::BadLabel(_) => Self::field("label", text),
+            QueueError::Url(_) => Self::field("push-url", text),
+            QueueError::Authorities(_) => Self::field("ca-pem", text),
+            QueueError::Seal(_) => internal(&error),
+            QueueError::State(refusal) => refusal.into(),
         }
     }
 }

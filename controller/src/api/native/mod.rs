@@ -30,6 +30,7 @@ mod notifications;
 mod orphans;
 mod paging;
 mod replication;
+mod ring_policies;
 mod schedules;
 mod sites;
 mod snapin_files;
@@ -71,6 +72,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(join_tokens::routes())
         .and(node_status::routes())
         .and(sites::routes())
+        .and(ring_policies::routes())
         .and(orphans::routes())
         .and(background::routes())
         .and(controllers::routes())

@@ -9,7 +9,7 @@ use crate::api::foundries::FactoryError;
 use crate::api::routes::Declared;
 use crate::state::machines::scope::Scope;
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("devices", "Machines that have an identity of their own."),
     (
         "configurations",
@@ -27,6 +27,10 @@ const TAGS: [(&str, &str); 5] = [
     (
         "factories",
         "Storage groups as sites, who works there, and how their devices are getting on.",
+    ),
+    (
+        "event queues",
+        "What happens to devices, told to programs: sent to a URL, or fetched.",
     ),
 ];
 

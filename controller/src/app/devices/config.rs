@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::factories::user_code;
 use super::paging::{Page, Paged};
+use super::reimage::{self, Operator, ReimageError};
 use crate::state::classes::StorageGroup;
 use crate::state::machines::config::{ConfigBody, Level, StoredConfig};
 use crate::state::machines::device::Device;
@@ -50,7 +51,36 @@ pub enum ConfigError {
     #[error("could not read the version before, or store this one")]
     Pack(#[from] PackError),
     #[error(transparent)]
+    Reimage(#[from] ReimageError),
+    #[error(transparent)]
     State(#[from] Refusal),
+}
+
+/// Who changes a configuration.
+pub struct Author<'a> {
+    /// Number of the user; 0 for the device itself.
+    user: u32,
+    /// His files may order that machines are imaged.
+    operator: Option<Operator<'a>>,
+}
+
+impl From<u32> for Author<'_> {
+    /// One whose files order nothing.
+    fn from(user: u32) -> Self {
+        Self {
+            user,
+            operator: None,
+        }
+    }
+}
+
+impl<'a> From<(u32, Operator<'a>)> for Author<'a> {
+    fn from((user, operator): (u32, Operator<'a>)) -> Self {
+        Self {
+            user,
+            operator: Some(operator),
+        }
+    }
 }
 
 impl ConfigError {
@@ -70,14 +100,14 @@ impl ConfigError {
 ///
 /// # Errors
 /// See [`ConfigError`].
-pub async fn merge(
+pub async fn merge<'a>(
     state: &State,
     trust: &Trust,
     level: Level,
     change: &ConfigCreate,
-    by: u32,
+    by: impl Into<Author<'a>>,
 ) -> Result<ConfigVersion, ConfigError> {
-    add(state, trust, level, (&change.reason, by), |before| {
+    add(state, trust, level, (&change.reason, by.into()), |before| {
         let files = match before {
             Some(before) => open(trust, before)?,
             None => ConfigFiles::default(),
@@ -91,14 +121,14 @@ pub async fn merge(
 ///
 /// # Errors
 /// See [`ConfigError`].
-pub async fn replace(
+pub async fn replace<'a>(
     state: &State,
     trust: &Trust,
     level: Level,
     change: &ConfigCreate,
-    by: u32,
+    by: impl Into<Author<'a>>,
 ) -> Result<ConfigVersion, ConfigError> {
-    add(state, trust, level, (&change.reason, by), |_| {
+    add(state, trust, level, (&change.reason, by.into()), |_| {
         Ok(change.replacing()?)
     })
     .await
@@ -116,10 +146,16 @@ pub async fn remove(
     by: u32,
 ) -> Result<ConfigVersion, ConfigError> {
     let reason = format!("{name} removed");
-    add(state, trust, level, (&reason, by), |before| match before {
-        Some(before) => Ok(open(trust, before)?.without(name)?),
-        None => Err(NoSuchFile(name.clone()).into()),
-    })
+    add(
+        state,
+        trust,
+        level,
+        (&reason, by.into()),
+        |before| match before {
+            Some(before) => Ok(open(trust, before)?.without(name)?),
+            None => Err(NoSuchFile(name.clone()).into()),
+        },
+    )
     .await
 }
 
@@ -190,7 +226,7 @@ async fn add(
     state: &State,
     trust: &Trust,
     level: Level,
-    (reason, by): (&str, u32),
+    (reason, by): (&str, Author<'_>),
     make: impl Fn(Option<&StoredConfig>) -> Result<ConfigFiles, ConfigError>,
 ) -> Result<ConfigVersion, ConfigError> {
     for _ in 0..ATTEMPTS {
@@ -201,6 +237,11 @@ async fn add(
             Ok(tables.device_configs().latest(level).cloned())
         })?;
         let files = make(before.as_deref())?;
+        let operator = by.operator.as_ref();
+        let operator = match orders(level, before.as_deref(), &files, operator)? {
+            true => operator,
+            false => None,
+        };
         let now = whole_second(Timestamp::now());
         let version = StoredConfig {
             level,
@@ -209,7 +250,7 @@ async fn add(
                 at: before
                     .as_ref()
                     .map_or(now, |before| now.max(before.body.at)),
-                by,
+                by: by.user,
                 reason: reason.to_owned(),
                 ..seal(trust, level, files, now)?
             },
@@ -219,7 +260,7 @@ async fn add(
         if bytes > LONGEST_STORED {
             return Err(ConfigError::TooLarge(bytes));
         }
-        if put(state, before.as_deref(), &version).await? {
+        if put(state, before.as_deref(), &version, operator).await? {
             info!(%level, version = version.number, "configuration changed");
             return Ok(shown(&version, None)?);
         }
@@ -227,11 +268,27 @@ async fn add(
     Err(Refusal::Contended.into())
 }
 
+/// Whether the files order that the machine is imaged.
+fn orders(
+    level: Level,
+    before: Option<&StoredConfig>,
+    files: &ConfigFiles,
+    operator: Option<&Operator<'_>>,
+) -> Result<bool, ConfigError> {
+    if operator.is_none() {
+        return Ok(false);
+    }
+    let before = before.map(|before| before.body.files.open()).transpose()?;
+    Ok(reimage::is_ordered(level, before.as_ref(), files)?)
+}
+
 /// Stores the version if it still follows the one that it was made from. Those over the limit go.
+/// `operator` has ordered with it that the machine is imaged.
 async fn put(
     state: &State,
     before: Option<&StoredConfig>,
     version: &StoredConfig,
+    operator: Option<&Operator<'_>>,
 ) -> Result<bool, ConfigError> {
     let level = version.level;
     state
@@ -249,6 +306,9 @@ async fn put(
             draft.replace(version);
             for old in tables.device_configs().of(level).skip(KEPT_VERSIONS - 1) {
                 draft.discard(&**old);
+            }
+            if let (Some(operator), Level::Device(uuid)) = (operator, level) {
+                reimage::order(draft, uuid, operator, Timestamp::now())?;
             }
             Ok(true)
         })

@@ -9,13 +9,14 @@ use tracing::{info, warn};
 
 use super::edit::{self, EditError};
 use super::names::{self, BadName};
+use super::queues::events::{Event, tell};
 use super::{factories, host};
 use crate::app::notices;
 use crate::state::classes::StorageGroup;
 use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::{BoundBy, Device, Running};
 use crate::state::machines::sightings::Sightings;
-use crate::state::notify::{Event, Named};
+use crate::state::notify;
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State};
 use crate::store::Compare;
@@ -152,6 +153,12 @@ pub async fn contact(
         if starts(&mut device, headers, now) {
             tell_of_clones(draft, &device, now);
         }
+        // One that was registered has not been seen by that.
+        let event = match device.last_seen {
+            None => Event::FirstSeen,
+            Some(_) => Event::LastSeen { changes: &changes },
+        };
+        tell(draft, &device, event, now);
         device.last_seen = device.last_seen.max(Some(now));
         draft.replace(&device);
         Ok((device, before.is_none(), changes))
@@ -185,12 +192,12 @@ fn tell_of_clones(draft: &mut Draft<'_>, device: &Device, now: Timestamp) {
         "Two machines use the identity of device {name} ({uuid}), as after a copy of its disk: let each of them enrol anew"
     );
     let host = device.host_row(tables);
-    let event = Event {
-        host: host.map(|row| Named {
+    let event = notify::Event {
+        host: host.map(|row| notify::Named {
             id: row.id,
             name: row.name.clone(),
         }),
-        ..Event::new(NoticeKind::DeviceCloned, now, text)
+        ..notify::Event::new(NoticeKind::DeviceCloned, now, text)
     };
     let hosts: Vec<HostId> = device.host.iter().map(|bound| bound.to).collect();
     notices::tell(draft, &event, &hosts);

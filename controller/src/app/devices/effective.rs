@@ -8,6 +8,7 @@ use foghorn_host_config::effective::{self, Effective, Level as Part, Levels};
 use foghorn_types::{MachineUuid, Timestamp};
 
 use super::config::{self, ConfigError};
+use super::queues::events::{Event, tell};
 use crate::state::machines::config::{Level, StoredConfig};
 use crate::state::machines::device::Device;
 use crate::state::{Refusal, State, Tables};
@@ -176,6 +177,7 @@ pub async fn fetched(
                 .applied
                 .retain(|number, _| own().any(|kept| kept.number == *number));
             device.applied.insert(version, now);
+            tell(draft, &device, Event::ConfigApplied, now);
             device.last_seen = device.last_seen.max(Some(now));
             draft.replace(&device);
             Ok(true)

@@ -6,6 +6,7 @@ use foghorn_types::{MacAddress, MachineUuid, Timestamp};
 use serde_json::Value;
 
 use super::host;
+use super::queues::events::{Event, tell};
 use crate::state::machines::device::{BoundBy, Device, Network};
 use crate::state::{Draft, Refusal, State};
 
@@ -65,8 +66,12 @@ pub async fn aktualizr_toml(
 /// See [`ReportError`].
 pub async fn apps_state(state: &State, uuid: MachineUuid, told: &Value) -> Result<(), ReportError> {
     check_length(told)?;
-    change(state, uuid, |_, device| {
-        device.apps_state = Some(told.clone());
+    let now = Timestamp::now();
+    change(state, uuid, |draft, device| {
+        if device.apps_state.as_ref() != Some(told) {
+            device.apps_state = Some(told.clone());
+            tell(draft, device, Event::AppsChanged { told }, now);
+        }
         Ok(())
     })
     .await

@@ -3,6 +3,7 @@
 use foghorn_types::{MachineUuid, Timestamp};
 
 use super::paging::{Page, Paged};
+use super::queues::events::{self, tell};
 use crate::state::machines::device::Device;
 use crate::state::machines::updates::{DeviceUpdates, Update, UpdateEvent};
 use crate::state::{Refusal, State, Tables};
@@ -13,6 +14,9 @@ const LONGEST_DETAILS: usize = 512;
 const LONGEST: usize = 128;
 /// Events that are taken from one request.
 pub const MOST_AT_ONCE: usize = 256;
+/// Events that are stored in one transaction: each may begin and end an update, which every queue of the
+/// factory is told, and a transaction of etcd takes 128 operations.
+const STEP: usize = 8;
 /// The event that ends an update.
 const ENDED: &str = "EcuInstallationCompleted";
 
@@ -47,11 +51,28 @@ pub enum EventError {
     State(#[from] Refusal),
 }
 
+impl Step {
+    fn event(&self) -> events::Event<'_> {
+        match self {
+            Self::Started { id, target } => events::Event::Started { id, target },
+            Self::Completed {
+                id,
+                target,
+                success,
+            } => events::Event::Completed {
+                id,
+                target,
+                success: *success,
+            },
+        }
+    }
+}
+
 /// Stores events of a device. Those without an update or a kind, and those that are known already, are
 /// passed over, as is what is over the limits.
 ///
 /// # Errors
-/// See [`EventError`].
+/// See [`EventError`]; what has been stored is known when it is sent again.
 pub async fn record(
     state: &State,
     uuid: MachineUuid,
@@ -59,6 +80,19 @@ pub async fn record(
 ) -> Result<Vec<Step>, EventError> {
     let now = Timestamp::now();
     let sent: Vec<Sent> = sent.iter().take(MOST_AT_ONCE).filter_map(short).collect();
+    let mut steps = Vec::new();
+    for part in sent.chunks(STEP) {
+        steps.extend(store(state, uuid, part, now).await?);
+    }
+    Ok(steps)
+}
+
+async fn store(
+    state: &State,
+    uuid: MachineUuid,
+    sent: &[Sent],
+    now: Timestamp,
+) -> Result<Vec<Step>, EventError> {
     state
         .write(|draft| {
             let tables = draft.tables();
@@ -70,12 +104,15 @@ pub async fn record(
                 || DeviceUpdates::none(uuid),
                 |stored| DeviceUpdates::clone(stored),
             );
-            let steps = take(&mut updates, &mut device.update, &sent, now);
+            let steps = take(&mut updates, &mut device.update, sent, now);
             if stored.is_none_or(|stored| **stored != updates) && !updates.list.is_empty() {
                 draft.replace(&updates);
                 // The device must not go meanwhile.
                 device.last_seen = device.last_seen.max(Some(now));
                 draft.replace(&device);
+                for step in &steps {
+                    tell(draft, &device, step.event(), now);
+                }
             }
             Ok(steps)
         })

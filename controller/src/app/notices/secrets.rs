@@ -9,12 +9,15 @@ use crate::trust::{SealError, Trust};
 const PREFIX: &str = "whsec_";
 const URL: &str = "notification url";
 const SIGNING: &str = "notification signing secret";
+const PUSH_URL: &str = "event queue url";
 const PASSWORD: &str = "notification mail password";
 
 /// A kind of secret; one is not read as another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Url,
+    /// Where an event queue sends its messages.
+    PushUrl,
     Signing,
     Password,
 }
@@ -23,6 +26,7 @@ impl What {
     fn label(self) -> &'static str {
         match self {
             Self::Url => URL,
+            Self::PushUrl => PUSH_URL,
             Self::Signing => SIGNING,
             Self::Password => PASSWORD,
         }

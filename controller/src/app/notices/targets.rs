@@ -1,6 +1,6 @@
 //! Who is told: made, changed and deleted by administrators.
 
-mod checks;
+pub(in crate::app) mod checks;
 
 use std::collections::BTreeSet;
 

@@ -271,7 +271,11 @@ fn cancel_part(
     Ok(())
 }
 
-pub(super) fn cancel_in(
+/// Cancels a task as part of a draft; one that has ended is left as it is.
+///
+/// # Errors
+/// What the draft refuses.
+pub(crate) fn cancel_in(
     draft: &mut Draft<'_>,
     row: &Row<Task>,
     reason: &str,

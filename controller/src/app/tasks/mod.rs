@@ -19,8 +19,8 @@ use foghorn_types::{ImageId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
 pub use all_or_none::{
     AllMade, Made, OrderTasksError, Planned, Whom, Wish, Without, create_for_all,
 };
-pub(crate) use cancel::cancel_each;
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
+pub(crate) use cancel::{cancel_each, cancel_in};
 pub(crate) use cancel::{
     cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks,
 };

@@ -49,6 +49,9 @@ pub struct Device {
     /// Correlation id of the update that is in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<String>,
+    /// What it was imaged with last because of its tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
     pub meta: ChangeMeta,
     /// When it last spoke, as far as that is stored: see [`super::sightings`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,6 +127,19 @@ impl Running {
     }
 }
 
+/// An attempt to give a device the target of its tag.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tried {
+    /// Hash of the target.
+    pub hash: String,
+    /// [`super::policy::RingPolicy::round`] at that time.
+    pub round: u32,
+    pub at: Timestamp,
+    /// The machine did not come: it may be tried again, after others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
 /// How a device is reached, in its own words.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Network {
@@ -158,6 +174,7 @@ impl Device {
             hardware_id: None,
             running: Running::default(),
             update: None,
+            tried: None,
             meta: ChangeMeta::new(by, now),
             last_seen: None,
             network: None,

@@ -19,8 +19,8 @@ pub fn forget(draft: &mut Draft<'_>, level: Level) {
     draft.require(Compare::Absent(StoredConfig::key_of(&(level, next))));
 }
 
-/// Deletes what belongs to a factory that goes. Whoever makes a device or a device group takes the turn
-/// of its storage group, as whoever deletes that does.
+/// Deletes what belongs to a factory that goes. Whoever makes a device, a device group or an event queue
+/// takes the turn of its storage group, as whoever deletes that does.
 ///
 /// # Errors
 /// When it still has devices or device groups.
@@ -38,5 +38,11 @@ pub fn forget_factory(draft: &mut Draft<'_>, factory: StorageGroupId) -> Result<
         });
     }
     forget(draft, Level::Factory(factory));
+    for queue in tables.event_queues().of_factory(factory) {
+        draft.discard(&**queue);
+    }
+    if let Some(policy) = tables.ring_policies().get(&factory) {
+        draft.discard(&**policy);
+    }
     Ok(())
 }

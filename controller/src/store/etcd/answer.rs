@@ -45,14 +45,13 @@ pub(super) fn is_of_member(error: &etcd_client::Error) -> bool {
     }
 }
 
-/// Whether the connection broke or the member ended during the call. One that is late is something
-/// else: it may still carry it out, much later.
+/// Whether the connection broke or the member ended during the call, or had no answer from its leader.
 pub(super) fn is_cut(error: &etcd_client::Error) -> bool {
     match error {
         etcd_client::Error::GRpcStatus(status) => {
             matches!(
                 status.code(),
-                Code::Unavailable | Code::Cancelled | Code::Unknown
+                Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded
             )
         }
         etcd_client::Error::TransportError(_) => true,

@@ -13,7 +13,7 @@ use etcd_client::{Client, StatusResponse};
 use foghorn_types::chain;
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::answer::{Refusal, is_cut, is_of_member, is_permission, never_arrived, refusal};
@@ -25,8 +25,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A member that does not say how it is by then is left if another does.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a call waits while no member has a leader. It is tried all the same: the last look may
-/// be older than the cure.
-const CALL_IN_TROUBLE: Duration = Duration::from_secs(1);
+/// be older than the cure, and the election of another leader takes up to two seconds.
+const CALL_IN_TROUBLE: Duration = Duration::from_secs(2);
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// When every member has refused a call, it is made again after this.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct Members {
@@ -68,10 +71,14 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    /// Whether the connection broke, or the member said that it ends, while it had the call: nobody
-    /// says what has become of that.
-    pub(super) fn is_broken(&self) -> bool {
-        matches!(self, Self::Answer(error) if is_cut(error))
+    /// Whether nobody has said what has become of the call: the connection broke or the member ended
+    /// while it had it, or it does not answer.
+    pub(super) fn is_unsure(&self) -> bool {
+        match self {
+            Self::Answer(error) => is_cut(error),
+            Self::Late | Self::Left => true,
+            Self::Connect(_) => false,
+        }
     }
 
     /// The refusal, if it is one.
@@ -180,13 +187,12 @@ impl Members {
     ) -> Result<T, CallError> {
         let deadline = Instant::now() + self.patience();
         let mut used = self.used();
-        for attempt in 1.. {
+        for attempt in 1_usize.. {
             let index = *used.borrow_and_update();
             let asked = async { Ok(call(self.client(index).await?).await?) };
             let done = tokio::select! {
                 done = timeout_at(deadline, asked) => done.unwrap_or(Err(CallError::Late)),
-                // Somebody has found that this member does not answer.
-                _ = used.changed() => Err(CallError::Left),
+                () = left(&mut used, again) => Err(CallError::Left),
             };
             let error = match done {
                 Ok(done) => return Ok(done),
@@ -202,11 +208,21 @@ impl Members {
             if !matches!(error, CallError::Left) {
                 self.leave(index);
             }
-            if !may_go_on || attempt > self.all.len() || Instant::now() >= deadline {
+            let is_everyone = attempt % self.all.len() == 0;
+            let is_hopeless = is_everyone && matches!(error, CallError::Connect(_));
+            if !may_go_on || is_hopeless || Instant::now() >= deadline {
                 return Err(error);
+            }
+            if is_everyone {
+                sleep(PAUSE).await;
             }
         }
         Err(CallError::Late)
+    }
+
+    /// Whether some member answers and has a leader, as far as anybody knows.
+    pub(super) fn is_any_up(&self) -> bool {
+        self.all.iter().any(|member| member.health() == Health::Up)
     }
 
     /// How long a call may take.
@@ -327,6 +343,15 @@ impl Member {
     fn set(&self, health: Health) -> Health {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *seen, health)
+    }
+}
+
+/// Returns when somebody has found that the member in use does not serve. What is not asked again gets a
+/// moment more: a member without a leader may still answer.
+async fn left(used: &mut watch::Receiver<usize>, again: bool) {
+    let _ = used.changed().await;
+    if !again {
+        sleep(LAST_MOMENT).await;
     }
 }
 

@@ -5,15 +5,15 @@
 //! translated.
 //!
 //! A call that ends without a definite answer (connection lost, time over) is
-//! [`StoreError::Unavailable`]: whether a transaction took place is then unknown. Where the
-//! connection broke, that is found out (`unsure`).
+//! [`StoreError::Unavailable`]: whether a transaction took place is then unknown, unless it can be
+//! found out (`fence`).
 
 mod answer;
 mod condition;
 mod connect;
+mod fence;
 mod members;
 mod pages;
-mod unsure;
 mod watch;
 mod window;
 
@@ -28,10 +28,11 @@ use futures_util::stream::BoxStream;
 
 use super::check::check_txn;
 use super::{
-    Compare, Condition, CopyError, Entry, Op, Revision, Snapshot, Store, StoreError, Txn,
+    Compare, Condition, CopyError, Entry, MAX_OPS, Op, Revision, Snapshot, Store, StoreError, Txn,
     TxnOutcome, WatchBatch, WatchError,
 };
 use answer::{FULL, Refusal, unavailable};
+use fence::Fence;
 use members::{CallError, Members};
 use pages::{Page, Pages};
 
@@ -48,6 +49,7 @@ const LIST_ATTEMPTS: usize = 3;
 /// The etcd engine.
 pub struct EtcdStore {
     members: Arc<Members>,
+    fence: Fence,
 }
 
 impl EtcdStore {
@@ -59,6 +61,7 @@ impl EtcdStore {
     pub async fn connect(options: &EtcdOptions) -> Result<Self, ConnectEtcdError> {
         Ok(Self {
             members: Members::connect(options).await?,
+            fence: Fence::default(),
         })
     }
 
@@ -145,14 +148,11 @@ impl EtcdStore {
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         const DOING: &str = "commit a transaction";
         check_txn(&txn)?;
-        let request = request(&txn);
-        let done = match self.send(request.clone()).await {
-            Err(error) if error.is_broken() => {
-                let found = self.find_out(&txn, request).await;
-                return found.map_or_else(
-                    || Err(unavailable(DOING, error)),
-                    |revision| Ok(TxnOutcome::Committed(revision)),
-                );
+        let fence = self.fence.present();
+        let done = match self.send(request(&txn, &fence)).await {
+            Err(error) if error.is_unsure() => {
+                let found = self.find_out(&txn, &fence).await;
+                return found.ok_or_else(|| unavailable(DOING, error));
             }
             done => done,
         };
@@ -279,8 +279,11 @@ fn ours(revision: i64) -> Revision {
     u64::try_from(revision - 1).unwrap_or(0)
 }
 
-fn request(txn: &Txn) -> etcd_client::Txn {
-    let compares: Vec<_> = txn.compares.iter().cloned().map(compare).collect();
+/// A transaction behind its fence, if there is room for that.
+fn request(txn: &Txn, fence: &str) -> etcd_client::Txn {
+    let is_open = Compare::Absent(fence.to_owned());
+    let compares = txn.compares.iter().cloned().chain([is_open]).take(MAX_OPS);
+    let compares: Vec<_> = compares.map(compare).collect();
     let ops: Vec<_> = txn.ops.iter().cloned().map(operation).collect();
     etcd_client::Txn::new().when(compares).and_then(ops)
 }

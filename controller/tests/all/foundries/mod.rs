@@ -4,8 +4,11 @@ mod access;
 mod configs;
 mod devices;
 mod factories;
+mod queues;
+mod rings;
 mod seed;
 mod targets;
+mod tests;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 
 use foghorn_controller::app::devices::contact::{self, Headers};
 use foghorn_controller::app::devices::factories as factory_names;
-use foghorn_controller::app::devices::tokens::{self, Terms};
+use foghorn_controller::app::devices::tokens::{create, Terms};
 use foghorn_controller::app::objects;
 use foghorn_controller::state::class::Body;
 use foghorn_controller::state::classes::Image;
@@ -133,7 +136,7 @@ async fn token(server: &Server, scopes: &[Scope], factories: &[&str]) -> String 
         factories: factories.iter().map(ToString::to_string).collect(),
         ttl: None,
     };
-    tokens::create(&server.state, &terms).await.unwrap().text
+    create(&server.state, &terms).await.unwrap().text
 }
 
 /// The refusal is in the form of the API, and its status is this.

@@ -3,6 +3,7 @@
 mod configs;
 mod enrolment;
 mod machine;
+mod queues;
 mod registration;
 mod reports;
 mod runs;
@@ -19,5 +20,6 @@ async fn fleet(kind: Kind) -> Fleet {
 }
 
 fn with_gateway(config: &mut Config) {
+    config.dialects.foundries = true;
     config.dialects.gateway = Some(([127, 0, 0, 1], 0).into());
 }

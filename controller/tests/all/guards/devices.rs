@@ -5,11 +5,11 @@ use std::sync::Arc;
 use foghorn_controller::app::devices::contact::{self, Headers, Identity};
 use foghorn_controller::app::devices::edit::{self, Change};
 use foghorn_controller::app::devices::tests::{self, Begun};
-use foghorn_controller::app::devices::{config, groups, report};
+use foghorn_controller::app::devices::{config, groups, queues, report};
 use foghorn_controller::state::classes::StorageGroup;
 use foghorn_controller::state::machines::config::Level;
 use foghorn_controller::state::machines::device::Network;
-use foghorn_types::{DeviceGroupId, HostId, MachineUuid};
+use foghorn_types::{DeviceGroupId, HostId, MachineUuid, StorageGroupId};
 use futures_util::FutureExt as _;
 
 use super::fleet::{Act, Fleet, Pair};
@@ -265,5 +265,49 @@ pub(super) async fn factory_goes_and_a_device_comes(fleet: Arc<Fleet>, _: usize)
                 false => Err(format!("factory: {is_there}, device: {has_device}")),
             }
         },
+    )
+}
+
+fn queue(fleet: &Fleet, server: usize, factory: StorageGroupId) -> Act {
+    let ctx = fleet.servers[server].ctx.clone();
+    async move {
+        let terms = queues::Terms {
+            label: "erp".to_owned(),
+            push: None,
+        };
+        queues::create(&ctx.state, &ctx.trust, factory, &terms, 1)
+            .await
+            .is_ok()
+    }
+    .boxed()
+}
+
+async fn fresh_factory(fleet: &Fleet) -> StorageGroupId {
+    StorageGroupId::new(fleet.named("storagegroup").await).unwrap()
+}
+
+pub(super) async fn factory_goes_and_an_event_queue_comes(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let factory = fresh_factory(&fleet).await;
+    Pair::new(
+        queue(&fleet, 0, factory),
+        fleet.delete(1, "storagegroup", factory.get()),
+        move |after| {
+            let row = after.tables.of::<StorageGroup>().get(factory.get());
+            let left = after.tables.event_queues().of_factory(factory).count();
+            // A queue goes with its factory.
+            match (row.is_some(), left) {
+                (true, 1) | (false, 0) => Ok(()),
+                both => Err(format!("factory, queues: {both:?}")),
+            }
+        },
+    )
+}
+
+pub(super) async fn one_label_of_an_event_queue(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let factory = fresh_factory(&fleet).await;
+    Pair::new(
+        queue(&fleet, 0, factory),
+        queue(&fleet, 1, factory),
+        |after| after.one(),
     )
 }

@@ -98,6 +98,8 @@ fn rows() -> Vec<Row> {
         false devices::two_files_of_a_configuration,
         false devices::one_device_of_a_host,
         false devices::factory_goes_and_a_device_comes,
+        false devices::factory_goes_and_an_event_queue_comes,
+        false devices::one_label_of_an_event_queue,
     ])
 }
 

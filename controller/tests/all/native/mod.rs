@@ -17,7 +17,7 @@ mod leaving;
 mod link;
 mod metrics;
 mod multicast;
-mod notifications;
+pub(crate) mod notifications;
 mod operations;
 mod proxy;
 mod quorum;

@@ -14,6 +14,7 @@ mod join_tokens;
 mod nodes;
 mod power;
 mod replication;
+mod ring_policies;
 mod schedules;
 mod sites;
 mod snapins;
@@ -51,6 +52,9 @@ pub use self::power::{PowerAction, PowerActions};
 pub use self::replication::{
     GroupLimit, LimitRequest, NodeLimit, Replica, ReplicaProgress, ReplicaRequest, ReplicaState,
     ReplicationLimits, ReplicationList, ReplicationQuery,
+};
+pub use self::ring_policies::{
+    RingDevice, RingLeftOut, RingMode, RingPolicyEdit, RingPolicyStatus,
 };
 pub use self::schedules::{ScheduleList, ScheduleStatus, ScheduleTarget};
 pub use self::sites::{SiteEdit, SiteList, SiteStatus};

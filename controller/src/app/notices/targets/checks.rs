@@ -250,7 +250,7 @@ fn refuse(given: &[&[(bool, &'static str)]], of: &str) -> Result<(), Refusal> {
     }
 }
 
-fn check_url(text: &str) -> Result<Uri, Refusal> {
+pub(in crate::app) fn check_url(text: &str) -> Result<Uri, Refusal> {
     let bad = |why: &str| invalid("url", why);
     let uri: Uri = text
         .parse()
@@ -271,7 +271,7 @@ fn check_url(text: &str) -> Result<Uri, Refusal> {
 }
 
 /// What people may see: query strings hold tokens, and so do the paths of chat services.
-fn without_secrets(uri: &Uri, with_path: bool) -> String {
+pub(in crate::app) fn without_secrets(uri: &Uri, with_path: bool) -> String {
     let scheme = uri.scheme_str().unwrap_or("https");
     let host = uri.authority().map_or("", |authority| authority.as_str());
     let path = match (uri.path(), with_path) {
@@ -287,7 +287,7 @@ fn without_secrets(uri: &Uri, with_path: bool) -> String {
     format!("{scheme}://{host}{path}{query}")
 }
 
-fn check_authorities(pem: &str) -> Result<(), Refusal> {
+pub(in crate::app) fn check_authorities(pem: &str) -> Result<(), Refusal> {
     if pem.trim().is_empty() {
         return Ok(());
     }

@@ -25,17 +25,17 @@ use crate::native::fleet::PATIENCE;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Taken {
-    pub(super) headers: HashMap<String, String>,
-    pub(super) body: String,
+pub(crate) struct Taken {
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Taken {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.headers["webhook-id"]
     }
 
@@ -60,10 +60,10 @@ impl Taken {
 /// What answers with this status never answers.
 pub(super) const SILENT: u16 = 0;
 
-pub(super) struct Receiver {
-    pub(super) url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     /// Of an HTTPS server.
-    pub(super) ca_pem: String,
+    pub(crate) ca_pem: String,
     taken: watch::Receiver<Vec<Taken>>,
     answer: Arc<AtomicU16>,
 }
@@ -93,11 +93,11 @@ async fn take(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> 
 }
 
 impl Receiver {
-    pub(super) async fn http() -> Self {
+    pub(crate) async fn http() -> Self {
         Self::start(false).await
     }
 
-    pub(super) async fn https() -> Self {
+    pub(crate) async fn https() -> Self {
         Self::start(true).await
     }
 
@@ -139,16 +139,16 @@ impl Receiver {
     }
 
     /// With which status it answers from now on.
-    pub(super) fn answers(&self, status: u16) {
+    pub(crate) fn answers(&self, status: u16) {
         self.answer.store(status, Ordering::SeqCst);
     }
 
-    pub(super) fn so_far(&self) -> Vec<Taken> {
+    pub(crate) fn so_far(&self) -> Vec<Taken> {
         self.taken.borrow().clone()
     }
 
     /// Waits until it has taken so many requests.
-    pub(super) async fn taken(&self, count: usize) -> Vec<Taken> {
+    pub(crate) async fn taken(&self, count: usize) -> Vec<Taken> {
         let mut taken = self.taken.clone();
         let enough = taken.wait_for(|all| all.len() >= count);
         let all = tokio::time::timeout(PATIENCE, enough).await;

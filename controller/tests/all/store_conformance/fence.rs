@@ -11,13 +11,15 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::engine::{Engine, Kind};
-use crate::store_conformance::single_calls::put;
+use crate::store_conformance::single_calls::{delete, put};
 
 const PASS: u8 = 0;
 /// The next that is sent to etcd is lost, with the connection.
 const LOSE_REQUEST: u8 = 1;
 /// etcd gets what is sent and carries it out; what it says is lost, with the connection.
 const LOSE_ANSWER: u8 = 2;
+/// What is sent to etcd waits until the mode is another, and arrives then.
+const HOLD_REQUEST: u8 = 3;
 /// Longer than a transaction takes.
 const CARRIED_OUT: Duration = Duration::from_millis(500);
 
@@ -63,6 +65,9 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: &AtomicU8,
             mode.store(PASS, Ordering::SeqCst);
             return;
         }
+        while breaks == LOSE_REQUEST && mode.load(Ordering::SeqCst) == HOLD_REQUEST {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
@@ -82,31 +87,52 @@ async fn behind(engine: &Engine) -> (Relay, EtcdStore) {
     (relay, store)
 }
 
-#[tokio::test]
-async fn a_transaction_whose_answer_or_request_is_lost_is_committed_once() {
-    let engine = Engine::start(Kind::Etcd).await;
-    for lost in [LOSE_ANSWER, LOSE_REQUEST] {
-        let (relay, store) = behind(&engine).await;
-        let key = format!("/foghorn/t/{lost}");
-        relay.mode.store(lost, Ordering::SeqCst);
-        let txn = Txn {
-            compares: vec![Compare::Absent(key.clone())],
-            ops: vec![put(&key, "x"), put(&format!("{key}/beside"), "y")],
-        };
-        let outcome = store.commit(txn.clone()).await.unwrap();
-        let there = engine.store().get(&key).await.unwrap().unwrap();
-        assert_eq!(outcome, TxnOutcome::Committed(there.modified));
-        assert_eq!(there.created, there.modified, "it was written once");
-        assert_eq!(
-            store.commit(txn).await.unwrap(),
-            TxnOutcome::Conflict,
-            "whoever comes later is too late"
-        );
+fn txn(key: &str) -> Txn {
+    Txn {
+        compares: vec![Compare::Absent(key.to_owned())],
+        ops: vec![put(key, "x"), put(&format!("{key}/beside"), "y")],
     }
 }
 
 #[tokio::test]
-async fn a_transaction_that_could_be_applied_twice_stays_unknown() {
+async fn a_transaction_whose_answer_is_lost_is_known_to_be_committed() {
+    let engine = Engine::start(Kind::Etcd).await;
+    let (relay, store) = behind(&engine).await;
+    relay.mode.store(LOSE_ANSWER, Ordering::SeqCst);
+    let outcome = store.commit(txn("/foghorn/t/b")).await.unwrap();
+    let there = engine.store().get("/foghorn/t/b").await.unwrap().unwrap();
+    assert_eq!(outcome, TxnOutcome::Committed(there.modified));
+    assert_eq!(there.created, there.modified, "it was written once");
+    let again = store.commit(txn("/foghorn/t/b")).await.unwrap();
+    assert_eq!(again, TxnOutcome::Conflict, "whoever comes later is late");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_lost_is_a_conflict_and_never_comes() {
+    let engine = Engine::start(Kind::Etcd).await;
+    for lost in [LOSE_REQUEST, HOLD_REQUEST] {
+        let (relay, store) = behind(&engine).await;
+        let key = format!("/foghorn/t/{lost}");
+        relay.mode.store(lost, Ordering::SeqCst);
+        let outcome = store.commit(txn(&key)).await.unwrap();
+        assert_eq!(outcome, TxnOutcome::Conflict, "{lost}");
+        assert!(engine.store().get(&key).await.unwrap().is_none());
+        let again = store.commit(txn(&key)).await.unwrap();
+        assert!(matches!(again, TxnOutcome::Committed(_)), "{again:?}");
+        let gone = Txn {
+            compares: Vec::new(),
+            ops: vec![delete(&key)],
+        };
+        store.commit(gone).await.unwrap();
+        // What hung goes on, and finds everything as it was; only the fence is in its way.
+        relay.mode.store(PASS, Ordering::SeqCst);
+        tokio::time::sleep(CARRIED_OUT).await;
+        assert!(engine.store().get(&key).await.unwrap().is_none(), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_compares_nothing_stays_unknown() {
     let engine = Engine::start(Kind::Etcd).await;
     let (relay, store) = behind(&engine).await;
     relay.mode.store(LOSE_REQUEST, Ordering::SeqCst);
