@@ -289,7 +289,12 @@ fn enter(
                 host: token.host,
                 owner: token.by,
             };
-            contact::registered(draft, &new, now)?
+            let mut device = contact::registered(draft, &new, now)?;
+            // With a token for a factory, the machine itself has said which UUID its hardware has.
+            if let (Some(bound), None) = (&mut device.host, token.host) {
+                bound.by = BoundBy::Address;
+            }
+            device
         }
     };
     draft.replace(&device);

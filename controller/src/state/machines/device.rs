@@ -93,8 +93,8 @@ pub enum BoundBy {
     Certificate,
     /// The UUID of the certificate is that of the host's hardware.
     Uuid,
-    /// The device itself, which says that it has an address of the host. Whoever has a certificate can
-    /// say that.
+    /// The device itself, which says that it has an address of the host, or the UUID of its hardware when it
+    /// enrols with a token for a factory. Whoever has a certificate, or such a token, can say that.
     Address,
 }
 

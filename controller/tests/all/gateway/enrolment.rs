@@ -137,6 +137,39 @@ async fn a_token_for_a_factory_lets_in_so_many_and_none_in_place_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_says_of_its_hardware_only_shows_it_as_a_host() {
+    let fleet = fleet(Kind::Embedded).await;
+    let image = fleet.image("lab").await;
+    let host = fleet.host("pc1", "52:54:00:00:00:01", image).await;
+    let inventory = json!({"hostID": host, "sysuuid": HARDWARE});
+    fleet
+        .good("POST", "/fog/inventory/create", Some(inventory))
+        .await;
+    let (_, text) = token(&fleet, json!({"count": 2})).await;
+    let keys = Keys::new();
+    let named = json!({"hardware_uuid": HARDWARE, "name": "till-1"});
+    let (status, said) = enrol(&fleet, &text, &keys, named).await;
+    assert_eq!((status, &said["field"]), (400, &json!("name")), "{said}");
+    let hardware = json!({"hardware_uuid": HARDWARE});
+    let (status, enrolled) = enrol(&fleet, &text, &keys, hardware).await;
+    assert_eq!(status, 200, "{enrolled}");
+    assert_eq!(enrolled["host"], host);
+    let machine = machine(&fleet, &enrolled, &keys);
+    assert_eq!(machine.get("/device").await.json()["name"], "pc1");
+    let bound = machine.stored(&fleet).unwrap().host.unwrap();
+    assert_eq!((bound.to.get(), bound.by), (host, BoundBy::Address));
+
+    // A token for the host makes it sure, and is good for the same machine with another key.
+    let (_, text) = token(&fleet, json!({"host": host})).await;
+    let other = Keys::new();
+    let (status, enrolled) = enrol(&fleet, &text, &other, json!({})).await;
+    assert_eq!((status, &enrolled["uuid"]), (200, &json!(HARDWARE)));
+    let bound = machine.stored(&fleet).unwrap().host.unwrap();
+    assert_eq!(bound.by, BoundBy::Certificate);
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_enrolments_use_no_token() {
     let fleet = fleet(Kind::Embedded).await;
     let image = fleet.image("lab").await;
