@@ -9,6 +9,7 @@ mod at_once;
 mod backups;
 mod bad_input;
 mod bad_sectors;
+mod bench_gateway;
 mod bench_multicast;
 mod bench_replication;
 mod bench_rest;
