@@ -29,6 +29,7 @@ mod disk_full;
 mod disks;
 mod failover;
 mod fog_replay;
+mod foundries;
 mod further_sources;
 mod fuzz_disks;
 mod holes;
