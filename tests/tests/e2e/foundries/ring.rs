@@ -65,6 +65,12 @@ fn follows_its_ring(engine: Engine) -> Result<()> {
     ensure!(found == *b"the second version", "another one was deployed");
     machine.runs(SECOND, RING)?;
     is_up_to_date(&operator, SECOND, true)?;
+    // It has the address of the host that was imaged: they are one machine, and it keeps its name.
+    let network = json!({"hostname": "till", "mac": TARGET, "local_ipv4": "10.0.0.7"});
+    machine.ask("PUT", "/system_info/network", &[], &network)?;
+    let bound = device(&operator)?;
+    ensure!(bound["network-info"]["mac"] == TARGET, "{bound}");
+    is_up_to_date(&operator, SECOND, true)?;
 
     // The ring holds its versions; whoever is not in it has nothing to catch up with.
     machine.runs(SECOND, "")?;
