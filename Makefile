@@ -58,7 +58,7 @@ FILES_test := $(FILES_demo)
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build client-static deb images chart-lint chart-docs chart-versions chart-test install uninstall demo test bench-image bench-rest bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
+.PHONY: help setup build client-static deb images chart-lint chart-docs chart-versions chart-test install uninstall demo test bench-image bench-rest bench-gateway bench-multicast bench-sources bench-failover bench-replication bench-scale sim fuzz-disks soak sagas chaos chaos-old-bugs test-versions lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -194,6 +194,10 @@ bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx 
 bench-rest: setup ## Measure the REST API on both engines, at 1,000 and 100,000 hosts (DURATION=15, CONNECTIONS=8)
 	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-tests --bins
 	$(CARGO_TARGET_DIR)/release/bench-rest
+
+bench-gateway: setup ## Measure devices that poll at their gateway, on both engines (DEVICES=10000, PERIOD=30, ROUNDS=4, BURST=15, CONNECTIONS=32)
+	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-tests --bins
+	$(CARGO_TARGET_DIR)/release/bench-gateway
 
 bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LAN of namespaces (root; RUNS=5, PEER_RUNS=RUNS, MIB=256)
 	$(CARGO) build --locked --release --workspace --bins

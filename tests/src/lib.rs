@@ -6,6 +6,7 @@ pub mod collector;
 pub mod copied_chunks;
 pub mod debian;
 pub mod disks;
+pub mod factory;
 pub mod fuzz_disks;
 pub mod lab;
 pub mod ledger;

@@ -111,6 +111,18 @@ impl Process {
         self.log.clone()
     }
 
+    /// Seconds of processors that it has used so far (fields 14 and 15 of /proc/PID/stat, proc(5)).
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |place: usize| -> Result<f64> {
+            let field = fields.get(place).context("a stat line has more fields")?;
+            Ok(field.parse()?)
+        };
+        Ok((ticks(11)? + ticks(12)?) / rustix::param::clock_ticks_per_second() as f64)
+    }
+
     /// Highest resident memory so far, in KiB.
     #[must_use]
     pub fn peak_memory_kib(&self) -> Option<u64> {
