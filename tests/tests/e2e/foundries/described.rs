@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use foghorn_tests::stack::Engine;
 use serde_json::json;
 
