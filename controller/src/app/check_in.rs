@@ -425,5 +425,6 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
         sources,
         disk_rule: disk_rule(tables, run.host),
         traceparent: run.traceparent.clone(),
+        machine_token: None,
     })
 }
