@@ -73,8 +73,8 @@ mod tests {
         let sys = tempfile::tempdir().unwrap();
         for (name, files) in [
             ("sda10", &[("partition", "10\n"), ("dev", "8:10\n")][..]),
-            ("sda2", &[("partition", "2\n"), ("dev", "8:2\n")]),
-            ("queue", &[("dev", "8:0\n")]),
+            ("sda2", &[("partition", "2\n"), ("dev", "8:2\n")][..]),
+            ("queue", &[("dev", "8:0\n")][..]),
         ] {
             fs::create_dir(sys.path().join(name)).unwrap();
             for (file, text) in files {
