@@ -120,6 +120,12 @@ impl std::fmt::Debug for Contact {
 }
 
 impl Contact {
+    /// Address of the controller.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.base
+    }
+
     /// Tells the controller that the storage node at `address` does not answer. Blocking.
     ///
     /// # Errors

@@ -4,7 +4,8 @@
 //! The parts: [`check_in`] buys a certificate for the boot token and learns the order; `ready` checks
 //! before that whether this machine can do its task; [`disk`]
 //! chooses and opens the disk; [`capture`] and [`deploy`] are the two pipelines; [`link`] keeps a
-//! session with an agent alive; [`run`] joins them.
+//! session with an agent alive; `identity` puts the identity of the machine on a deployed disk; [`run`] joins
+//! them.
 //!
 //! [`host`] is a program of its own: what goes on running on the machine after it was imaged.
 
@@ -19,6 +20,7 @@ mod display;
 pub mod exit;
 pub mod hardware;
 pub mod host;
+mod identity;
 mod interface;
 pub mod link;
 pub mod partitions;

@@ -18,6 +18,7 @@ use crate::deploy::{DeployError, DeployOptions, deploy};
 use crate::disk::select::{LeftOut, Selected};
 use crate::display::{self, What};
 use crate::exit::Exit;
+use crate::identity::{IdentityError, Wish};
 use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink, sources_of};
 use crate::partitions::PartitionsError;
 use crate::progress::Progress;
@@ -38,6 +39,12 @@ pub enum RunError {
     Partitions(#[from] PartitionsError),
     #[error("the deploy failed")]
     Deploy(#[from] DeployError),
+    #[error("nothing was written: the machine is to get an identity, and cannot")]
+    NoIdentity(#[source] IdentityError),
+    #[error(
+        "the disk was written and verified, but it has no identity of the machine: deploy it again, or start it and enrol there (foghorn-host enrol, with the token of foghorn host token)"
+    )]
+    Identity(#[source] IdentityError),
     #[error("the capture failed")]
     Capture(#[from] CaptureError),
     #[error("the work is done, but the controller has not recorded it")]
@@ -56,6 +63,7 @@ impl RunError {
             | Self::Capture(CaptureError::Link(LinkError::Blocked { .. })) => Some(
                 "open the UDP port of the storage node (7472) in the firewalls of the node and between it and this machine; `foghorn doctor` tests it from where it runs".to_owned(),
             ),
+            Self::Identity(error) => error.advice(),
             _ => None,
         }
     }
@@ -75,7 +83,10 @@ impl RunError {
             ) => Exit::Refused,
             Self::CheckIn(CheckInError::Url(_) | CheckInError::OtherTask { .. }) => Exit::Usage,
             Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
-            Self::NotReady(_) | Self::Changed(_) | Self::Partitions(_) => Exit::Refused,
+            Self::NotReady(_) | Self::Changed(_) | Self::Partitions(_) | Self::NoIdentity(_) => {
+                Exit::Refused
+            }
+            Self::Identity(error) if error.is_stop() => Exit::Cancelled,
             Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => {
                 Exit::Cancelled
             }
@@ -187,7 +198,7 @@ async fn carry_out(
     let (over, until) = oneshot::channel();
     let showing = tokio::spawn(display::show(what(order.kind), progress.clone(), until));
     let stopped = stop.clone();
-    let result = transfer(config, order, ready, &mut link, progress, stop).await;
+    let result = transfer(config, checked_in, ready, &mut link, progress, stop).await;
     // Nobody shows anything any more if that task has panicked, which is found below.
     let _ = over.send(result.is_ok());
     showing.await.map_err(RunError::Panicked)?;
@@ -270,12 +281,13 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
 /// Does the work; returns the encoded manifest of a capture.
 async fn transfer(
     config: &RunConfig,
-    order: &Order,
+    checked_in: &CheckedIn,
     ready: Ready,
     link: &mut TaskLink,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Option<Bytes>, RunError> {
+    let order = &checked_in.order;
     let (with, of) = (config.clone(), order.clone());
     let selected = tokio::task::spawn_blocking(move || ready.for_order(&with, &of));
     let Selected { disks, left_out } = selected
@@ -292,7 +304,16 @@ async fn transfer(
                 part: order.kind.part(),
                 state_dir: config.state_dir.clone(),
             };
-            deploy(disks, link, &options, progress, stop).await?;
+            let server = checked_in.contact.server();
+            let wish = order.machine_token.as_ref().map(|token| {
+                let wish = Wish::new(token, server, &disks, options.part);
+                wish.map_err(RunError::NoIdentity)
+            });
+            let wish = wish.transpose()?;
+            deploy(disks, link, &options, progress, stop.clone()).await?;
+            if let Some(wish) = wish {
+                put_identity(wish, stop).await?;
+            }
             Ok(None)
         }
         None => {
@@ -310,6 +331,17 @@ async fn transfer(
             Ok(Some(captured.encoded))
         }
     }
+}
+
+/// The last step of a deploy whose order asks for it; the disk is whole already.
+async fn put_identity(wish: Wish, stop: CancellationToken) -> Result<(), RunError> {
+    display::line("the disk is written; the machine gets its identity");
+    let enrolled = wish.grant(stop).await.map_err(RunError::Identity)?;
+    display::line(&format!(
+        "the identity is on the disk: device {} of {}",
+        enrolled.uuid, enrolled.factory
+    ));
+    Ok(())
 }
 
 /// A drive that an image of all disks lacks: a stick in the machine is no loss.

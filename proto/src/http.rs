@@ -384,7 +384,7 @@ pub struct CheckInResponse {
 }
 
 /// What the client is to do, and where.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     /// Number of the task.
     pub task: TaskId,
@@ -401,6 +401,11 @@ pub struct Order {
     pub disk_rule: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// A machine token: once the disk is written and verified, the client enrols with it as this host and puts
+    /// the identity on the disk. Absent: the deploy ends before that. Clients that do not know it do as if it
+    /// were absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_token: Option<String>,
 }
 
 /// What a client is to do.

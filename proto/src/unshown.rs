@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::http::{CheckInRequest, CheckInResponse, EnrolRequest, LookRequest, TokenText};
+use crate::http::{CheckInRequest, CheckInResponse, EnrolRequest, LookRequest, Order, TokenText};
 
 /// A secret, of which only this is told.
 struct Secret {
@@ -81,12 +81,28 @@ impl fmt::Debug for CheckInResponse {
     }
 }
 
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.machine_token.as_deref().unwrap_or_default();
+        f.debug_struct("Order")
+            .field("task", &self.task)
+            .field("kind", &self.kind)
+            .field("image", &self.image)
+            .field("image_name", &self.image_name)
+            .field("sources", &self.sources)
+            .field("disk_rule", &self.disk_rule)
+            .field("traceparent", &self.traceparent)
+            .field("machine_token", &Secret::of(token))
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use foghorn_types::{HostId, MacAddress, TaskId};
+    use foghorn_types::{HostId, ImageId, MacAddress, TaskId};
 
     use super::*;
-    use crate::http::JoinToken;
+    use crate::http::{JoinToken, OrderKind};
 
     #[test]
     fn what_is_shown_of_a_body_says_that_there_is_a_token_and_not_which() {
@@ -118,12 +134,23 @@ mod tests {
             session: secret(),
             order: None,
         };
+        let order = Order {
+            task: TaskId::new(2).unwrap(),
+            kind: OrderKind::Capture,
+            image: ImageId::new(3).unwrap(),
+            image_name: "win11".to_owned(),
+            sources: Vec::new(),
+            disk_rule: None,
+            traceparent: None,
+            machine_token: Some(secret()),
+        };
         let token = JoinToken::parse("fhj1.s3cret.abc").unwrap();
         for shown in [
             format!("{enrol:?}"),
             format!("{look:?}"),
             format!("{check_in:#?}"),
             format!("{answer:?}"),
+            format!("{order:?}"),
             format!("{token:?}"),
         ] {
             assert!(shown.contains("(given)"), "{shown}");

@@ -222,6 +222,14 @@ class Operator:
             check_config(version)
         return log
 
+    # event queues
+
+    def event_queues(self):
+        """`event-queues list`: a bare list."""
+        queues = self.get(self.at("event-queues/"))
+        assert isinstance(queues, list), queues
+        return sorted((queue["label"], queue["type"], queue.get("push-url", "")) for queue in queues)
+
     # targets
 
     def targets(self, version=None):
@@ -363,6 +371,16 @@ def check_device_alone(device):
 
 def check_group(group):
     assert isinstance(group["name"], str) and isinstance(group["description"], str), group
+
+
+def check_test(test, device):
+    for key in "name test-id target-name device-name status details".split():
+        assert isinstance(test[key], str), f"{key}: {test}"
+    # Seconds, which the command line prints as a time; 0 as long as it runs.
+    assert isinstance(test["created-on"], int) and isinstance(test["completed-on"], int), test
+    assert test["completed-on"] == 0 or test["completed-on"] >= test["created-on"] > 0, test
+    assert test["device-uuid"] == device["uuid"] and isinstance(test["results"], list), test
+    assert all(isinstance(name, str) for name in test["artifacts"]), test
 
 
 def check_config(version):

@@ -10,7 +10,7 @@ import subprocess
 import time
 from urllib.parse import quote, urlsplit
 
-from factory_client import Operator, Refused, check_device, check_device_alone, check_group, compact, config_file, encrypt
+from factory_client import Operator, Refused, check_device, check_device_alone, check_group, check_test, compact, config_file, encrypt
 
 FOLDER = os.environ["FACTORY_FOLDER"]
 TARGET = f"{os.environ['FACTORY_IMAGE']}-1"
@@ -298,18 +298,52 @@ def status():
         same(len(found["prod-tags"]), 1)
 
 
-def not_served(device):
+def devices_tests(device, by_uuid):
+    """What the device has sent, by its name and by its UUID; the newest first."""
+    path = operator.of_device(device, "tests/") if by_uuid else operator.of_device_of_old(device["name"], "tests/")
+    tests = operator.paged(path, "tests")
+    sent = [test for test in tests if test["ordered-as"] == "reboot_abcdefghijkl"]
+    same([(test["name"], test["status"], test["artifacts"]) for test in sent], [("fioconfig-oneshot-reboot", "PASSED", ["console.log"])])
+    for test in tests:
+        check_test(test, device)
+    rest = f"tests/{quote(sent[0]['test-id'])}/"
+    one = operator.of_device(device, rest) if by_uuid else operator.of_device_of_old(device["name"], rest)
+    same(operator.get(one), sent[0])
+    file, query = one.split("?")
+    console = operator.raw("GET", f"{file}console.log/?{query}")
+    same((console.status, console.body), (200, b"going down\n"))
+    refused(404, operator.get, operator.of_device(device, "tests/nothing/"))
+    return [test["test-id"] for test in tests]
+
+
+def event_queues():
+    """`mk`, `mk-push`, `list` and `rm`."""
+    path, away = operator.at("event-queues/"), "https://127.0.0.1:9/hook?key=geheim"
+    same(operator.event_queues(), [])
+    pull = operator.call("POST", path, {"label": "pulled", "type": "pull"})
+    # The command line writes what it is answered into a file, for the program that fetches.
+    assert pull["pull-url"].startswith(f"{operator.wire.base}/ota/"), pull
+    same(operator.get(pull["pull-url"][len(operator.wire.base) :]), {"messages": []})
+    operator.call("POST", path, {"label": "pushed", "type": "push", "push-url": away})
+    same(operator.event_queues(), [("pulled", "pull", ""), ("pushed", "push", "https://127.0.0.1:9/hook?…")])
+    refused(409, operator.call, "POST", path, {"label": "pulled", "type": "pull"})
+    refused(400, operator.call, "POST", path, {"label": "nowhere", "type": "push"})
+    for label in ("pulled", "pushed"):
+        same(operator.call("DELETE", operator.at(f"event-queues/{label}/")), None)
+        refused(404, operator.call, "DELETE", operator.at(f"event-queues/{label}/"))
+    same(operator.event_queues(), [])
+
+
+def not_served():
     """The command line prints why."""
-    queues = operator.at("event-queues/")
-    for method, path, value in (
-        ("GET", queues, None),
-        ("POST", queues, {"label": "q", "type": "pull"}),
-        ("POST", queues, {"label": "q", "type": "push", "push-url": "https://hook.example/"}),
-        ("DELETE", operator.at("event-queues/q/"), None),
-        ("GET", operator.of_device(device, "tests/"), None),
+    for method, rest, value in (
+        ("GET", "waves/?limit=20&page=1", None),
+        ("GET", "teams/", None),
+        ("GET", "certs/", None),
+        ("POST", "targets/", {"tags": ["lab"]}),
     ):
-        told = refused(501, operator.call, method, path, value)
-        assert "not served" in str(told), told
+        told = refused(501, operator.call, method, operator.at(rest), value)
+        assert "not " in str(told), told
 
 
 def devices_end(device, by_id):
@@ -353,8 +387,10 @@ configs_of_others(by_id)
 device_is_configured(device, machine)
 host_service_takes_it(machine)
 devices_updates(device)
+same(devices_tests(device, by_uuid=True), devices_tests(device, by_uuid=False))
 status()
-not_served(device)
+event_queues()
+not_served()
 devices_end(device, by_id)
 same(machine.send("GET", "/config").status, 403)
 strangers()

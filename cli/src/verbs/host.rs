@@ -8,6 +8,7 @@ use foghorn_types::{DiskRules, MacAddress, ParseDiskRuleError};
 use super::boot_token::{self, BootTokenArgs};
 use super::host_csv::{ExportArgs, ImportArgs};
 use super::host_token::{self, HostTokenArgs, HostTokensCommand};
+use super::identity::{HostIdentity, choose};
 use super::object::{change, dash, delete_all, fog_list, show_done, show_natives, show_row};
 use super::{Session, host_csv, host_view};
 use crate::api::Api;
@@ -67,6 +68,9 @@ pub enum HostCommand {
         /// All MAC addresses, the primary one first; they replace the current ones
         #[arg(long, value_name = "MAC")]
         mac: Vec<MacAddress>,
+        /// Whether a deploy puts an identity of the machine on its disk, for foghorn-host
+        #[arg(long, value_enum)]
+        identity: Option<HostIdentity>,
         #[command(flatten)]
         settings: HostSettings,
         #[command(flatten)]
@@ -186,6 +190,7 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             host,
             name,
             mac,
+            identity,
             settings,
             rehearsal,
         } => {
@@ -195,12 +200,12 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
                 macs,
                 ..settings.body(session)?
             };
-            if body == HostBody::default() {
+            if body == HostBody::default() && identity.is_none() {
                 return Err(Failure::usage("no change was given")
                     .advise("`foghorn help host edit` lists the options"));
             }
             let row = find::<Host>(&api, &host)?;
-            let row = change(&api, rehearsal, &row, &body)?;
+            let row = edit(&api, rehearsal, row, &body, identity)?;
             report(&api, output, "changed", &row)?;
         }
         HostCommand::Delete { hosts, consent } => {
@@ -219,6 +224,24 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
         HostCommand::Tokens(command) => host_token::run(&api, output, command)?,
     }
     Ok(Exit::Ok)
+}
+
+/// The identity first: where it is refused, nothing has changed.
+fn edit(
+    api: &Api,
+    rehearsal: Rehearsal,
+    row: Row<Host>,
+    body: &HostBody,
+    identity: Option<HostIdentity>,
+) -> Result<Row<Host>, Failure> {
+    if let Some(identity) = identity {
+        let whose = (row.view.id.get(), row.view.name.as_str());
+        choose(api, rehearsal, "hosts", whose, identity.choice())?;
+    }
+    match *body == HostBody::default() {
+        true => Ok(row),
+        false => change(api, rehearsal, &row, body),
+    }
 }
 
 /// The host in Foghorn's own words.

@@ -37,6 +37,13 @@ pub(super) fn sheet(output: Output, host: &HostStatus) -> Sheet {
     let image = image.map(|image| format!("{} (id {})", image.name, image.id));
     sheet.field("image", image.unwrap_or_else(|| "none".to_owned()));
     sheet.field("disk rule", host.disk_rule.as_deref().unwrap_or("none"));
+    sheet.maybe(
+        "identity",
+        host.identity.map(|wanted| match wanted {
+            true => "put on the disk by deploys",
+            false => "not put on the disk, whatever the image says",
+        }),
+    );
     let deployed = host.deployed.as_deref().map(|at| output.time(at));
     sheet.field(
         "last deploy",
@@ -113,6 +120,7 @@ mod tests {
             macs: vec!["52:54:00:00:0a:01".parse().unwrap()],
             image: Some(named(ImageId::new(3), "win11")),
             disk_rule: None,
+            identity: None,
             groups: vec![named(GroupId::new(1), "lab")],
             tasks: vec![TaskBrief {
                 id: TaskId::new(9).unwrap(),

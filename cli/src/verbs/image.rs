@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::capture::{self, CaptureArgs};
 use super::deploy::{self, DeployArgs};
+use super::identity::choose;
 use super::job;
 use super::job::Following;
 use super::object::{change, delete_all, fog_list, show_done, show_natives, show_row};
@@ -54,6 +55,10 @@ pub enum ImageCommand {
         image: String,
         #[arg(long)]
         name: Option<String>,
+        /// Whether a deploy puts an identity of the machine on its disk, for foghorn-host; `host edit` says
+        /// otherwise for one host
+        #[arg(long, value_name = "true|false")]
+        identity: Option<bool>,
         #[command(flatten)]
         settings: ImageSettings,
         #[command(flatten)]
@@ -225,6 +230,7 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         ImageCommand::Edit {
             image,
             name,
+            identity,
             settings,
             rehearsal,
         } => {
@@ -232,12 +238,12 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
                 name,
                 ..ImageBody::default()
             });
-            if body == ImageBody::default() {
+            if body == ImageBody::default() && identity.is_none() {
                 return Err(Failure::usage("no change was given")
                     .advise("`foghorn help image edit` lists the options"));
             }
             let row = find::<Image>(&api, &image)?;
-            let row = change(&api, rehearsal, &row, &body)?;
+            let row = edit(&api, rehearsal, row, &body, identity)?;
             report(&api, output, "changed", &row)?;
         }
         ImageCommand::Delete { images, consent } => {
@@ -281,6 +287,24 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The identity first: where it is refused, nothing has changed.
+fn edit(
+    api: &Api,
+    rehearsal: Rehearsal,
+    row: Row<Image>,
+    body: &ImageBody,
+    identity: Option<bool>,
+) -> Result<Row<Image>, Failure> {
+    if identity.is_some() {
+        let whose = (row.view.id.get(), row.view.name.as_str());
+        choose(api, rehearsal, "images", whose, identity)?;
+    }
+    match *body == ImageBody::default() {
+        true => Ok(row),
+        false => change(api, rehearsal, &row, body),
+    }
 }
 
 /// What the image contains.

@@ -61,6 +61,9 @@ pub(super) fn sheet(output: Output, image: &ImageStatus) -> Sheet {
         _ => "",
     };
     sheet.field("captures take", format!("{}{kind}", image.captures));
+    if image.identity {
+        sheet.field("deploys put", "an identity of the machine on the disk");
+    }
     let groups: Vec<_> = image
         .storage_groups
         .iter()
@@ -179,6 +182,7 @@ mod tests {
             captures: DiskPart::Everything,
             raw: false,
             all_disks: false,
+            identity: false,
             storage_groups: Vec::new(),
             version_count: if content.is_some() { 3 } else { 0 },
             created_by: "anna".into(),

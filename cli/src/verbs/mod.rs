@@ -19,6 +19,7 @@ pub mod host;
 mod host_csv;
 pub mod host_token;
 mod host_view;
+mod identity;
 pub mod image;
 mod image_view;
 pub mod inventory;

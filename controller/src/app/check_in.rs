@@ -17,6 +17,7 @@ use super::one_time::{self, TokenError};
 use super::{inventory, orders, sites, versions};
 use crate::agents::health::Health;
 use crate::agents::live::NodeLive;
+use crate::app::devices::identity;
 use crate::app::moves::{self, MoveError, apply_event_with};
 use crate::ctx::Ctx;
 use crate::state::classes::mac_address_association::mac_key;
@@ -70,6 +71,10 @@ pub enum CheckInError {
     Issue(#[source] IssueError),
     #[error("the task waits, because of what its image is now")]
     Image(#[source] Refusal),
+    #[error(
+        "the machine is to get an identity at its deploy, and this controller has no gateway of devices: set dialects.foundries.gateway, or switch identity off for the image and the host"
+    )]
+    NoGateway,
     #[error("could not store the check-in")]
     State(#[from] Refusal),
 }
@@ -127,6 +132,7 @@ pub fn look(ctx: &Ctx, request: &LookRequest) -> Result<LookResponse, CheckInErr
     let claim = claim::find(ctx, &request.boot_token, request.mac, None)?;
     ctx.state.read(|tables| {
         let run = run_for(tables, &claim.token, request.mac, request.options_for)?;
+        refuse_without_gateway(ctx, tables, &run)?;
         Ok(LookResponse {
             task: run.task,
             host_name: host_name(tables, run.host),
@@ -210,13 +216,14 @@ fn answer_for(
     answer: &Answered,
     session: String,
 ) -> CheckInResponse {
+    let order = order(ctx, tables, run, &session);
     CheckInResponse {
         host: run.host,
         host_name: host_name(tables, run.host),
         task: run.task,
         chain_pem: answer.chain_pem.clone(),
         session,
-        order: order(ctx, tables, run),
+        order,
     }
 }
 
@@ -227,9 +234,11 @@ async fn first_check_in(
     from: Option<IpAddr>,
 ) -> Result<CheckInResponse, CheckInError> {
     let Claim { token, secret } = claim::find(ctx, &request.boot_token, request.mac, None)?;
-    let run = ctx
-        .state
-        .read(|tables| run_for(tables, &token, request.mac, request.options_for))?;
+    let run = ctx.state.read(|tables| {
+        let run = run_for(tables, &token, request.mac, request.options_for)?;
+        refuse_without_gateway(ctx, tables, &run)?;
+        Ok::<_, CheckInError>(run)
+    })?;
     let (host, task, now) = (run.host, run.task, Timestamp::now());
     let lifetime = run
         .deadline()
@@ -259,6 +268,7 @@ async fn first_check_in(
         one_time::spend(draft, &token, Timestamp::now(), Some((key, &answer)))?;
         run.client_fingerprint = Some(issued.fingerprint());
         run.client_session = Some(hash_of(&session));
+        identity::give(draft, run, &session, now)?;
         if let Some(hardware) = &request.hardware {
             inventory::record(draft, host, hardware, Timestamp::now())?;
         }
@@ -307,6 +317,14 @@ fn run_for(
     }
     refuse_other_kind(run, options_for)?;
     Ok(run.clone())
+}
+
+/// The disk would be written, and the deploy fail at its end.
+fn refuse_without_gateway(ctx: &Ctx, tables: &Tables, run: &Run) -> Result<(), CheckInError> {
+    match ctx.settings.gateway_address {
+        None if identity::is_wanted(tables, run) => Err(CheckInError::NoGateway),
+        _ => Ok(()),
+    }
 }
 
 fn kind(run: &Run) -> OptionsFor {
@@ -403,9 +421,9 @@ pub(super) fn sources(live: &NodeLive, name: &NodeName) -> Vec<Source> {
     live.addresses().into_iter().map(source).collect()
 }
 
-/// The order of a client that has checked in; `None` while no storage node is assigned.
+/// The order of a client that has checked in and got this bearer; `None` while no storage node is assigned.
 #[must_use]
-pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
+pub fn order(ctx: &Ctx, tables: &Tables, run: &Run, session: &str) -> Option<Order> {
     let node = run.node()?;
     let live = ctx.live.node(node).filter(NodeLive::is_linked)?;
     let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
@@ -425,5 +443,6 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
         sources,
         disk_rule: disk_rule(tables, run.host),
         traceparent: run.traceparent.clone(),
+        machine_token: identity::token(ctx, tables, run, session),
     })
 }

@@ -209,7 +209,7 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
                 .trim_start_matches('0'),
         ),
         // Configurations have a path, and a UUID may begin with zeros.
-        Place::Other(kind @ ("device" | "device-denied" | "device-config")) => {
+        Place::Other(kind @ ("device" | "device-denied" | "device-config" | "identity")) => {
             plain(kind, key.splitn(5, '/').nth(4).unwrap_or_default())
         }
         // Guards, counters and runs go with the objects that are listed.

@@ -18,7 +18,7 @@
 //! | `/foghorn/v1/multicast/…` | see [`super::multicast`] |
 //! | `/foghorn/v1/token/…`, `/node/…` | see [`super::enrolment`] |
 //! | `/foghorn/v1/join-many/…` | see [`super::join_token`] |
-//! | `/foghorn/v1/device…`, `/target-tags/…`, `/ring-policy/…`, `/factory-token/…` | see [`super::machines`] |
+//! | `/foghorn/v1/device…`, `/target-tags/…`, `/ring-policy/…`, `/factory-token/…`, `/identity/…` | see [`super::machines`] |
 
 /// Prefix of the state: what the watch cache holds.
 pub const ROOT: &str = "/foghorn/v1/";

@@ -288,6 +288,18 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"id":2,"hash":"OTHER","factory":1,"count":30,"used":0,"by":3,"created":1,"expires":9}"#,
     ),
     (
+        "/foghorn/v1/host-token/0000000003",
+        r#"{"v":1,"id":3,"hash":"OTHER","factory":1,"host":2,"task":3,"count":1,"used":0,"by":0,"created":1,"expires":9}"#,
+    ),
+    (
+        "/foghorn/v1/identity/host/0000000002",
+        r#"{"v":1,"wanted":false}"#,
+    ),
+    (
+        "/foghorn/v1/identity/image/0000000004",
+        r#"{"v":1,"wanted":true}"#,
+    ),
+    (
         "/foghorn/v1/event-queue/0000000001",
         r#"{"v":1,"factory":1,"label":"pull","by":3,"created":9}"#,
     ),
@@ -390,6 +402,12 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.ring_policies().iter().map(|record| record.put_op()));
     ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));
     ops.extend(tables.host_tokens().iter().map(|record| record.put_op()));
+    ops.extend(
+        tables
+            .identity_choices()
+            .iter()
+            .map(|record| record.put_op()),
+    );
     ops.extend(tables.event_queues().iter().map(|record| record.put_op()));
     ops.extend(tables.event_messages().iter().map(|record| record.put_op()));
     let mut written: Vec<(String, String)> = ops

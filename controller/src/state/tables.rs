@@ -26,6 +26,7 @@ use super::machines::denied::DeniedDevice;
 use super::machines::device::Device;
 use super::machines::group::DeviceGroup;
 use super::machines::host_token::HostToken;
+use super::machines::identity::IdentityChoice;
 use super::machines::policy::RingPolicy;
 use super::machines::queue::{EventQueue, QueueMessage};
 use super::machines::tags::TargetTags;
@@ -101,6 +102,7 @@ pub struct Tables {
     ring_policies: Shelf<RingPolicy>,
     factory_tokens: Shelf<FactoryToken>,
     host_tokens: Shelf<HostToken>,
+    identity_choices: Shelf<IdentityChoice>,
     event_queues: Shelf<EventQueue>,
     event_messages: Shelf<QueueMessage>,
     session_plans: Shelf<SessionPlan>,
@@ -159,6 +161,7 @@ impl Default for Tables {
             ring_policies: Shelf::default(),
             factory_tokens: Shelf::default(),
             host_tokens: Shelf::default(),
+            identity_choices: Shelf::default(),
             event_queues: Shelf::default(),
             event_messages: Shelf::default(),
             session_plans: Shelf::default(),
@@ -549,6 +552,7 @@ impl View for Tables {
             Place::Other("ring-policy") => self.ring_policies.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),
             Place::Other("host-token") => self.host_tokens.apply(change),
+            Place::Other("identity") => self.identity_choices.apply(change),
             Place::Other("event-queue") => self.event_queues.apply(change),
             Place::Other("event-message") => self.event_messages.apply(change),
             Place::Other("multicast") if Turn::is_at(key) => {

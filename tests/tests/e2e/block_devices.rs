@@ -36,6 +36,10 @@ impl Loop {
         Ok(Self(PathBuf::from(shown.trim())))
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Such as `loop3`.
     pub(crate) fn name(&self) -> Option<String> {
         Some(self.0.file_name()?.to_string_lossy().into_owned())

@@ -229,7 +229,7 @@ async fn order(
                     StatusCode::GONE,
                     format!("the task has ended: {reason}"),
                 )),
-                None => Ok(check_in::order(&ctx, tables, run)),
+                None => Ok(check_in::order(&ctx, tables, run, bearer)),
             }
         })?;
         if let Some(order) = order {

@@ -207,6 +207,7 @@ impl From<CheckInError> for Refused {
                 chain(&error).to_string(),
             ),
             CheckInError::Issue(_) => internal(&error),
+            CheckInError::NoGateway => Self::new(StatusCode::CONFLICT, error.to_string()),
             CheckInError::Image(_) => Self::new(StatusCode::CONFLICT, chain(&error).to_string()),
             CheckInError::State(refusal) => refusal.into(),
         }

@@ -178,9 +178,10 @@ impl From<EnrolError> for Refused {
         match error {
             EnrolError::NoGateway => Self::new(StatusCode::CONFLICT, text),
             EnrolError::Token(error) => token(&error, "token"),
-            EnrolError::UsedUp { .. } | EnrolError::HostGone(_) | EnrolError::OtherFactory(_) => {
-                Self::field(StatusCode::FORBIDDEN, "token", text)
-            }
+            EnrolError::UsedUp { .. }
+            | EnrolError::HostGone(_)
+            | EnrolError::DeployEnded
+            | EnrolError::OtherFactory(_) => Self::field(StatusCode::FORBIDDEN, "token", text),
             EnrolError::Exists(_) => Self::field(StatusCode::CONFLICT, "hardware_uuid", text),
             EnrolError::NameOfHost => Self::field(StatusCode::BAD_REQUEST, "name", text),
             EnrolError::Request(_) => {

@@ -16,8 +16,10 @@ use super::names::image_name;
 use super::paging::{self, page};
 use super::task_view;
 use crate::api::routes::{Routes, get};
+use crate::app::devices::identity::chosen;
 use crate::ctx::Ctx;
 use crate::state::classes::{Group, GroupAssociation, Host};
+use crate::state::machines::identity::IdentityOf;
 use crate::state::table::is_listed;
 use crate::state::{Row, Tables};
 
@@ -80,7 +82,7 @@ async fn list(
     }))
 }
 
-async fn show(
+pub(super) async fn show(
     State(ctx): State<Arc<Ctx>>,
     Id(host): Id<HostId>,
 ) -> Result<Json<HostStatus>, Refused> {
@@ -119,6 +121,7 @@ fn view(tables: &Tables, row: &Row<Host>) -> Option<HostStatus> {
         macs: row.addresses(tables),
         image: ImageId::new(row.image).map(|image| image_name(tables, image)),
         disk_rule: (!rule.is_empty()).then(|| rule.to_owned()),
+        identity: chosen(tables, IdentityOf::Host(id)),
         groups: groups.collect(),
         tasks: task_view::active_of_host(tables, id),
         pending: row.pending.is_yes(),

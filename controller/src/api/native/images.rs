@@ -21,10 +21,12 @@ use super::paging::{self, page};
 use super::replication;
 use crate::agents::live::NodeLive;
 use crate::api::routes::{Routes, get};
+use crate::app::devices::identity::chosen;
 use crate::app::tasks::scope_of;
 use crate::ctx::Ctx;
 use crate::state::classes::{Image, ImageAssociation, StorageGroup};
 use crate::state::content::{self, ContentDisk};
+use crate::state::machines::identity::IdentityOf;
 use crate::state::table::is_listed;
 use crate::state::{Row, Tables};
 
@@ -94,7 +96,7 @@ fn without_notes(mut status: ImageStatus) -> ImageStatus {
     status
 }
 
-async fn show(
+pub(super) async fn show(
     State(ctx): State<Arc<Ctx>>,
     Id(image): Id<ImageId>,
 ) -> Result<Json<ImageStatus>, Refused> {
@@ -135,6 +137,7 @@ fn view(tables: &Tables, live: &Nodes, row: &Row<Image>) -> Option<ImageStatus> 
         captures: scope.part,
         raw: scope.raw,
         all_disks: scope.several,
+        identity: chosen(tables, IdentityOf::Image(id)).unwrap_or_default(),
         storage_groups: groups.collect(),
         version_count: u32::try_from(versions).unwrap_or(u32::MAX),
         created_by: row.created_by.clone(),

@@ -17,6 +17,7 @@ mod groups;
 mod health;
 mod host_tokens;
 mod hosts;
+mod identity;
 mod image_versions;
 mod images;
 mod input;
@@ -90,6 +91,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(groups::routes())
         .and(images::routes())
         .and(image_versions::routes())
+        .and(identity::routes())
         .and(replication::routes())
         .and(task_orders::routes())
         .and(multicast::routes())

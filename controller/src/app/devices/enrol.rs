@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::contact::{self, Identity, New, RegisterError};
 use super::sota::{self, BadSettings, Settings};
-use super::{factories, host};
+use super::{factories, host, identity as deployed};
 use crate::app::one_time::TokenError;
 use crate::ctx::Ctx;
 use crate::state::machines::boots::Boots;
@@ -57,6 +57,8 @@ pub enum EnrolError {
     UsedUp { count: u32 },
     #[error("the host of the token, {0}, does not exist any more")]
     HostGone(HostId),
+    #[error("the deploy for which the token was made has ended")]
+    DeployEnded,
     #[error("the machine belongs to another factory than the token: {0:?}")]
     OtherFactory(String),
     #[error(
@@ -155,6 +157,9 @@ pub async fn enrol(ctx: &Ctx, asked: &Asked<'_>) -> Result<Enrolled, EnrolError>
     let entered = ctx.state.write::<_, EnrolError>(|draft| {
         let token = draft.tables().host_tokens().get(&planned.token);
         let token = token.ok_or(TokenError::Unknown)?;
+        if !deployed::still_deploys(draft, token) {
+            return Err(EnrolError::DeployEnded);
+        }
         if plan(draft.tables(), token, who, now)? != planned {
             return Err(Refusal::Contended.into());
         }
@@ -200,6 +205,9 @@ fn plan(
 ) -> Result<Plan, EnrolError> {
     if token.expires <= now {
         return Err(TokenError::Expired.into());
+    }
+    if !deployed::is_under_way(tables, token) {
+        return Err(EnrolError::DeployEnded);
     }
     if let Some(host) = token.host
         && tables.hosts().get(host.get()).is_none()

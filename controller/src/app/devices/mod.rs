@@ -16,6 +16,7 @@ pub mod filter;
 pub mod groups;
 mod host;
 pub mod host_tokens;
+pub mod identity;
 pub(crate) mod imaged;
 pub mod list;
 pub mod names;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use foghorn_types::{HostId, HostTokenId, StorageGroupId, Timestamp};
+use foghorn_types::{HostId, HostTokenId, StorageGroupId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::state::settings::hash_token;
@@ -24,6 +24,9 @@ pub struct HostToken {
     /// The only host that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
+    /// The deploy that it is for, and as long as that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
     /// How many machines it lets in.
     pub count: u32,
     /// How many it has let in.

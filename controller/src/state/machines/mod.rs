@@ -8,6 +8,7 @@ pub mod denied;
 pub mod device;
 pub mod group;
 pub mod host_token;
+pub mod identity;
 pub mod meta;
 mod naming;
 pub mod packed;

@@ -15,6 +15,7 @@ use crate::state::classes::{
 use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
+use crate::state::machines::identity::{self, IdentityOf};
 use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
 use crate::state::removal::{Removal, Stored};
@@ -171,6 +172,9 @@ impl Rules for Image {
         let image = row.key().filter(|_| draft.postponed() == 0);
         if let Some(tags) = image.and_then(|image| tables.target_tags().get(&image)) {
             draft.discard(&**tags);
+        }
+        if let Some(image) = image {
+            identity::forget(draft, IdentityOf::Image(image));
         }
         if let Some(image) = image
             && let Some(content) = tables.contents().get(&image)

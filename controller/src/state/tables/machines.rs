@@ -6,6 +6,7 @@ use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::Device;
 use crate::state::machines::group::DeviceGroup;
 use crate::state::machines::host_token::HostToken;
+use crate::state::machines::identity::IdentityChoice;
 use crate::state::machines::policy::RingPolicy;
 use crate::state::machines::queue::{EventQueue, QueueMessage};
 use crate::state::machines::tags::TargetTags;
@@ -73,6 +74,12 @@ impl Tables {
     #[must_use]
     pub fn host_tokens(&self) -> &Shelf<HostToken> {
         &self.host_tokens
+    }
+
+    /// What was said of identities at deploys.
+    #[must_use]
+    pub fn identity_choices(&self) -> &Shelf<IdentityChoice> {
+        &self.identity_choices
     }
 
     /// Queues of what happens to devices.

@@ -28,7 +28,7 @@ async fn left(fleet: &Fleet, id: u64) -> Value {
     all.find(|token| token["id"] == id).unwrap()["left"].clone()
 }
 
-async fn enrol(fleet: &Fleet, token: &str, keys: &Keys, more: Value) -> (u16, Value) {
+pub(super) async fn enrol(fleet: &Fleet, token: &str, keys: &Keys, more: Value) -> (u16, Value) {
     let mut body = json!({"token": token, "csr_pem": keys.csr_pem});
     for (key, value) in more.as_object().unwrap() {
         body[key] = value.clone();

@@ -1,6 +1,7 @@
 //! Devices at their gateway: real TLS, with certificates of the controller's own authority.
 
 mod configs;
+mod deploys;
 mod enrolment;
 mod machine;
 mod queues;

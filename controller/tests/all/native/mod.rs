@@ -27,4 +27,4 @@ mod strangers;
 mod unreached;
 mod versions;
 mod vouched;
-mod whole_path;
+pub(crate) mod whole_path;

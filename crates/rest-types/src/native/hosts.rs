@@ -33,6 +33,9 @@ pub struct HostStatus {
     pub image: Option<Named<ImageId>>,
     /// Rule that selects its disk; absent for none.
     pub disk_rule: Option<String>,
+    /// Whether a deploy puts an identity of the machine on its disk; absent: as its image says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<bool>,
     /// Groups that it is in.
     pub groups: Vec<Named<GroupId>>,
     /// Its tasks that have not ended.

@@ -95,6 +95,9 @@ pub struct ImageStatus {
     pub raw: bool,
     /// Whether a capture takes as many disks as the disk rules of its host name.
     pub all_disks: bool,
+    /// Whether its deploys put an identity of the machine on the disk, to hosts that do not say otherwise.
+    #[serde(default)]
+    pub identity: bool,
     /// Storage groups that hold it.
     pub storage_groups: Vec<Named<StorageGroupId>>,
     /// How many versions of it there are: the present one and those that are kept.

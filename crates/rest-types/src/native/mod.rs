@@ -8,6 +8,7 @@ mod factory_tokens;
 mod groups;
 mod host_tokens;
 mod hosts;
+mod identity;
 mod images;
 mod jobs;
 mod join_tokens;
@@ -37,6 +38,7 @@ pub use self::factory_tokens::{
 pub use self::groups::{GroupList, GroupStatus};
 pub use self::host_tokens::{HostTokenCreated, HostTokenList, HostTokenStatus, NewHostToken};
 pub use self::hosts::{HostList, HostStatus};
+pub use self::identity::IdentityEdit;
 pub use self::images::{
     AdoptRequest, DamagedContent, DropRequest, ImageContent, ImageDisk, ImageList, ImageNote,
     ImageNoteKind, ImageStatus, ImageVersion, ImageVersions, Orphan, OrphanList, UndoRequest,

@@ -2,6 +2,7 @@
 //! a machine that follows a ring.
 
 mod configured;
+mod deployed;
 mod described;
 mod machine;
 mod operator_client;
