@@ -23,6 +23,8 @@ use crate::native::fleet::{Fleet, call};
 use crate::store_conformance::single_calls::{put, write};
 
 const PASSPHRASE: &str = "correct horse battery";
+/// What a transaction that was given up before an import finds in its way.
+const FENCE: &str = "/foghorn/fence/v1/0123456789abcdef0123456789abcdef";
 
 /// Everything that is stored, but what stays with a store.
 async fn everything(store: &dyn Store) -> BTreeMap<String, Vec<u8>> {
@@ -37,7 +39,8 @@ async fn everything(store: &dyn Store) -> BTreeMap<String, Vec<u8>> {
         .into_iter()
         .filter(|entry| {
             let key = entry.key.as_str();
-            !stays.contains(&key) && !key.starts_with("/foghorn/v1/controller/")
+            let prefixes = ["/foghorn/v1/controller/", "/foghorn/fence/"];
+            !stays.contains(&key) && !prefixes.iter().any(|prefix| key.starts_with(prefix))
         })
         .map(|entry| (entry.key, entry.value.to_vec()))
         .collect()
@@ -108,13 +111,16 @@ async fn one_box_grows_into_etcd_and_back_with_every_key_its_tokens_and_its_secr
 
     // Into a cluster with TLS and users.
     let cluster = Cluster::start().await;
+    let etcd = EtcdStore::connect(&cluster.options()).await.unwrap();
+    write(&etcd, [put(FENCE, "")]).await;
     let new = new_config(files.path(), "new", StoreConfig::Etcd(cluster.options()));
     let imported = import_state(&new, &first, PASSPHRASE.into(), false)
         .await
         .unwrap();
     assert_eq!(imported.entries, before.len() as u64);
     assert!(imported.new_authority);
-    let etcd = EtcdStore::connect(&cluster.options()).await.unwrap();
+    let fence = etcd.get(FENCE).await.unwrap();
+    assert!(fence.is_some(), "a fence stays shut");
     assert_eq!(everything(&etcd).await, before, "every key and value");
     let again = import_state(&new, &first, PASSPHRASE.into(), false).await;
     assert!(
@@ -164,6 +170,8 @@ async fn one_box_grows_into_etcd_and_back_with_every_key_its_tokens_and_its_secr
         .await
         .unwrap();
     assert!(!imported.new_authority);
+    let entries = in_etcd.len() as u64;
+    assert_eq!(imported.entries, entries, "fences do not travel");
     assert_eq!(
         everything_embedded(&third).await,
         in_etcd,

@@ -18,8 +18,8 @@ use tracing::info;
 use super::{EtcdStore, entry};
 use crate::store::{Compare, Entry, MAX_OPS, Op, Txn, TxnOutcome};
 
-/// Outside the prefix of the watch cache.
-const PREFIX: &str = "/foghorn/fence/v1/";
+/// Outside the prefix of the watch cache. Fences belong to their store: no state file has them.
+pub(crate) const PREFIX: &str = "/foghorn/fence/v1/";
 /// How long it may take; the call itself has taken its time before.
 const WITHIN: Duration = Duration::from_secs(3);
 /// How long a fence stays shut, in seconds: longer than anything hangs and goes on.

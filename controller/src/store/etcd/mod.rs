@@ -36,6 +36,8 @@ use fence::Fence;
 use members::{CallError, Members};
 use pages::{Page, Pages};
 
+pub(crate) use fence::PREFIX as FENCES;
+
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
 
 /// How long one call may take. Longer than a change of etcd's leader.
