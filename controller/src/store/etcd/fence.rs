@@ -6,7 +6,7 @@
 //! then on no transaction behind it is carried out any more, however late somebody gets to it. So what
 //! is there then is the answer: if every key is as the transaction would have left it, at one and the
 //! same revision, it was applied; if a key is still as the transaction compared it to be, it was not,
-//! and never will be. Others that were behind the same fence are conflicts, and are drafted again.
+//! and never will be. Others that were behind the same fence are refused, and sent again behind the next.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -150,13 +150,22 @@ impl EtcdStore {
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         const DOING: &str = "commit a transaction";
         check_txn(&txn)?;
-        let fence = self.fence.present();
-        let done = match self.send(request(&txn, &fence)).await {
-            Err(error) if error.is_unsure() => {
-                let found = self.find_out(&txn, &fence).await;
-                return found.ok_or_else(|| unavailable(DOING, error));
+        let mut fence = self.fence.present();
+        let done = loop {
+            let done = match self.send(request(&txn, &fence)).await {
+                Err(error) if error.is_unsure() => {
+                    let found = self.find_out(&txn, &fence).await;
+                    return found.ok_or_else(|| unavailable(DOING, error));
+                }
+                done => done,
+            };
+            let present = self.fence.present();
+            let is_shut_out = matches!(&done, Ok(done) if !done.succeeded()) && present != fence;
+            if !is_shut_out {
+                break done;
             }
-            done => done,
+            // It was not carried out, and perhaps for nothing but the fence, which another one has shut.
+            fence = present;
         };
         let done = done.map_err(|error| match error.refusal() {
             Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },

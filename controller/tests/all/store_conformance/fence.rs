@@ -147,3 +147,45 @@ async fn a_transaction_that_compares_nothing_stays_unknown() {
     );
     assert!(engine.store().get("/foghorn/t/a").await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_only_the_fence_of_another_one_keeps_out_is_sent_again() {
+    let engine = Engine::start(Kind::Etcd).await;
+    let (first, second) = (
+        Relay::start(&engine.endpoint()).await,
+        Relay::start(&engine.endpoint()).await,
+    );
+    let options = EtcdOptions {
+        endpoints: vec![
+            first.endpoint.clone(),
+            second.endpoint.clone(),
+            engine.endpoint(),
+        ],
+        tls: None,
+        login: None,
+    };
+    let store = EtcdStore::connect(&options).await.unwrap();
+    store.get("/foghorn/t/a").await.unwrap();
+    first.mode.store(HOLD_REQUEST, Ordering::SeqCst);
+    let losing = async {
+        let outcome = store.commit(txn("/foghorn/t/lost")).await;
+        // The other one arrives now.
+        second.mode.store(PASS, Ordering::SeqCst);
+        outcome
+    };
+    let waiting = async {
+        // Answered as soon as the second member is used; what was sent to the first has a moment left.
+        store.get("/foghorn/t/a").await.unwrap();
+        second.mode.store(HOLD_REQUEST, Ordering::SeqCst);
+        let blind = Txn {
+            compares: Vec::new(),
+            ops: vec![put("/foghorn/t/kept", "x")],
+        };
+        store.commit(blind).await
+    };
+    let (lost, kept) = tokio::join!(losing, waiting);
+    assert_eq!(lost.unwrap(), TxnOutcome::Conflict);
+    let there = engine.store().get("/foghorn/t/kept").await.unwrap();
+    let there = there.expect("nothing was in its way");
+    assert_eq!(kept.unwrap(), TxnOutcome::Committed(there.modified));
+}
