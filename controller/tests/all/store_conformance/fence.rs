@@ -132,6 +132,47 @@ async fn a_transaction_that_is_lost_is_a_conflict_and_never_comes() {
 }
 
 #[tokio::test]
+async fn a_transaction_of_which_somebody_has_deleted_a_part_is_no_conflict() {
+    let engine = Engine::start(Kind::Etcd).await;
+    let (relay, store) = behind(&engine).await;
+    let other = engine.store();
+    relay.mode.store(LOSE_ANSWER, Ordering::SeqCst);
+    let deleting = async {
+        // It is carried out, and its answer is on the way.
+        while other.get("/foghorn/t/b").await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let gone = Txn {
+            compares: Vec::new(),
+            ops: vec![delete("/foghorn/t/b")],
+        };
+        other.commit(gone).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(store.commit(txn("/foghorn/t/b")), deleting);
+    assert!(
+        matches!(outcome, Err(StoreError::Unavailable { .. })),
+        "it would be made a second time: {outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_there_before_is_not_taken_for_a_lost_transaction() {
+    let engine = Engine::start(Kind::Etcd).await;
+    let (relay, store) = behind(&engine).await;
+    let same = || Txn {
+        compares: Vec::new(),
+        ops: vec![put("/foghorn/t/a", "x")],
+    };
+    store.commit(same()).await.unwrap();
+    relay.mode.store(LOSE_REQUEST, Ordering::SeqCst);
+    let outcome = store.commit(same()).await;
+    assert!(
+        matches!(outcome, Err(StoreError::Unavailable { .. })),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_transaction_that_compares_nothing_stays_unknown() {
     let engine = Engine::start(Kind::Etcd).await;
     let (relay, store) = behind(&engine).await;
