@@ -80,10 +80,7 @@ impl EtcdStore {
         let found = timeout(WITHIN, async {
             self.fence.leave(fence);
             self.shut(fence).await?;
-            let (revision, found) = self.look_for(txn).await?;
-            // A store that was put back to an older state counts anew.
-            let before = if revision < before { 0 } else { before };
-            outcome(txn, &found, before)
+            self.look(txn, before).await
         });
         let outcome = found.await.ok().flatten()?;
         info!(
@@ -91,6 +88,21 @@ impl EtcdStore {
             "etcd did not answer a transaction; it was found out what has become of it"
         );
         Some(outcome)
+    }
+
+    /// [`TxnOutcome::Committed`] if a transaction was carried out of which etcd has said that there was no
+    /// room for it. It has been answered, so that no fence is needed, for which there would be no room.
+    pub(super) async fn carried_out(&self, txn: &Txn, before: Revision) -> Option<TxnOutcome> {
+        let found = timeout(WITHIN, self.look(txn, before)).await.ok().flatten();
+        found.filter(|outcome| matches!(outcome, TxnOutcome::Committed(_)))
+    }
+
+    /// What the keys of a transaction tell of it that will not be carried out any more.
+    async fn look(&self, txn: &Txn, before: Revision) -> Option<TxnOutcome> {
+        let (revision, found) = self.look_for(txn).await?;
+        // A store that was put back to an older state counts anew.
+        let before = if revision < before { 0 } else { before };
+        outcome(txn, &found, before)
     }
 
     /// Both calls may be made again: a second time they change nothing.

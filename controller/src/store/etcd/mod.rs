@@ -164,6 +164,12 @@ impl EtcdStore {
                     let found = self.find_out(&txn, &fence, before).await;
                     return found.ok_or_else(|| unavailable(DOING, error));
                 }
+                Err(error) if error.refusal() == Some(Refusal::Full) => {
+                    match self.carried_out(&txn, before).await {
+                        Some(outcome) => return Ok(outcome),
+                        None => Err(error),
+                    }
+                }
                 done => done,
             };
             let present = self.fence.present();

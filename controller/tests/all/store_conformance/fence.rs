@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
 use foghorn_controller::store::{Compare, Store, StoreError, Txn, TxnOutcome};
+use futures_util::future::join_all;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::engine::{Engine, Kind};
+use crate::engine::{Engine, Etcd, Kind, PATIENCE};
 use crate::store_conformance::single_calls::{delete, put};
 
 const PASS: u8 = 0;
@@ -229,4 +231,44 @@ async fn what_only_the_fence_of_another_one_keeps_out_is_sent_again() {
     let there = engine.store().get("/foghorn/t/kept").await.unwrap();
     let there = there.expect("nothing was in its way");
     assert_eq!(kept.unwrap(), TxnOutcome::Committed(there.modified));
+}
+
+/// etcd says "no space" of what is under way when the last room is used, and carries it out.
+#[tokio::test]
+async fn what_was_refused_for_want_of_room_is_not_there() {
+    let dir = TempDir::new().unwrap();
+    let mut etcd = Etcd::start_small(dir.path(), 4 << 20);
+    let options = EtcdOptions {
+        endpoints: vec![etcd.endpoint()],
+        tls: None,
+        login: None,
+    };
+    let store = EtcdStore::connect(&options).await.unwrap();
+    let start = Instant::now();
+    while store.get("/foghorn/t/a").await.is_err() {
+        assert!(start.elapsed() < PATIENCE, "etcd does not answer");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let writers = (0..32).map(|writer| {
+        let store = &store;
+        async move {
+            for number in 0..200 {
+                let key = format!("/foghorn/t/{writer}/{number}");
+                let txn = Txn {
+                    compares: vec![Compare::Absent(key.clone())],
+                    ops: vec![put(&key, &"x".repeat(20_000))],
+                };
+                if let Err(error) = store.commit(txn).await {
+                    return (key, error);
+                }
+            }
+            panic!("etcd never became full");
+        }
+    });
+    for (key, error) in join_all(writers).await {
+        assert!(error.to_string().contains("NOSPACE"), "{error:?}");
+        let there = store.get(&key).await.unwrap();
+        assert!(there.is_none(), "{key} was refused, and is there");
+    }
+    etcd.stop();
 }
