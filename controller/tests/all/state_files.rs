@@ -1,5 +1,6 @@
 //! The whole state as a file: from the embedded store to etcd and back, and what is refused.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -671,13 +672,45 @@ async fn an_export_waits_for_a_store_that_does_not_answer_yet() {
     };
     engine.stop_etcd();
     let file = folder.path().join("state");
-    let exporting = export_state(&config, &file, PASSPHRASE.into(), true);
+    let is_starting = Cell::new(false);
+    let exporting = async {
+        let exported = export_state(&config, &file, PASSPHRASE.into(), true).await;
+        assert!(is_starting.get(), "it has not waited: {exported:?}");
+        exported
+    };
     let starting = async {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        is_starting.set(true);
         engine.start_etcd().await;
     };
     let (exported, ()) = tokio::join!(exporting, starting);
-    // It has read the store: nobody has made an authority there.
+    // Nobody has made one.
+    assert!(
+        matches!(exported, Err(StateFileError::NoAuthority { .. })),
+        "{exported:?}"
+    );
+}
+
+/// The log-in is the first that is not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_waits_for_a_store_with_a_log_in_that_does_not_answer_yet() {
+    let mut cluster = Cluster::start().await;
+    let folder = TempDir::new().unwrap();
+    let config = new_config(folder.path(), "one", StoreConfig::Etcd(cluster.options()));
+    (0..3).for_each(|index| cluster.kill(index));
+    let file = folder.path().join("state");
+    let is_starting = Cell::new(false);
+    let exporting = async {
+        let exported = export_state(&config, &file, PASSPHRASE.into(), true).await;
+        assert!(is_starting.get(), "it has not waited: {exported:?}");
+        exported
+    };
+    let starting = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        is_starting.set(true);
+        (0..3).for_each(|index| cluster.run(index));
+    };
+    let (exported, ()) = tokio::join!(exporting, starting);
     assert!(
         matches!(exported, Err(StateFileError::NoAuthority { .. })),
         "{exported:?}"
