@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use foghorn_controller::config::StoreConfig;
 use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
 use foghorn_controller::store::{Compare, Store, StoreError, Txn, TxnOutcome};
+use foghorn_controller::{Config, Controller, export_state, import_state};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,7 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::engine::{Engine, Etcd, Kind, PATIENCE};
-use crate::store_conformance::single_calls::{delete, put};
+use crate::store_conformance::single_calls::{delete, put, write};
 
 const PASS: u8 = 0;
 /// The next that is sent to etcd is lost, with the connection.
@@ -22,6 +24,9 @@ const LOSE_REQUEST: u8 = 1;
 const LOSE_ANSWER: u8 = 2;
 /// What is sent to etcd waits until the mode is another, and arrives then.
 const HOLD_REQUEST: u8 = 3;
+/// The next that names [`NAMED`] on its way to etcd is lost, with the connection.
+const LOSE_NAMED: u8 = 4;
+const NAMED: &str = "/foghorn/t/named";
 /// Longer than a transaction takes.
 const CARRIED_OUT: Duration = Duration::from_millis(500);
 
@@ -60,7 +65,12 @@ impl Relay {
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: &AtomicU8, breaks: u8) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if mode.load(Ordering::SeqCst) == breaks {
+        let now = mode.load(Ordering::SeqCst);
+        let mut parts = buffer[..length].windows(NAMED.len());
+        let is_named = breaks == LOSE_REQUEST
+            && now == LOSE_NAMED
+            && parts.any(|part| part == NAMED.as_bytes());
+        if now == breaks || is_named {
             if breaks == LOSE_ANSWER {
                 tokio::time::sleep(CARRIED_OUT).await;
             }
@@ -271,4 +281,34 @@ async fn what_was_refused_for_want_of_room_is_not_there() {
         assert!(there.is_none(), "{key} was refused, and is there");
     }
     etcd.stop();
+}
+
+/// It was not overtaken, and goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_outlives_the_loss_of_one_of_its_transactions() {
+    const PASSPHRASE: &str = "correct horse battery";
+    let dir = TempDir::new().unwrap();
+    let old = Config::local(dir.path().join("old"));
+    let controller = Controller::start(old.clone()).await.unwrap();
+    controller.shutdown().await;
+    let file = dir.path().join("state.foghorn");
+    export_state(&old, &file, PASSPHRASE.to_owned(), true)
+        .await
+        .unwrap();
+    let engine = Engine::start(Kind::Etcd).await;
+    write(&*engine.store(), [put(NAMED, "what is replaced")]).await;
+    let relay = Relay::start(&engine.endpoint()).await;
+    let config = Config {
+        store: StoreConfig::Etcd(EtcdOptions::plain([
+            relay.endpoint.clone(),
+            engine.endpoint(),
+        ])),
+        ..Config::local(dir.path().join("new"))
+    };
+    relay.mode.store(LOSE_NAMED, Ordering::SeqCst);
+    let imported = import_state(&config, &file, PASSPHRASE.to_owned(), true).await;
+    assert!(imported.is_ok(), "{imported:?}");
+    let mode = relay.mode.load(Ordering::SeqCst);
+    assert_eq!(mode, PASS, "nothing was lost");
+    assert!(engine.store().get(NAMED).await.unwrap().is_none());
 }
