@@ -7,7 +7,8 @@
 //! is there then is the answer: if every key is as the transaction would have left it, at one and the
 //! same revision, it was applied; if a key is still as it was before, it was not, and never will be. A
 //! key that is not there may also have been made by the transaction and deleted since: that it is absent
-//! counts only while nothing else that the transaction would have made is there. Others that were behind the same fence are refused, and sent again behind the next.
+//! counts only while nothing else that the transaction would have made is there. Others that were behind
+//! the same fence are refused, and sent again behind the next.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
