@@ -166,6 +166,49 @@ so that its user is told the new name here instead of only that it is unknown.
 {{- end -}}
 {{- end -}}
 
+{{/* What is reached from outside, and would be told to those outside by a name that only the cluster knows. */}}
+{{- define "foghorn.problems.advertised" -}}
+{{- $controller := default dict .Values.controller -}}
+{{- $service := default dict .Values.service -}}
+{{- $gateway := default dict .Values.gateway -}}
+{{- $link := default "ClusterIP" ($service.link).type -}}
+{{- if include "foghorn.hasControllers" . -}}
+{{- if not $controller.linkAdvertise -}}
+{{- $why := "" -}}
+{{- if $controller.hostNetwork -}}{{- $why = "controller.hostNetwork is set" -}}
+{{- else if ne $link "ClusterIP" -}}{{- $why = printf "service.link.type is %s" $link -}}
+{{- else if ($gateway.linkRoute).enabled -}}{{- $why = "gateway.linkRoute.enabled is set" -}}
+{{- end -}}
+{{- if $why }}
+* {{ $why }}, but storage nodes outside would be told a name that only the cluster knows: set controller.linkAdvertise to the HOST:PORT at which they reach the link (8444)
+{{- end -}}
+{{- end -}}
+{{- $quic := default "ClusterIP" ($service.quic).type -}}
+{{- if and (eq (include "foghorn.mode" .) "box") (not (.Values.agent).advertise) (not $controller.hostNetwork) -}}
+{{- $why := "" -}}
+{{- if ne $quic "ClusterIP" -}}{{- $why = printf "service.quic.type is %s" $quic -}}
+{{- else if ($gateway.quicRoute).enabled -}}{{- $why = "gateway.quicRoute.enabled is set" -}}
+{{- end -}}
+{{- if $why }}
+* {{ $why }}, but machines outside would be told a name that only the cluster knows: set agent.advertise to the HOST:PORT at which they reach the storage node (7472)
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "foghorn.problems.monitoring" -}}
+{{- $rules := default dict (.Values.monitoring).rules -}}
+{{- $known := list -}}
+{{- range (.Files.Get "files/alerts.yml" | fromYaml).groups -}}
+{{- range .rules -}}{{- $known = append $known .alert -}}{{- end -}}
+{{- end -}}
+{{- range $rules.disabled -}}
+{{- if not (has . $known) }}
+* monitoring.rules.disabled names {{ . }}, which is none of the alerts: {{ join ", " $known }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "foghorn.problems.network" -}}
 {{- $gateway := default dict .Values.gateway -}}
 {{- if and (.Values.ingress).enabled (not (.Values.ingress).hosts) }}
@@ -217,6 +260,8 @@ Jumps between versions that would lose something, as far as Helm may look at the
 {{- include "foghorn.problems.etcd" . -}}
 {{- include "foghorn.problems.agents" . -}}
 {{- include "foghorn.problems.network" . -}}
+{{- include "foghorn.problems.advertised" . -}}
+{{- include "foghorn.problems.monitoring" . -}}
 {{- include "foghorn.problems.config" . -}}
 {{- include "foghorn.problems.upgrade" . -}}
 {{- end -}}

@@ -91,7 +91,7 @@ topologySpreadConstraints:
 {{- end -}}
 {{- end -}}
 
-{{/* Variables that all programs have: who they are, logs, traces. Secrets are never variables. Argument: dict "root" $ */}}
+{{/* Variables that all programs have: who they are, logs, traces. Secrets are never variables. Argument: dict "root" $, and perhaps "namespace" of the pod */}}
 {{- define "foghorn.commonEnv" -}}
 {{- $logs := default dict .root.Values.logs -}}
 {{- $otlp := default dict (.root.Values.telemetry).otlp -}}
@@ -109,7 +109,7 @@ topologySpreadConstraints:
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ $otlp.endpoint | quote }}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: "k8s.namespace.name={{ .root.Release.Namespace }},k8s.pod.name=$(POD_NAME)"
+  value: "k8s.namespace.name={{ default .root.Release.Namespace .namespace }},k8s.pod.name=$(POD_NAME)"
 {{- with $otlp.sampler }}
 - name: OTEL_TRACES_SAMPLER
   value: {{ . | quote }}

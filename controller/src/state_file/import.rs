@@ -345,9 +345,17 @@ impl Work<'_> {
             compares: vec![self.fence.clone()],
             ops,
         };
-        match self.store.commit(txn).await? {
-            TxnOutcome::Committed(revision) => Ok(revision),
-            TxnOutcome::Conflict => Err(ImportError::Overtaken),
+        loop {
+            if let TxnOutcome::Committed(revision) = self.store.commit(txn.clone()).await? {
+                return Ok(revision);
+            }
+            // While the marker is ours, nobody else writes: it was lost on its way, and is known not to
+            // come any more.
+            let marker = self.store.get(MARKER).await?;
+            let marker = marker.map(|found| Compare::ModifiedAt(found.key, found.modified));
+            if marker.as_ref() != Some(&self.fence) {
+                return Err(ImportError::Overtaken);
+            }
         }
     }
 }

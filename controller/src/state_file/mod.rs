@@ -48,7 +48,9 @@ const LEFT_OUT: [&str; 4] = [
 
 /// Whether this key belongs to the store that it is in, and neither travels nor is replaced.
 fn stays(key: &str) -> bool {
-    LEFT_OUT.contains(&key) || key.starts_with(controller_record::PREFIX)
+    // Whoever took a fence away would let in what was sent before an import, after it.
+    let prefixes = [controller_record::PREFIX, crate::store::etcd::FENCES];
+    LEFT_OUT.contains(&key) || prefixes.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// A shorter passphrase is refused.

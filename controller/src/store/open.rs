@@ -45,25 +45,39 @@ pub async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, OpenStoreError
         StoreConfig::Etcd(options) => Ok(Arc::new(EtcdStore::connect(options).await?)),
     }
 }
+
 /// As [`open`], for a program that does one thing and ends: an engine that does not answer yet is waited
 /// for. In a cluster, the network lets a process that has just begun through only after a moment.
 ///
 /// # Errors
 /// As [`open`]. What else is wrong with the engine is said to whoever uses it.
 pub async fn open_patiently(config: &StoreConfig) -> Result<Arc<dyn Store>, OpenStoreError> {
-    let store = open(config).await?;
     let until = Instant::now() + ANSWERS_WITHIN;
     let mut told = false;
+    // Where a log-in is needed, it has to answer for this already.
+    let store = loop {
+        match open(config).await {
+            Err(OpenStoreError::Etcd(error)) if !error.is_for_ever() && Instant::now() < until => {
+                tell(&error, &mut told);
+                sleep(PAUSE).await;
+            }
+            opened => break opened?,
+        }
+    };
     while let Err(error @ StoreError::Unavailable { .. }) = store.newest(probe::KEY).await {
         if Instant::now() >= until {
             break;
         }
-        if !told {
-            told = true;
-            let seconds = ANSWERS_WITHIN.as_secs();
-            warn!(error = %chain(&error), seconds, "the state store does not answer yet; waiting for it");
-        }
+        tell(&error, &mut told);
         sleep(PAUSE).await;
     }
     Ok(store)
+}
+
+/// Says once what is waited for.
+fn tell(error: &(dyn std::error::Error + 'static), told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        let seconds = ANSWERS_WITHIN.as_secs();
+        warn!(error = %chain(error), seconds, "the state store does not answer yet; waiting for it");
+    }
 }

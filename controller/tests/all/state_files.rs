@@ -1,5 +1,6 @@
 //! The whole state as a file: from the embedded store to etcd and back, and what is refused.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ use crate::native::fleet::{Fleet, call};
 use crate::store_conformance::single_calls::{put, write};
 
 const PASSPHRASE: &str = "correct horse battery";
+/// What a transaction that was given up before an import finds in its way.
+const FENCE: &str = "/foghorn/fence/v1/0123456789abcdef0123456789abcdef";
 
 /// Everything that is stored, but what stays with a store.
 async fn everything(store: &dyn Store) -> BTreeMap<String, Vec<u8>> {
@@ -37,7 +40,8 @@ async fn everything(store: &dyn Store) -> BTreeMap<String, Vec<u8>> {
         .into_iter()
         .filter(|entry| {
             let key = entry.key.as_str();
-            !stays.contains(&key) && !key.starts_with("/foghorn/v1/controller/")
+            let prefixes = ["/foghorn/v1/controller/", "/foghorn/fence/"];
+            !stays.contains(&key) && !prefixes.iter().any(|prefix| key.starts_with(prefix))
         })
         .map(|entry| (entry.key, entry.value.to_vec()))
         .collect()
@@ -108,13 +112,16 @@ async fn one_box_grows_into_etcd_and_back_with_every_key_its_tokens_and_its_secr
 
     // Into a cluster with TLS and users.
     let cluster = Cluster::start().await;
+    let etcd = EtcdStore::connect(&cluster.options()).await.unwrap();
+    write(&etcd, [put(FENCE, "")]).await;
     let new = new_config(files.path(), "new", StoreConfig::Etcd(cluster.options()));
     let imported = import_state(&new, &first, PASSPHRASE.into(), false)
         .await
         .unwrap();
     assert_eq!(imported.entries, before.len() as u64);
     assert!(imported.new_authority);
-    let etcd = EtcdStore::connect(&cluster.options()).await.unwrap();
+    let fence = etcd.get(FENCE).await.unwrap();
+    assert!(fence.is_some(), "a fence stays shut");
     assert_eq!(everything(&etcd).await, before, "every key and value");
     let again = import_state(&new, &first, PASSPHRASE.into(), false).await;
     assert!(
@@ -164,6 +171,8 @@ async fn one_box_grows_into_etcd_and_back_with_every_key_its_tokens_and_its_secr
         .await
         .unwrap();
     assert!(!imported.new_authority);
+    let entries = in_etcd.len() as u64;
+    assert_eq!(imported.entries, entries, "fences do not travel");
     assert_eq!(
         everything_embedded(&third).await,
         in_etcd,
@@ -663,13 +672,45 @@ async fn an_export_waits_for_a_store_that_does_not_answer_yet() {
     };
     engine.stop_etcd();
     let file = folder.path().join("state");
-    let exporting = export_state(&config, &file, PASSPHRASE.into(), true);
+    let is_starting = Cell::new(false);
+    let exporting = async {
+        let exported = export_state(&config, &file, PASSPHRASE.into(), true).await;
+        assert!(is_starting.get(), "it has not waited: {exported:?}");
+        exported
+    };
     let starting = async {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        is_starting.set(true);
         engine.start_etcd().await;
     };
     let (exported, ()) = tokio::join!(exporting, starting);
-    // It has read the store: nobody has made an authority there.
+    // Nobody has made one.
+    assert!(
+        matches!(exported, Err(StateFileError::NoAuthority { .. })),
+        "{exported:?}"
+    );
+}
+
+/// The log-in is the first that is not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_waits_for_a_store_with_a_log_in_that_does_not_answer_yet() {
+    let mut cluster = Cluster::start().await;
+    let folder = TempDir::new().unwrap();
+    let config = new_config(folder.path(), "one", StoreConfig::Etcd(cluster.options()));
+    (0..3).for_each(|index| cluster.kill(index));
+    let file = folder.path().join("state");
+    let is_starting = Cell::new(false);
+    let exporting = async {
+        let exported = export_state(&config, &file, PASSPHRASE.into(), true).await;
+        assert!(is_starting.get(), "it has not waited: {exported:?}");
+        exported
+    };
+    let starting = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        is_starting.set(true);
+        (0..3).for_each(|index| cluster.run(index));
+    };
+    let (exported, ()) = tokio::join!(exporting, starting);
     assert!(
         matches!(exported, Err(StateFileError::NoAuthority { .. })),
         "{exported:?}"

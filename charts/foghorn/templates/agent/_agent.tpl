@@ -48,7 +48,7 @@ httpGet:
 {{- $_ := set $effective "podSecurityContext" (dict "runAsNonRoot" false "runAsUser" 0 "runAsGroup" 0 "seccompProfile" (dict "type" "RuntimeDefault")) -}}
 {{- end -}}
 {{- end -}}
-{{- $scope := dict "root" . "component" "agent" "values" $effective -}}
+{{- $scope := dict "root" . "component" "agent" "values" $effective "namespace" (include "foghorn.agent.namespace" .) -}}
 {{ include "foghorn.podTop" $scope }}
 {{- if include "foghorn.agent.onHost" . }}
 hostNetwork: true

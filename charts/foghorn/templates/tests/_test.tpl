@@ -21,7 +21,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The container. Argument: dict "root" $ "args" LIST "secret" NAME */}}
+{{/* The container. Argument: dict "root" $ "args" LIST "secret" NAME, and perhaps "namespace" of the pod */}}
 {{- define "foghorn.test.container" -}}
 {{- $values := default dict .root.Values.test -}}
 {{- $keys := default dict ($values.credentials).keys -}}

@@ -6,11 +6,13 @@ use tonic::{Code, ConnectError};
 
 use crate::store::StoreError;
 
-/// A definite no: the call has changed nothing.
+/// A definite no.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
     Compacted,
     YetToCome,
+    /// etcd says so also of what it has carried out, if there was room when it took it and none was
+    /// left when its turn came. No other refusal has changed anything.
     Full,
     Invalid(String),
 }

@@ -104,7 +104,7 @@ pub enum ConnectEtcdError {
 
 impl ConnectEtcdError {
     /// Whether nothing but another configuration helps.
-    pub(super) fn is_for_ever(&self) -> bool {
+    pub(crate) fn is_for_ever(&self) -> bool {
         match self {
             Self::Connect { source, .. } => {
                 !matches!(source, etcd_client::Error::GRpcStatus(_)) || is_permission(source)

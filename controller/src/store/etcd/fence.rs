@@ -5,8 +5,10 @@
 //! To find out, the fence is shut, which is to say that the key is put, by a member that serves. From
 //! then on no transaction behind it is carried out any more, however late somebody gets to it. So what
 //! is there then is the answer: if every key is as the transaction would have left it, at one and the
-//! same revision, it was applied; if a key is still as the transaction compared it to be, it was not,
-//! and never will be. Others that were behind the same fence are conflicts, and are drafted again.
+//! same revision, it was applied; if a key is still as it was before, it was not, and never will be. A
+//! key that is not there may also have been made by the transaction and deleted since: that it is absent
+//! counts only while nothing else that the transaction would have made is there. Others that were behind
+//! the same fence are refused, and sent again behind the next.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,11 +17,11 @@ use etcd_client::{PutOptions, TxnOp, TxnOpResponse};
 use tokio::time::timeout;
 use tracing::info;
 
-use super::{EtcdStore, entry};
-use crate::store::{Compare, Entry, MAX_OPS, Op, Txn, TxnOutcome};
+use super::{EtcdStore, entry, ours};
+use crate::store::{Compare, Entry, MAX_OPS, Op, Revision, Txn, TxnOutcome};
 
-/// Outside the prefix of the watch cache.
-const PREFIX: &str = "/foghorn/fence/v1/";
+/// Outside the prefix of the watch cache. Fences belong to their store: no state file has them.
+pub(crate) const PREFIX: &str = "/foghorn/fence/v1/";
 /// How long it may take; the call itself has taken its time before.
 const WITHIN: Duration = Duration::from_secs(3);
 /// How long a fence stays shut, in seconds: longer than anything hangs and goes on.
@@ -64,8 +66,14 @@ fn rand_number() -> u128 {
 }
 
 impl EtcdStore {
-    /// What has become of a transaction that was sent behind this fence, if that can be found out.
-    pub(super) async fn find_out(&self, txn: &Txn, fence: &str) -> Option<TxnOutcome> {
+    /// What has become of a transaction that was sent behind this fence, after etcd had reached the
+    /// revision `before`, if that can be found out.
+    pub(super) async fn find_out(
+        &self,
+        txn: &Txn,
+        fence: &str,
+        before: Revision,
+    ) -> Option<TxnOutcome> {
         // One without room for it has no fence.
         if txn.compares.len() >= MAX_OPS || !self.members.is_any_up() {
             return None;
@@ -73,7 +81,7 @@ impl EtcdStore {
         let found = timeout(WITHIN, async {
             self.fence.leave(fence);
             self.shut(fence).await?;
-            outcome(txn, &self.look_for(txn).await?)
+            self.look(txn, before).await
         });
         let outcome = found.await.ok().flatten()?;
         info!(
@@ -81,6 +89,21 @@ impl EtcdStore {
             "etcd did not answer a transaction; it was found out what has become of it"
         );
         Some(outcome)
+    }
+
+    /// [`TxnOutcome::Committed`] if a transaction was carried out of which etcd has said that there was no
+    /// room for it. It has been answered, so that no fence is needed, for which there would be no room.
+    pub(super) async fn carried_out(&self, txn: &Txn, before: Revision) -> Option<TxnOutcome> {
+        let found = timeout(WITHIN, self.look(txn, before)).await.ok().flatten();
+        found.filter(|outcome| matches!(outcome, TxnOutcome::Committed(_)))
+    }
+
+    /// What the keys of a transaction tell of it that will not be carried out any more.
+    async fn look(&self, txn: &Txn, before: Revision) -> Option<TxnOutcome> {
+        let (revision, found) = self.look_for(txn).await?;
+        // A store that was put back to an older state counts anew.
+        let before = if revision < before { 0 } else { before };
+        outcome(txn, &found, before)
     }
 
     /// Both calls may be made again: a second time they change nothing.
@@ -98,7 +121,7 @@ impl EtcdStore {
     }
 
     /// What is under the keys that the transaction changes, at one revision.
-    async fn look_for(&self, txn: &Txn) -> Option<Vec<Option<Entry>>> {
+    async fn look_for(&self, txn: &Txn) -> Option<(Revision, Vec<Option<Entry>>)> {
         let reads: Vec<_> = txn
             .ops
             .iter()
@@ -109,46 +132,84 @@ impl EtcdStore {
             let request = request.clone();
             async move { client.kv_client().txn(request).await }
         });
-        let answers = asked.await.ok()?.op_responses();
-        let found = answers.into_iter().map(|answer| match answer {
+        let answer = asked.await.ok()?;
+        let revision = ours(answer.header()?.revision());
+        let reads = answer.op_responses().into_iter();
+        let found = reads.map(|read| match read {
             TxnOpResponse::Get(mut read) => Some(read.take_kvs().pop().and_then(entry)),
             _ => None,
         });
-        found.collect()
+        Some((revision, found.collect::<Option<_>>()?))
     }
 }
 
 /// `found` has what is under the keys of its operations, in their order. `None` when it does not tell.
-fn outcome(txn: &Txn, found: &[Option<Entry>]) -> Option<TxnOutcome> {
+fn outcome(txn: &Txn, found: &[Option<Entry>], before: Revision) -> Option<TxnOutcome> {
     if txn.ops.len() != found.len() {
         return None;
     }
+    let keys = || txn.ops.iter().zip(found.iter().map(Option::as_ref));
+    let is_untouched = keys().any(|(op, found)| is_untouched(txn, op, found, before));
+    let is_made = keys().any(|(op, found)| is_as_made(op, found, before));
+    let is_unmade = keys().any(|(op, found)| is_still_absent(txn, op, found));
+    // What compares nothing has no conflicts.
+    if !txn.compares.is_empty() && (is_untouched || (is_unmade && !is_made)) {
+        return Some(TxnOutcome::Conflict);
+    }
+    let revision = left_at(txn, found)?;
+    // As it would have left them they may have been before, if it compared none of those that it writes.
+    let is_since = revision > before || txn.ops.iter().any(|op| is_compared(txn, op));
+    is_since.then_some(TxnOutcome::Committed(revision))
+}
+
+/// The revision at which all keys became what the transaction would have left, if they are that.
+fn left_at(txn: &Txn, found: &[Option<Entry>]) -> Option<Revision> {
     let mut revision = None;
-    let mut is_as_left = true;
-    for (op, found) in txn.ops.iter().zip(found) {
-        if is_untouched(txn, op, found.as_ref()) {
-            return Some(TxnOutcome::Conflict);
-        }
-        is_as_left &= match (op, found) {
+    let is_as_left = txn
+        .ops
+        .iter()
+        .zip(found)
+        .all(|(op, found)| match (op, found) {
             (Op::Delete { .. }, None) => true,
             (Op::Put { value, .. }, Some(entry)) => {
                 entry.value == *value && *revision.get_or_insert(entry.modified) == entry.modified
             }
             _ => false,
-        };
-    }
-    revision.filter(|_| is_as_left).map(TxnOutcome::Committed)
+        });
+    revision.filter(|_| is_as_left)
 }
 
-/// Whether a key is still as the transaction compared it to be, before it would have changed it.
-fn is_untouched(txn: &Txn, op: &Op, found: Option<&Entry>) -> bool {
-    txn.compares.iter().any(|compare| match (compare, op) {
-        (Compare::Absent(key), Op::Put { key: put, .. }) => key == put && found.is_none(),
-        (Compare::ModifiedAt(key, revision), op) => {
-            key == op.key() && found.is_some_and(|entry| entry.modified == *revision)
-        }
+/// Whether a key was certainly not changed since before the transaction was sent.
+fn is_untouched(txn: &Txn, op: &Op, found: Option<&Entry>, before: Revision) -> bool {
+    let Some(found) = found else {
+        return false;
+    };
+    let is_as_compared = txn.compares.iter().any(|compare| {
+        matches!(compare, Compare::ModifiedAt(key, revision)
+            if key == op.key() && found.modified == *revision)
+    });
+    is_as_compared || found.modified <= before
+}
+
+/// Whether a key that the transaction would have made is not there.
+fn is_still_absent(txn: &Txn, op: &Op, found: Option<&Entry>) -> bool {
+    let is_made = |compare: &Compare| matches!(compare, Compare::Absent(key) if key == op.key());
+    found.is_none() && matches!(op, Op::Put { .. }) && txn.compares.iter().any(is_made)
+}
+
+/// Whether a key was made since the transaction was sent, and is what it would have made.
+fn is_as_made(op: &Op, found: Option<&Entry>, before: Revision) -> bool {
+    match (op, found) {
+        (Op::Put { value, .. }, Some(entry)) => entry.created > before && entry.value == *value,
         _ => false,
-    })
+    }
+}
+
+/// Whether the transaction writes a key, and compared what it was.
+fn is_compared(txn: &Txn, op: &Op) -> bool {
+    let is_its_own =
+        |compare: &Compare| !matches!(compare, Compare::Present(_)) && compare.key() == op.key();
+    matches!(op, Op::Put { .. }) && txn.compares.iter().any(is_its_own)
 }
 
 #[cfg(test)]
@@ -156,7 +217,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::store::Revision;
 
     fn put(key: &str, value: &'static str) -> Op {
         Op::Put {
@@ -174,6 +234,13 @@ mod tests {
         })
     }
 
+    fn made(value: &'static str, at: Revision) -> Option<Entry> {
+        entry(value, at).map(|entry| Entry {
+            created: at,
+            ..entry
+        })
+    }
+
     #[test]
     fn a_key_that_is_as_it_was_says_that_nothing_was_applied() {
         let txn = |compare: Compare, op: Op| Txn {
@@ -181,24 +248,24 @@ mod tests {
             ops: vec![op],
         };
         let absent = txn(Compare::Absent("a".to_owned()), put("a", "x"));
-        assert_eq!(outcome(&absent, &[None]), Some(TxnOutcome::Conflict));
+        assert_eq!(outcome(&absent, &[None], 5), Some(TxnOutcome::Conflict));
         let at = || Compare::ModifiedAt("a".to_owned(), 7);
         let changed = txn(at(), put("a", "x"));
         assert_eq!(
-            outcome(&changed, &[entry("w", 7)]),
+            outcome(&changed, &[entry("w", 7)], 5),
             Some(TxnOutcome::Conflict)
         );
-        assert_eq!(outcome(&changed, &[entry("w", 8)]), None, "by somebody");
-        assert_eq!(outcome(&changed, &[None]), None);
+        assert_eq!(outcome(&changed, &[entry("w", 8)], 5), None, "by somebody");
+        assert_eq!(outcome(&changed, &[None], 5), None);
         let delete = Op::Delete {
             key: "a".to_owned(),
         };
         let deleted = txn(at(), delete);
         assert_eq!(
-            outcome(&deleted, &[entry("w", 7)]),
+            outcome(&deleted, &[entry("w", 7)], 5),
             Some(TxnOutcome::Conflict)
         );
-        assert_eq!(outcome(&deleted, &[None]), None, "by somebody");
+        assert_eq!(outcome(&deleted, &[None], 5), None, "by somebody");
     }
 
     #[test]
@@ -211,15 +278,54 @@ mod tests {
             ops: vec![put("a", "x"), delete, put("c", "y")],
         };
         let whole = [entry("x", 9), None, entry("y", 9)];
-        assert_eq!(outcome(&txn, &whole), Some(TxnOutcome::Committed(9)));
+        assert_eq!(outcome(&txn, &whole, 5), Some(TxnOutcome::Committed(9)));
         for other in [
             [entry("x", 9), None, entry("y", 10)],
             [entry("x", 9), None, entry("z", 9)],
             [entry("x", 9), entry("b", 3), entry("y", 9)],
             [entry("x", 9), None, None],
         ] {
-            assert_eq!(outcome(&txn, &other), None, "{other:?}");
+            assert_eq!(outcome(&txn, &other, 5), None, "{other:?}");
         }
-        assert_eq!(outcome(&txn, &whole[..2]), None);
+        assert_eq!(outcome(&txn, &whole[..2], 5), None);
+    }
+
+    #[test]
+    fn what_was_made_and_deleted_since_is_not_called_a_conflict() {
+        let txn = Txn {
+            compares: vec![
+                Compare::Absent("name".to_owned()),
+                Compare::Absent("host".to_owned()),
+            ],
+            ops: vec![put("name", "1"), put("host", "x"), put("turn", "t")],
+        };
+        let conflict = Some(TxnOutcome::Conflict);
+        // Somebody has given the host another name.
+        assert_eq!(outcome(&txn, &[None, made("x", 9), entry("t", 9)], 5), None);
+        assert_eq!(outcome(&txn, &[None, None, made("t", 9)], 5), None);
+        // Others write the turn, and always the same.
+        assert_eq!(outcome(&txn, &[None, None, entry("t", 9)], 5), conflict);
+        assert_eq!(outcome(&txn, &[None, made("y", 9), None], 5), conflict);
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_of_the_transaction() {
+        let there = |compares| Txn {
+            compares,
+            ops: vec![put("a", "x")],
+        };
+        let blind = there(Vec::new());
+        assert_eq!(outcome(&blind, &[entry("x", 5)], 5), None);
+        let beside = there(vec![Compare::Present("b".to_owned())]);
+        let old = outcome(&beside, &[entry("x", 5)], 5);
+        assert_eq!(old, Some(TxnOutcome::Conflict));
+        for txn in [blind, beside] {
+            let new = outcome(&txn, &[entry("x", 6)], 5);
+            assert_eq!(new, Some(TxnOutcome::Committed(6)));
+        }
+        // Nobody has asked for a revision: it is known by what was compared.
+        let changed = there(vec![Compare::ModifiedAt("a".to_owned(), 3)]);
+        let new = outcome(&changed, &[entry("x", 6)], 0);
+        assert_eq!(new, Some(TxnOutcome::Committed(6)));
     }
 }

@@ -19,6 +19,7 @@ mod window;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +37,8 @@ use fence::Fence;
 use members::{CallError, Members};
 use pages::{Page, Pages};
 
+pub(crate) use fence::PREFIX as FENCES;
+
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
 
 /// How long one call may take. Longer than a change of etcd's leader.
@@ -50,6 +53,8 @@ const LIST_ATTEMPTS: usize = 3;
 pub struct EtcdStore {
     members: Arc<Members>,
     fence: Fence,
+    /// A revision that etcd had reached when it was last heard of.
+    seen: AtomicU64,
 }
 
 impl EtcdStore {
@@ -62,6 +67,7 @@ impl EtcdStore {
         Ok(Self {
             members: Members::connect(options).await?,
             fence: Fence::default(),
+            seen: AtomicU64::new(0),
         })
     }
 
@@ -83,7 +89,9 @@ impl EtcdStore {
         let found = asked
             .await
             .map_err(|error| unavailable("read the newest revision", error))?;
-        Ok(found.header().map_or(0, |header| ours(header.revision())))
+        let newest = found.header().map_or(0, |header| ours(header.revision()));
+        self.seen.store(newest, Ordering::Release);
+        Ok(newest)
     }
 
     async fn list_entries(&self, prefix: &str) -> Result<Snapshot, StoreError> {
@@ -148,13 +156,29 @@ impl EtcdStore {
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         const DOING: &str = "commit a transaction";
         check_txn(&txn)?;
-        let fence = self.fence.present();
-        let done = match self.send(request(&txn, &fence)).await {
-            Err(error) if error.is_unsure() => {
-                let found = self.find_out(&txn, &fence).await;
-                return found.ok_or_else(|| unavailable(DOING, error));
+        let before = self.seen.load(Ordering::Acquire);
+        let mut fence = self.fence.present();
+        let done = loop {
+            let done = match self.send(request(&txn, &fence)).await {
+                Err(error) if error.is_unsure() => {
+                    let found = self.find_out(&txn, &fence, before).await;
+                    return found.ok_or_else(|| unavailable(DOING, error));
+                }
+                Err(error) if error.refusal() == Some(Refusal::Full) => {
+                    match self.carried_out(&txn, before).await {
+                        Some(outcome) => return Ok(outcome),
+                        None => Err(error),
+                    }
+                }
+                done => done,
+            };
+            let present = self.fence.present();
+            let is_shut_out = matches!(&done, Ok(done) if !done.succeeded()) && present != fence;
+            if !is_shut_out {
+                break done;
             }
-            done => done,
+            // It was not carried out, and perhaps for nothing but the fence, which another one has shut.
+            fence = present;
         };
         let done = done.map_err(|error| match error.refusal() {
             Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
@@ -170,7 +194,9 @@ impl EtcdStore {
         let header = done
             .header()
             .ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
-        Ok(TxnOutcome::Committed(ours(header.revision())))
+        let revision = ours(header.revision());
+        self.seen.store(revision, Ordering::Release);
+        Ok(TxnOutcome::Committed(revision))
     }
 
     async fn send(&self, request: etcd_client::Txn) -> Result<TxnResponse, CallError> {

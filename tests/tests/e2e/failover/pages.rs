@@ -55,7 +55,7 @@ impl Lab {
                 "data_dir = {data:?}\nfirst_run_file = \"first-run.json\"\n\
                  limits = {{ node_grace_seconds = 3 }}\n\
                  [store]\nengine = \"etcd\"\nendpoints = [{urls:?}]\n\
-                 [rest]\nlisten = \"127.0.0.1:{rest}\"\ndrain_seconds = 1\n\
+                 [rest]\nlisten = \"127.0.0.1:{rest}\"\ndrain_seconds = 3\n\
                  [link]\nlisten = \"127.0.0.1:{link}\"\n"
             );
             fs::write(machine.join("etc/controller.toml"), config)?;
