@@ -195,7 +195,8 @@ impl EtcdStore {
             .header()
             .ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
         let revision = ours(header.revision());
-        self.seen.store(revision, Ordering::Release);
+        // Of transactions at the same time, an earlier one may be answered later.
+        self.seen.fetch_max(revision, Ordering::AcqRel);
         Ok(TxnOutcome::Committed(revision))
     }
 
