@@ -348,6 +348,7 @@ mod tests {
             hash: String::new(),
             factory: StorageGroupId::new(1).unwrap(),
             host: None,
+            task: None,
             count: 1,
             used: 1,
             by: 0,
