@@ -99,8 +99,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(listen("/events", "events_short").alias_of("events"))
         .and(audit::routes())
         .and(notifications::routes())
-        .and(users::routes())
         .and(factory_tokens::routes())
+        .and(users::routes())
 }
 
 /// What a listener to events may ask for. The handler reads it itself: `class` may be there several

@@ -54,7 +54,7 @@ impl<T> Paged<T> {
     /// Number of the next page, if there is one.
     #[must_use]
     pub fn next(&self) -> Option<usize> {
-        (self.page < self.pages).then_some(self.page + 1)
+        (self.page < self.pages).then(|| self.page + 1)
     }
 
     /// The same page of what each element becomes.
