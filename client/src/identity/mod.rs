@@ -197,7 +197,7 @@ impl Wish {
     }
 
     fn find_root(&self, room: &Room) -> Result<Found, IdentityError> {
-        let mut candidates = Vec::new();
+        let (mut candidates, mut left_out) = (Vec::new(), String::new());
         for (disk, volume) in self.volumes()? {
             let what = describe(disk, volume);
             let seen = room.device(volume).and_then(|device| {
@@ -206,13 +206,12 @@ impl Wish {
             });
             match seen {
                 Ok((device, Some(kind))) => candidates.push(Found { kind, device, what }),
-                Ok((_, None)) => {}
+                Ok((_, None)) => left_out += &format!("; {what} has none of these"),
                 Err(source) => return Err(IdentityError::Volume { what, source }),
             }
         }
         // Stable: among those of one kind, the first partition comes first.
         candidates.sort_by_key(|found| found.kind);
-        let mut left_out = String::new();
         for found in candidates {
             let looked = room.look(&found.device, found.kind).and_then(|mounted| {
                 let is_root = root::is_root(&room.root());
@@ -221,10 +220,10 @@ impl Wish {
             });
             match looked {
                 Ok(true) => return Ok(found),
-                Ok(false) => {}
+                Ok(false) => left_out += &format!("; {} is no root", found.what),
                 // It may be damaged, or of a kind that this kernel does not have: another one may be the root.
                 Err(error) => {
-                    left_out = format!("{left_out}; {} could not be mounted ({error})", found.what);
+                    left_out += &format!("; {} could not be mounted ({error})", found.what);
                 }
             }
         }
