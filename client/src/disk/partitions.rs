@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use foghorn_disk_layout::read_layout;
+use foghorn_types::SectorSize;
+
 use super::ioctl;
 use super::linux::attribute;
 
@@ -20,20 +23,41 @@ pub(crate) struct Volume {
 /// Has the partition table of a block device read again: its partitions, or the disk itself when it has
 /// none.
 ///
+/// A kernel need not be able to read the tables itself (`CONFIG_EFI_PARTITION`, `CONFIG_MSDOS_PARTITION`), and
+/// some that run virtual machines are not: then it is told what the table says.
+///
 /// # Errors
 /// The kernel's; `EBUSY` while somebody uses a partition of the table before.
 pub(crate) fn reread(disk: &Path) -> io::Result<Vec<Volume>> {
-    ioctl::reread_partition_table(&File::open(disk)?)?;
-    let number = fs::metadata(disk)?.rdev();
+    let file = File::open(disk)?;
+    ioctl::reread_partition_table(&file)?;
+    let number = file.metadata()?.rdev();
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-    let found = listed(Path::new(&format!("/sys/dev/block/{major}:{minor}")))?;
-    if found.is_empty() {
+    let sys = format!("/sys/dev/block/{major}:{minor}");
+    let found = listed(Path::new(&sys))?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    if !tell_the_kernel(&file)? {
         return Ok(vec![Volume {
             number: 0,
             device: number,
         }]);
     }
-    Ok(found)
+    listed(Path::new(&sys))
+}
+
+/// Whether the disk has a partition table, each of whose partitions the kernel then knows.
+fn tell_the_kernel(disk: &File) -> io::Result<bool> {
+    let sector_size = SectorSize::try_from(u64::from(rustix::fs::ioctl_blksszget(disk)?))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let layout = read_layout(disk, sector_size)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let mut partitions = layout.partitions.iter().filter(|one| one.number > 0);
+    partitions.try_fold(false, |_, partition| {
+        ioctl::add_partition(disk, partition)?;
+        Ok(true)
+    })
 }
 
 /// The partitions in the folder of a disk in sysfs.
