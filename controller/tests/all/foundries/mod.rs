@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use foghorn_controller::app::devices::contact::{self, Headers};
 use foghorn_controller::app::devices::factories as factory_names;
-use foghorn_controller::app::devices::tokens::{create, Terms};
+use foghorn_controller::app::devices::tokens::{Terms, create};
 use foghorn_controller::app::objects;
 use foghorn_controller::state::class::Body;
 use foghorn_controller::state::classes::Image;
