@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use foghorn_test_ports::free_port;
 use foghorn_tests::stack::{Engine, Options, Stack};
 use foghorn_tests::tools::foghorn;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const TOKENS: &str = "/foghorn/v1/host-tokens";
 
@@ -82,5 +82,5 @@ fn a_machine_enrols_checks_in_and_gives_way_to_the_one_in_its_place() {
     assert!(refused.contains("is known with another key"), "{refused}");
     let tokens = stack.rest.get(TOKENS).unwrap().ok().unwrap();
     let tokens = tokens["tokens"].as_array().unwrap();
-    assert!(tokens.iter().all(|token| token["left"] == Value::from(0)));
+    assert!(tokens.iter().all(|token| token["left"] == 0));
 }

@@ -212,7 +212,8 @@ mod tests {
         };
         assert!(takes(&|_| {}));
         let uuid = device.uuid.to_string().to_uppercase();
-        let fits: [(&dyn Fn(&mut Filter), &dyn Fn(&mut Filter)); 9] = [
+        type Change<'a> = &'a dyn Fn(&mut Filter);
+        let fits: [(Change<'_>, Change<'_>); 9] = [
             (&|f| f.name = "dev*".into(), &|f| f.name = "Dev*".into()),
             (&|f| f.name_ilike = "DEV%".into(), &|f| {
                 f.name_ilike = "dev".into()
