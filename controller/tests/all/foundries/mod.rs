@@ -5,6 +5,7 @@ mod configs;
 mod devices;
 mod factories;
 mod queues;
+mod ring_events;
 mod rings;
 mod seed;
 mod targets;
