@@ -1,6 +1,7 @@
 //! The operators' routes of the FoundriesFactory dialect, as its clients call them.
 
 mod access;
+mod audit;
 mod configs;
 mod devices;
 mod factories;
