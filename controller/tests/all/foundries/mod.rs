@@ -7,6 +7,7 @@ mod devices;
 mod factories;
 mod queues;
 mod ring_events;
+mod ring_policies;
 mod rings;
 mod seed;
 mod targets;
