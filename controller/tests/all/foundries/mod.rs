@@ -5,6 +5,7 @@ mod audit;
 mod configs;
 mod devices;
 mod factories;
+mod members;
 mod queues;
 mod ring_events;
 mod ring_policies;
