@@ -5,7 +5,7 @@
 //! engine, in pages. Keys begin with the time, so that a part of the log is a range, and end with
 //! random bits, so that no two writers want the same key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use foghorn_types::Timestamp;
@@ -16,7 +16,7 @@ use super::class::Class;
 use super::field::Field;
 use super::key::{self, Place};
 use super::tables::Tables;
-use crate::store::{Entry, Op};
+use crate::store::{Compare, Entry, Op};
 
 /// Keys of entries: this, the time in milliseconds as sixteen digits, a hyphen, 64 random bits.
 pub const PREFIX: &str = "/foghorn/audit/v1/";
@@ -106,18 +106,19 @@ impl Notes {
     }
 }
 
-/// The operation that stores the entry for a transaction of these operations; `None` when none of
-/// them is worth one.
+/// The operation that stores the entry for a transaction of these operations and compares; `None` when
+/// no operation is worth one.
 pub(crate) fn put_op<'o>(
     actor: &Actor,
     ops: impl Iterator<Item = &'o Op>,
+    compares: &BTreeMap<String, Compare>,
     notes: &Notes,
     tables: &Tables,
     now: Timestamp,
 ) -> Option<Op> {
     let (mut changes, mut more) = (Vec::new(), 0);
     for op in ops {
-        let Some(change) = change(op, notes, tables) else {
+        let Some(change) = change(op, compares, notes, tables) else {
             continue;
         };
         if changes.len() < MOST_CHANGES {
@@ -164,12 +165,21 @@ fn put(actor: &Actor, changes: Vec<AuditChange>, more: usize, now: Timestamp) ->
     }
 }
 
-fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
+fn change(
+    op: &Op,
+    compares: &BTreeMap<String, Compare>,
+    notes: &Notes,
+    tables: &Tables,
+) -> Option<AuditChange> {
     let (key, put) = match op {
         Op::Put { key, .. } => (key, true),
         Op::Delete { key } => (key, false),
     };
-    let what = if put { What::Changed } else { What::Deleted };
+    let what = match compares.get(key) {
+        _ if !put => What::Deleted,
+        Some(Compare::Absent(_)) => What::Created,
+        _ => What::Changed,
+    };
     let plain = |class: &str, id: &str| {
         Some(AuditChange {
             class: class.to_owned(),
@@ -200,7 +210,7 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
         Place::Other("token") => plain("token", ""),
         Place::Other(
             kind @ ("node" | "content" | "device-group" | "target-tags" | "ring-policy"
-            | "factory-token"),
+            | "factory-token" | "host-token" | "event-queue"),
         ) => plain(
             kind,
             key.rsplit('/')

@@ -425,6 +425,7 @@ impl<'t> Draft<'t> {
             && let Some(op) = audit::put_op(
                 actor,
                 self.ops.values(),
+                &self.compares,
                 &self.notes,
                 self.tables,
                 Timestamp::now(),

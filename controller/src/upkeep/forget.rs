@@ -15,6 +15,9 @@ use crate::store::{Op, Store, StoreError, Txn};
 
 /// A token is kept this long after its use or its expiry, so that a replay is recognised.
 pub(super) const TOKEN_MEMORY: Duration = Duration::from_secs(60 * 60);
+/// A factory token is kept this long after its expiry: programs use it for weeks without anybody looking,
+/// and whose stops working is told that the token has expired, and finds it in the list.
+pub(super) const FACTORY_TOKEN_MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A run is kept this long after it ended, although its task has been deleted: its node may still
 /// refer to it.
 pub(super) const RUN_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -85,6 +88,28 @@ pub(super) async fn host_tokens(state: &State, now: Timestamp) -> Result<usize, 
     let removed = removed.await?;
     if removed > 0 {
         debug!(removed, "removed expired machine tokens");
+    }
+    Ok(removed)
+}
+
+/// Removes factory tokens that have expired long ago. Those without an end stay.
+pub(super) async fn factory_tokens(state: &State, now: Timestamp) -> Result<usize, Refusal> {
+    let removed = in_batches(state, |draft| {
+        let expired: Vec<_> = draft
+            .tables()
+            .factory_tokens()
+            .expired(now - FACTORY_TOKEN_MEMORY)
+            .take(BATCH)
+            .cloned()
+            .collect();
+        for token in &expired {
+            draft.discard(&**token);
+        }
+        expired.len()
+    });
+    let removed = removed.await?;
+    if removed > 0 {
+        info!(removed, "removed expired factory tokens");
     }
     Ok(removed)
 }
@@ -221,10 +246,12 @@ async fn in_batches(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use foghorn_types::{
-        HostId, HostTokenId, ImageId, JoinTokenId, NamePattern, StorageGroupId, TaskId,
+        FactoryTokenId, HostId, HostTokenId, ImageId, JoinTokenId, NamePattern, StorageGroupId,
+        TaskId,
     };
     use tokio_util::sync::CancellationToken;
 
@@ -233,6 +260,8 @@ mod tests {
     use crate::state::enrolment::{OneTimeToken, Purpose};
     use crate::state::join_token::ManyToken;
     use crate::state::machines::host_token::HostToken;
+    use crate::state::machines::scope::Scope;
+    use crate::state::machines::token::FactoryToken;
     use crate::state::run::{Run, RunKind};
     use crate::state::shelf::Record as _;
     use crate::store::embedded::EmbeddedStore;
@@ -367,6 +396,42 @@ mod tests {
             tokens.map(|token| token.id.get()).collect()
         });
         assert_eq!(left, [1]);
+        cancel.cancel();
+    }
+
+    #[tokio::test]
+    async fn factory_tokens_go_a_month_after_they_expired_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let (now, minute) = (Timestamp::now(), Duration::from_secs(60));
+        let token = |id, expires| FactoryToken {
+            id: FactoryTokenId::new(id).unwrap(),
+            hash: id.to_string(),
+            user: 1,
+            description: String::new(),
+            scopes: [Scope::DevicesRead].into(),
+            factories: BTreeSet::new(),
+            created: now - FACTORY_TOKEN_MEMORY * 3,
+            expires,
+            modified: 0,
+        };
+        let mut tokens = vec![
+            token(1, None),
+            token(2, Some(now + minute)),
+            token(3, Some(now - minute)),
+            token(4, Some(now - FACTORY_TOKEN_MEMORY + minute)),
+        ];
+        let long_ago = Some(now - FACTORY_TOKEN_MEMORY - minute);
+        tokens.extend((5..255).map(|id| token(id, long_ago)));
+        put(&state, tokens.iter().map(FactoryToken::put_op).collect()).await;
+        assert_eq!(factory_tokens(&state, now).await.unwrap(), 250);
+        let left: Vec<u32> = state.read(|tables| {
+            let tokens = tables.factory_tokens().iter();
+            tokens.map(|token| token.id.get()).collect()
+        });
+        assert_eq!(left, [1, 2, 3, 4]);
+        assert_eq!(factory_tokens(&state, now).await.unwrap(), 0);
         cancel.cancel();
     }
 

@@ -141,6 +141,11 @@ impl Upkeep {
         );
         removed(
             report,
+            "expired factory tokens",
+            forget::factory_tokens(&ctx.state, now).await,
+        );
+        removed(
+            report,
             "old idempotency keys",
             forget::keys(&ctx.state, now).await,
         );

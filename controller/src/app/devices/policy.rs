@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foghorn_types::{StorageGroupId, Timestamp};
+use foghorn_types::{HostId, StorageGroupId, Timestamp};
 use tracing::info;
 
 use super::rings::plan::LeftOut;
@@ -54,10 +54,16 @@ pub fn show(tables: &Tables, factory: StorageGroupId, now: Timestamp) -> Option<
     Some(shown)
 }
 
+/// That of a site, without the hosts that have been deleted since they were protected: their numbers are
+/// given to no other.
 fn stored(tables: &Tables, factory: StorageGroupId) -> RingPolicy {
     let stored = tables.ring_policies().get(&factory);
     let stored = stored.map(|policy| RingPolicy::clone(policy));
-    stored.unwrap_or_else(|| RingPolicy::none(factory))
+    let mut policy = stored.unwrap_or_else(|| RingPolicy::none(factory));
+    let hosts = tables.hosts();
+    let is_there = |host: &HostId| hosts.get(host.get()).is_some();
+    policy.rules.protected.retain(is_there);
+    policy
 }
 
 /// Changes what the operators have said. What is under way goes on.
@@ -128,7 +134,7 @@ fn check(tables: &Tables, rules: &RingRules) -> Result<(), Refusal> {
         });
     }
     let hosts = tables.of::<Host>();
-    let gone = |host: &&foghorn_types::HostId| hosts.get(host.get()).is_none();
+    let gone = |host: &&HostId| hosts.get(host.get()).is_none();
     match rules.protected.iter().find(gone) {
         Some(host) => Err(Refusal::Invalid {
             field: "protected",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::draft::Draft;
 use crate::state::shelf::{Record, number_in, numbered};
-use crate::store::Revision;
+use crate::store::{Compare, Revision};
 
 /// Keys: one of these and the number.
 const IMAGE_PREFIX: &str = "/foghorn/v1/identity/image/";
@@ -78,9 +78,11 @@ impl Record for IdentityChoice {
     }
 }
 
-/// Deletes what was said of an image or a host that goes.
+/// Deletes what was said of an image or a host that goes. The draft is worth nothing if something is said
+/// meanwhile.
 pub fn forget(draft: &mut Draft<'_>, of: IdentityOf) {
-    if let Some(choice) = draft.tables().identity_choices().get(&of) {
-        draft.discard(&**choice);
+    match draft.tables().identity_choices().get(&of) {
+        Some(choice) => draft.discard(&**choice),
+        None => draft.require(Compare::Absent(IdentityChoice::key_of(&of))),
     }
 }

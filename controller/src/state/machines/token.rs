@@ -77,4 +77,10 @@ impl Shelf<FactoryToken> {
     pub fn find(&self, secret: &str) -> Option<&Arc<FactoryToken>> {
         self.get(self.index().0.get(&hash_token(secret))?)
     }
+
+    /// Those that had expired before this time.
+    pub fn expired(&self, before: Timestamp) -> impl Iterator<Item = &Arc<FactoryToken>> {
+        self.iter()
+            .filter(move |token| token.expires.is_some_and(|expires| expires < before))
+    }
 }

@@ -16,6 +16,7 @@ use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::machines::identity::{self, IdentityOf};
+use crate::state::machines::tags;
 use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
 use crate::state::removal::{Removal, Stored};
@@ -170,10 +171,8 @@ impl Rules for Image {
         );
         // With the row itself: until then the image can still be deployed.
         let image = row.key().filter(|_| draft.postponed() == 0);
-        if let Some(tags) = image.and_then(|image| tables.target_tags().get(&image)) {
-            draft.discard(&**tags);
-        }
         if let Some(image) = image {
+            tags::forget(draft, image);
             identity::forget(draft, IdentityOf::Image(image));
         }
         if let Some(image) = image

@@ -168,3 +168,27 @@ async fn secrets_of_groups_and_factories_are_in_no_answer() {
     let shown = factory.get(&format!("/ota/devices/{uuid}/")).await.json();
     assert_eq!(shown["active-config"]["files"][0]["name"], "password");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_versions_of_each_level_are_kept() {
+    for kind in BOTH {
+        let factory = Factory::start_on(kind).await;
+        for path in levels(&factory).await {
+            for number in 1..=12 {
+                let name = format!("f{number}");
+                let made = factory.call("PATCH", &path, file(&name, "", true)).await;
+                assert_eq!(made.status, 201, "{kind:?} {path}: {}", made.text);
+            }
+            let history = factory.get(&path).await.json();
+            let versions = history["config"].as_array().unwrap();
+            assert_eq!(
+                (&history["total"], versions.len()),
+                (&json!(10), 10),
+                "{kind:?} {path}"
+            );
+            let files: Vec<_> = versions.iter().map(|one| names(one).len()).collect();
+            let expected: Vec<_> = (3..=12).rev().collect();
+            assert_eq!(files, expected, "{kind:?} {path}: the oldest two went");
+        }
+    }
+}

@@ -1,10 +1,14 @@
 //! The operators' routes of the FoundriesFactory dialect, as its clients call them.
 
 mod access;
+mod audit;
 mod configs;
 mod devices;
 mod factories;
+mod members;
 mod queues;
+mod ring_events;
+mod ring_policies;
 mod rings;
 mod seed;
 mod targets;

@@ -14,7 +14,7 @@ use super::{Factory, assert_refused, token};
 use crate::engine::{BOTH, PATIENCE};
 
 impl Factory {
-    async fn pull_queue(&self, label: &str) -> String {
+    pub(super) async fn pull_queue(&self, label: &str) -> String {
         let path = self.at("event-queues/");
         let body = json!({"label": label, "type": "pull"});
         let made = self.call("POST", &path, body).await;
@@ -22,13 +22,13 @@ impl Factory {
         format!("{path}{label}/")
     }
 
-    async fn fetched(&self, queue: &str, query: &str) -> Vec<Value> {
+    pub(super) async fn fetched(&self, queue: &str, query: &str) -> Vec<Value> {
         let reply = self.get(&format!("{queue}messages/?{query}")).await;
         assert_eq!(reply.status, 200, "{}", reply.text);
         reply.json()["messages"].as_array().unwrap().clone()
     }
 
-    async fn acknowledged(&self, queue: &str, messages: &[Value]) -> Value {
+    pub(super) async fn acknowledged(&self, queue: &str, messages: &[Value]) -> Value {
         let acks: Vec<&Value> = messages.iter().map(|one| &one["ack-id"]).collect();
         let path = format!("{queue}acknowledge/");
         let reply = self.call("POST", &path, json!({"ack-ids": acks})).await;

@@ -23,7 +23,7 @@ use crate::fog_support::Server;
 const POLICY: &str = "/foghorn/v1/sites/1/ring-policy";
 
 /// A site with an image `disk`, whose second version has the tag `lab`.
-async fn site(kind: Kind) -> Factory {
+pub(super) async fn site(kind: Kind) -> Factory {
     let factory = Factory::start_on(kind).await;
     factory.image().await;
     tag(&factory, "disk-2", "lab").await;
@@ -50,7 +50,7 @@ async fn host(server: &Server, name: &str, mac: &str) -> HostId {
 }
 
 /// A host with the image, and the device that it is by its certificate. It runs the first version.
-async fn machine(factory: &Factory, number: u8) -> (HostId, MachineUuid) {
+pub(super) async fn machine(factory: &Factory, number: u8) -> (HostId, MachineUuid) {
     let server = &factory.server;
     let mac = format!("52:54:00:00:07:{number:02x}");
     let host = host(server, &format!("pc-{number}"), &mac).await;
@@ -67,17 +67,17 @@ async fn machine(factory: &Factory, number: u8) -> (HostId, MachineUuid) {
     (host, device.uuid)
 }
 
-async fn set(factory: &Factory, edit: Value) {
+pub(super) async fn set(factory: &Factory, edit: Value) {
     let set = factory.server.call("PUT", POLICY, edit).await;
     assert_eq!(set.status, 200, "{}", set.text);
 }
 
-async fn round(ctx: &Ctx, now: Timestamp) {
+pub(super) async fn round(ctx: &Ctx, now: Timestamp) {
     let mut report = Report::default();
     Planner::default().round(ctx, now, &mut report).await;
 }
 
-fn policy(server: &Server) -> RingPolicy {
+pub(super) fn policy(server: &Server) -> RingPolicy {
     let stored = server
         .state
         .read(|tables| tables.ring_policies().get(&factory()).cloned());
@@ -85,7 +85,7 @@ fn policy(server: &Server) -> RingPolicy {
 }
 
 /// The runs of a host, the oldest first.
-fn runs(server: &Server, host: HostId) -> Vec<Run> {
+pub(super) fn runs(server: &Server, host: HostId) -> Vec<Run> {
     server.state.read(|tables| {
         let runs = tables.runs().iter().filter(|run| run.host == host);
         runs.map(|run| Run::clone(run)).collect()
@@ -97,7 +97,7 @@ fn active(server: &Server) -> usize {
 }
 
 /// The machine comes, and the deploy ends like this.
-async fn ends(server: &Server, task: TaskId, outcome: Outcome) {
+pub(super) async fn ends(server: &Server, task: TaskId, outcome: Outcome) {
     let node = StorageNodeId::new(1).unwrap();
     begins(server, task).await;
     let end = TaskEvent::Ended { node, outcome };
@@ -116,7 +116,7 @@ async fn begins(server: &Server, task: TaskId) {
 }
 
 /// A failure that is not the node's: it is final.
-fn failed() -> Outcome {
+pub(super) fn failed() -> Outcome {
     Outcome::Failed {
         reason: "the disk is broken".to_owned(),
         node_at_fault: false,
@@ -398,7 +398,7 @@ async fn a_task_that_somebody_cancels_is_no_failure_and_is_not_ordered_again() {
     assert_eq!(events(&factory, uuid).await.1, false);
 }
 
-fn order(id: &str) -> Value {
+pub(super) fn order(id: &str) -> Value {
     json!({"reason": "reimage", "files": [{
         "name": "fioconfig-oneshot-reimage",
         "value": format!("COMMAND_ID={id}\nCOMMAND_CAPTURE=1\n"),

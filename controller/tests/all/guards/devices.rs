@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use super::fleet::{Act, Fleet, Pair};
 use crate::devices::{factory, file, identity};
 
-fn number(fleet: &Fleet) -> u128 {
+pub(super) fn number(fleet: &Fleet) -> u128 {
     fleet.fresh().into()
 }
 
@@ -48,7 +48,7 @@ fn change(fleet: &Fleet, server: usize, uuid: MachineUuid, change: Change) -> Ac
     async move { edit::edit(&state, uuid, &change, 1).await.is_ok() }.boxed()
 }
 
-fn delete(fleet: &Fleet, server: usize, uuid: MachineUuid) -> Act {
+pub(super) fn delete(fleet: &Fleet, server: usize, uuid: MachineUuid) -> Act {
     let ctx = fleet.servers[server].ctx.clone();
     async move {
         edit::delete(&ctx.state, &ctx.sightings, uuid, 1)
@@ -282,7 +282,7 @@ fn queue(fleet: &Fleet, server: usize, factory: StorageGroupId) -> Act {
     .boxed()
 }
 
-async fn fresh_factory(fleet: &Fleet) -> StorageGroupId {
+pub(super) async fn fresh_factory(fleet: &Fleet) -> StorageGroupId {
     StorageGroupId::new(fleet.named("storagegroup").await).unwrap()
 }
 

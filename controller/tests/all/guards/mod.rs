@@ -6,6 +6,7 @@ mod flags;
 mod fleet;
 mod once;
 mod references;
+mod rings;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -99,6 +100,12 @@ fn rows() -> Vec<Row> {
         false devices::factory_goes_and_a_device_comes,
         false devices::factory_goes_and_an_event_queue_comes,
         false devices::one_label_of_an_event_queue,
+        false rings::two_orders_of_a_machine,
+        false rings::device_goes_and_is_imaged,
+        false rings::two_rules_of_a_policy,
+        false rings::factory_goes_and_a_policy_comes,
+        false rings::image_goes_and_is_tagged,
+        false rings::host_goes_and_gets_an_identity,
         // The last one: the tokens of the fleet's own administrator may be gone after it.
         true flags::last_administrator,
     ])

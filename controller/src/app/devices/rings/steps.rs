@@ -8,6 +8,7 @@ use foghorn_types::{HostId, MachineUuid, StorageGroupId, TaskId, TaskTypeId, Tim
 
 use super::plan::{self, Step, Wanted, Work};
 use super::snapshot;
+use super::told::{Told, tell};
 use crate::agents::health::Health;
 use crate::app::devices::targets;
 use crate::app::one_time;
@@ -16,7 +17,6 @@ use crate::app::tasks::{self, Origin, Pending, Request};
 use crate::ctx::Ctx;
 use crate::state::machines::device::{Device, Tried};
 use crate::state::machines::policy::{MOST_ORDERS, RingEnd, RingOrder, RingPolicy};
-use crate::state::machines::updates::{DeviceUpdates, UpdateEvent};
 use crate::state::run::Run;
 use crate::state::scene::Glance;
 use crate::state::shelf::Record as _;
@@ -185,7 +185,7 @@ pub(in crate::app::devices) fn order_in(
         Some(name) => format!("task {task} deploys it, ordered by {name}"),
         None => format!("task {task} deploys it, because of the tag"),
     };
-    tell(draft, wish.device.uuid, &order, Told::Ordered(details), now);
+    tell(draft, wish.device, &order, Told::Ordered(details), now);
     let mut device = wish.device.clone();
     device.update = Some(id);
     device.tried = Some(Tried {
@@ -246,13 +246,17 @@ async fn begin(
     now: Timestamp,
 ) -> Result<bool, Refusal> {
     let begun = state.write::<_, Refusal>(|draft| {
-        let Some((mut policy, mut order)) = under_way(draft.tables(), factory, which) else {
+        let tables = draft.tables();
+        let Some((mut policy, mut order)) = under_way(tables, factory, which) else {
             return Ok(false);
         };
         if order.has_begun {
             return Ok(false);
         }
-        tell(draft, which.0, &order, Told::Begun, now);
+        // Of one that was deleted nothing is kept.
+        if let Some(device) = tables.devices().get(&which.0) {
+            tell(draft, device, &order, Told::Begun, now);
+        }
         order.has_begun = true;
         policy.orders.insert(which.0, order);
         draft.replace(&policy);
@@ -339,12 +343,12 @@ fn end_in(
         policy.count(end, now);
     }
     draft.replace(&policy);
-    // It may have been deleted.
+    // Of one that was deleted nothing is kept.
     let Some(before) = draft.tables().devices().get(&uuid) else {
         return;
     };
     let success = end == RingEnd::Success;
-    tell(draft, uuid, order, Told::Ended(success, why), now);
+    tell(draft, before, order, Told::Ended(success, why), now);
     let mut device = Device::clone(before);
     if device.update.as_ref() == Some(&order.id) {
         device.update = None;
@@ -367,39 +371,4 @@ fn why(run: Option<&Run>) -> String {
         Some(_) => String::new(),
         None => "its task was deleted".to_owned(),
     }
-}
-
-/// What is told of an update, in the words of devices.
-enum Told {
-    Ordered(String),
-    Begun,
-    Ended(bool, String),
-}
-
-/// Adds an event to the updates of a device.
-fn tell(draft: &mut Draft<'_>, uuid: MachineUuid, order: &RingOrder, told: Told, now: Timestamp) {
-    let (id, kind, success, details) = match told {
-        Told::Ordered(details) => ("ordered", "EcuDownloadStarted", None, details),
-        Told::Begun => ("begun", "EcuInstallationStarted", None, String::new()),
-        Told::Ended(success, why) => ("ended", "EcuInstallationCompleted", Some(success), why),
-    };
-    let tables = draft.tables();
-    // Of one that was deleted nothing is kept.
-    if tables.devices().get(&uuid).is_none() {
-        return;
-    }
-    let stored = tables.device_updates().get(&uuid);
-    let stored = stored.map(|stored| DeviceUpdates::clone(stored));
-    let mut updates = stored.unwrap_or_else(|| DeviceUpdates::none(uuid));
-    let event = UpdateEvent {
-        id: id.to_owned(),
-        kind: kind.to_owned(),
-        device_time: now.to_string(),
-        version: order.version.to_string(),
-        target: order.target.clone(),
-        success,
-        details,
-    };
-    updates.add(&order.id, event, now);
-    draft.replace(&updates);
 }
