@@ -4,9 +4,8 @@
 use foghorn_types::{HostId, ImageId};
 use serde::{Deserialize, Serialize};
 
-use crate::state::draft::Draft;
 use crate::state::shelf::{Record, number_in, numbered};
-use crate::store::{Compare, Revision};
+use crate::store::Revision;
 
 /// Keys: one of these and the number.
 const IMAGE_PREFIX: &str = "/foghorn/v1/identity/image/";
@@ -75,14 +74,5 @@ impl Record for IdentityChoice {
             wanted: body.wanted,
             modified,
         }
-    }
-}
-
-/// Deletes what was said of an image or a host that goes. The draft is worth nothing if something is said
-/// meanwhile.
-pub fn forget(draft: &mut Draft<'_>, of: IdentityOf) {
-    match draft.tables().identity_choices().get(&of) {
-        Some(choice) => draft.discard(&**choice),
-        None => draft.require(Compare::Absent(IdentityChoice::key_of(&of))),
     }
 }

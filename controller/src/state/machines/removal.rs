@@ -1,8 +1,9 @@
-//! What goes with a device, a group or a factory. Apart from the records, which the tables hold.
+//! What goes with a device, a group or a factory, a host or an image. Apart from the records, which the tables hold.
 
 use foghorn_types::StorageGroupId;
 
 use super::config::{Level, StoredConfig};
+use super::identity::{IdentityChoice, IdentityOf};
 use crate::state::draft::Draft;
 use crate::state::refusal::Refusal;
 use crate::state::shelf::Record as _;
@@ -45,4 +46,13 @@ pub fn forget_factory(draft: &mut Draft<'_>, factory: StorageGroupId) -> Result<
         draft.discard(&**policy);
     }
     Ok(())
+}
+
+/// Deletes what was said of the identity of an image or a host that goes. The draft is worth nothing if something is
+/// said meanwhile.
+pub fn forget_identity(draft: &mut Draft<'_>, of: IdentityOf) {
+    match draft.tables().identity_choices().get(&of) {
+        Some(choice) => draft.discard(&**choice),
+        None => draft.require(Compare::Absent(IdentityChoice::key_of(&of))),
+    }
 }

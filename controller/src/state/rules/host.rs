@@ -13,7 +13,8 @@ use crate::state::classes::{
 };
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
-use crate::state::machines::identity::{self, IdentityOf};
+use crate::state::machines::identity::IdentityOf;
+use crate::state::machines::removal::forget_identity;
 use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
 use crate::state::row::Row;
@@ -202,7 +203,7 @@ impl Rules for Host {
         draft.delete_each(tables.of::<GreenFog>().by(GreenFog::BY_HOST, id));
         // With the row itself: until then it can still be imaged.
         if let Some(host) = row.key().filter(|_| draft.postponed() == 0) {
-            identity::forget(draft, IdentityOf::Host(host));
+            forget_identity(draft, IdentityOf::Host(host));
         }
         Ok(())
     }

@@ -15,7 +15,8 @@ use crate::state::classes::{
 use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
-use crate::state::machines::identity::{self, IdentityOf};
+use crate::state::machines::identity::IdentityOf;
+use crate::state::machines::removal::forget_identity;
 use crate::state::machines::tags;
 use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
@@ -173,7 +174,7 @@ impl Rules for Image {
         let image = row.key().filter(|_| draft.postponed() == 0);
         if let Some(image) = image {
             tags::forget(draft, image);
-            identity::forget(draft, IdentityOf::Image(image));
+            forget_identity(draft, IdentityOf::Image(image));
         }
         if let Some(image) = image
             && let Some(content) = tables.contents().get(&image)
