@@ -34,6 +34,16 @@ impl Backoff {
         half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
+    /// The attempt worked, if only for a moment: the next wait is not longer than `longest`, and grows from there.
+    pub(crate) fn ease(&mut self, longest: Duration) {
+        let is_longer = |failures: u32| self.first.saturating_mul(1 << failures.min(20)) > longest;
+        let mut failures = self.failures.min(20);
+        while failures > 0 && is_longer(failures) {
+            failures -= 1;
+        }
+        self.failures = failures;
+    }
+
     /// The attempt worked: the next failure starts from the shortest wait again.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
@@ -55,6 +65,20 @@ mod tests {
             Duration::from_millis(100),
             "the shortest wait is half of the first"
         );
+    }
+
+    #[test]
+    fn what_worked_for_a_moment_is_not_waited_for_long() {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        for _ in 0..100 {
+            backoff.next(u32::MAX);
+        }
+        backoff.ease(Duration::from_secs(2));
+        assert_eq!(backoff.next(u32::MAX).as_millis(), 1600);
+        assert_eq!(backoff.next(u32::MAX).as_millis(), 3200);
+        backoff.reset();
+        backoff.ease(Duration::from_secs(2));
+        assert_eq!(backoff.next(u32::MAX).as_millis(), 200);
     }
 
     #[test]

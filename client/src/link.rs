@@ -122,6 +122,16 @@ enum Word {
     Unknown,
 }
 
+/// Who serves the task, as the controller says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Serves {
+    /// Others than before, which are the sources now.
+    Other,
+    Same,
+    /// Nobody for now, or the controller could not be asked.
+    Unclear,
+}
+
 impl Elsewhere {
     async fn ask(&self, wait: Duration) -> Result<Word, LinkError> {
         let contact = self.contact.clone();
@@ -314,11 +324,10 @@ impl TaskLink {
         }
     }
 
-    /// Asks the controller who serves the task, and waits a while if nobody does; whether that is
-    /// another node than before.
-    async fn ask_who_serves(&mut self) -> Result<bool, LinkError> {
+    /// Asks the controller who serves the task, and waits a while if nobody does.
+    async fn ask_who_serves(&mut self) -> Result<Serves, LinkError> {
         let Some(elsewhere) = self.elsewhere() else {
-            return Ok(false);
+            return Ok(Serves::Unclear);
         };
         let word = tokio::select! {
             biased;
@@ -328,12 +337,13 @@ impl TaskLink {
         match word {
             Word::Moved(sources) => {
                 self.take_over(sources);
-                Ok(true)
+                Ok(Serves::Other)
             }
-            Word::Same | Word::Unknown => Ok(false),
+            Word::Same => Ok(Serves::Same),
+            Word::Unknown => Ok(Serves::Unclear),
             Word::Nobody => {
                 tracing::info!("the task waits for a storage node");
-                Ok(false)
+                Ok(Serves::Unclear)
             }
         }
     }
@@ -382,6 +392,7 @@ impl TaskLink {
                 .await?;
         }
         let (mut refusals, mut silence, mut attempts) = (0, Silence::default(), 0_usize);
+        let mut reassured = false;
         // Whoever lost a connection may have lost the node.
         if self.had_connection {
             self.ask_who_serves().await?;
@@ -414,13 +425,23 @@ impl TaskLink {
             };
             attempts += 1;
             // Also of a refusal: a node that has given the task back does not serve it.
-            if attempts.is_multiple_of(self.config.sources.len()) && self.ask_who_serves().await? {
+            let serves = if attempts.is_multiple_of(self.config.sources.len()) {
+                self.ask_who_serves().await?
+            } else {
+                Serves::Unclear
+            };
+            if serves == Serves::Other {
                 (refusals, attempts, silence) = (0, 0, Silence::default());
                 pause = FIRST_PAUSE;
                 continue;
             }
             if refusals >= self.config.sources.len() {
-                return Err(LinkError::Refused(error));
+                // The node may not have heard yet what the controller has just said.
+                if serves == Serves::Same && !reassured {
+                    (reassured, refusals) = (true, 0);
+                } else {
+                    return Err(LinkError::Refused(error));
+                }
             }
             let is_over = begun.elapsed() >= patience;
             let is_silent = matches!(error, ConnectError::NoAnswer { .. });

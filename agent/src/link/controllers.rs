@@ -84,9 +84,11 @@ impl Controllers {
     }
 
     /// The link that was open broke: if there are others, the next attempt is at one of them.
-    pub(super) fn broke(&self) {
+    pub(super) fn broke(&self, first: &str) {
         let mut known = self.lock();
-        known.attempts = known.attempts.max(1);
+        if known.all(first).len() > 1 {
+            known.attempts = known.attempts.max(1);
+        }
     }
 
     /// The controllers there are, as one of them says.
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(controllers.next("a.example:1"), "a.example:1");
         controllers.works("a.example:1");
         assert_eq!(controllers.next("a.example:1"), here);
-        controllers.broke();
+        controllers.broke("a.example:1");
         assert_eq!(controllers.next("a.example:1"), "a.example:1");
     }
 
@@ -177,6 +179,12 @@ mod tests {
         let controllers = Controllers::load(folder.path(), None);
         controllers.next("a:1");
         assert_eq!(controllers.turn("a:1"), Turn::Round);
+        controllers.next("a:1");
+        assert_eq!(controllers.turn("a:1"), Turn::Round);
+        // One whose link was open is back soon.
+        controllers.works("a:1");
+        controllers.broke("a:1");
+        assert_eq!(controllers.turn("a:1"), Turn::Again);
         controllers.next("a:1");
         assert_eq!(controllers.turn("a:1"), Turn::Round);
     }
@@ -196,7 +204,7 @@ mod tests {
         controllers.works("c:1");
         assert_eq!(next(), "c:1");
         controllers.works("c:1");
-        controllers.broke();
+        controllers.broke("a:1");
         assert_eq!([next(), next(), next()], ["a:1", "b:1", "c:1"]);
         controllers.works("c:1");
         // After a restart, too.

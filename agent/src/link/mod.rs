@@ -167,7 +167,10 @@ impl ControllerLink {
         let turn = self.controllers.turn(&self.identity.borrow().link_address);
         match turn {
             Turn::Other => self.redial.0,
-            Turn::Again => backoff.next(random).min(SOON),
+            Turn::Again => {
+                backoff.ease(SOON);
+                backoff.next(random)
+            }
             Turn::Round => backoff.next(random),
         }
     }
@@ -276,7 +279,7 @@ impl ControllerLink {
     ) -> Result<LinkEnd, LinkError> {
         let ended = self.drive(open, identity).await;
         if ended.is_err() {
-            self.controllers.broke();
+            self.controllers.broke(&identity.link_address);
         }
         ended
     }

@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use foghorn_tests::s3::S3;
-use foghorn_tests::stack::{Engine, Options};
+use foghorn_tests::stack::{Engine, Options, PATIENCE};
 use serde_json::Value;
 
 use crate::imaging::Golden;
@@ -58,7 +58,8 @@ impl Cold {
     /// Two versions may have the same content: a capture whose end was lost is made again.
     fn is_away(&self, rig: &mut Rig) -> Result<()> {
         let path = format!("/foghorn/v1/images/{}/versions", self.golden.image);
-        rig.until("cold copies that are complete", |rig| {
+        // Through pauses of its own in each of several steps, with a node that dies twice.
+        rig.until_within(2 * PATIENCE, "cold copies that are complete", |rig| {
             let versions = rig.stack.rest.get(&path)?.ok()?;
             let kept = versions["versions"].as_array().context("versions")?;
             let is_lost = |one: &Value| one["state"] == "lost";

@@ -65,8 +65,9 @@ pub(crate) fn job(rig: &mut Rig, node: u32, work: &str, body: &Value) -> Result<
                 return Ok(Some(Value::Null)); // Of a controller that has died since.
             }
             let status = status.ok()?;
-            // A node that has died has forgotten it.
-            let is_lost = rig.deaths() > controller && began.elapsed().as_secs() >= 2;
+            // A node that has died has forgotten it, and one whose link broke at that moment may not have heard of it.
+            let waited = began.elapsed().as_secs();
+            let is_lost = (rig.deaths() > controller && waited >= 2) || waited >= 30;
             Ok((status["done"] == true || is_lost).then_some(status))
         })?;
         if ended["done"] == true && ended["error"].is_null() {

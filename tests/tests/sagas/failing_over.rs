@@ -9,7 +9,7 @@ use foghorn_tests::stack::{Engine, Options};
 use serde_json::{Value, json};
 
 use crate::copies::is_everywhere;
-use crate::imaging::{Golden, Machine, SIZE, carry_out, order};
+use crate::imaging::{Golden, Machine, SIZE, carry_out, does, order};
 use crate::list::Fault;
 use crate::rig::{Reached, Rig, Saga};
 
@@ -85,8 +85,7 @@ impl Room {
         });
         let ended = moved.and_then(|_| carry_out(rig, target, task, 1));
         rig.down = None;
-        let ended = ended?;
-        ensure!(ended["state"] == "complete", "{ended}");
+        complete_or_again(rig, target, &ended?)?;
         let failures = rig.get("/fog/nodefailure")?.to_string();
         ensure!(
             failures.contains(&format!("\"taskID\":\"{task}\"")),
@@ -119,16 +118,26 @@ impl Room {
         for ((machine, task), mut client) in machines.into_iter().zip(tasks).zip(clients) {
             let _ = rig.wait(&mut client)?;
             let ended = carry_out(rig, machine, task, 1)?;
-            ensure!(ended["state"] == "complete", "{ended}\n{}", client.log());
+            complete_or_again(rig, machine, &ended).with_context(|| client.log())?;
             self.golden.is_on(&machine.disk)?;
         }
         rig.until("the end of the session", |rig| {
             let sessions = rig.stack.rest.get("/foghorn/v1/multicast-sessions")?.ok()?;
             let mut all = sessions["sessions"].as_array().into_iter().flatten();
-            let is_over = |session: &Value| session["phase"] == "complete";
+            let is_over =
+                |session: &Value| session["phase"] == "complete" || session["phase"] == "cancelled";
             Ok(all.all(is_over).then_some(()))
         })
     }
+}
+
+/// A task that failed cleanly is ordered again.
+fn complete_or_again(rig: &mut Rig, machine: &Machine, ended: &Value) -> Result<()> {
+    if ended["state"] == "failed" {
+        return does(rig, machine, 1);
+    }
+    ensure!(ended["state"] == "complete", "{ended}");
+    Ok(())
 }
 
 fn client(rig: &mut Rig, machine: &Machine) -> Result<Process> {

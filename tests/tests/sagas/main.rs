@@ -169,7 +169,9 @@ fn all() -> Result<()> {
             .iter()
             .map(|group| {
                 let faults = faults_of(&listed, group.points);
-                scope.spawn(move || (group.run)(&faults))
+                // Told when it happens, and not only when the slowest group has ended.
+                let tell = |error: &anyhow::Error| eprintln!("{}: {error:#}", group.name);
+                scope.spawn(move || (group.run)(&faults).inspect_err(tell))
             })
             .collect();
         let joined = running.into_iter().map(|run| {

@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::list::Fault;
 use crate::rig::{Reached, Rig, Saga, environment};
 
-/// Of nodes, in seconds: two thirds of it pass until it is renewed.
-const CERTIFICATE: u64 = 18;
+/// Of nodes, in seconds: two thirds of it pass until it is renewed. In the rest programs are killed twice and started
+/// again, beside all other sagas; whose certificate has expired meanwhile stays out.
+const CERTIFICATE: u64 = 30;
 /// Starts with one join token, and tokens.
 const STARTS: usize = 3;
 const TOKENS: usize = 4;

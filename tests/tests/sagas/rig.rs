@@ -203,9 +203,18 @@ impl Rig {
     pub(crate) fn until<T>(
         &mut self,
         what: &str,
+        condition: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        self.until_within(PATIENCE, what, condition)
+    }
+
+    pub(crate) fn until_within<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
         mut condition: impl FnMut(&mut Self) -> Result<Option<T>>,
     ) -> Result<T> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             self.tend()?;
             let last = match condition(self) {
@@ -258,8 +267,11 @@ impl Rig {
                 Ok(rig.is_online(&name)?.then_some(()))
             })?;
         }
-        let active = self.get("/fog/task/active")?;
-        ensure!(active["tasks"] == json!([]), "a task is left: {active}");
+        self.until("no task to be left", |rig| {
+            let active = rig.stack.rest.get("/fog/task/active")?.ok()?;
+            ensure!(active["tasks"] == json!([]), "a task is left: {active}");
+            Ok(Some(()))
+        })?;
         let orphans = self.until("nothing to be unknown", |rig| {
             let found = rig.stack.rest.get("/foghorn/v1/orphans")?.ok()?;
             Ok((found["orphans"] == json!([])).then_some(()))
