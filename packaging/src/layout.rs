@@ -31,7 +31,7 @@ macro_rules! page {
     };
 }
 /// What an administrator reads, in folders as here, so that links lead somewhere.
-const PAGES: [(&str, &str); 35] = [
+const PAGES: [(&str, &str); 36] = [
     page!("quick-start.md"),
     page!("cli.md"),
     page!("security.md"),
@@ -40,6 +40,7 @@ const PAGES: [(&str, &str); 35] = [
     page!("host-service.md"),
     page!("operations/README.md"),
     page!("operations/a-room-by-hand.md"),
+    page!("operations/after-imaging.md"),
     page!("operations/backup.md"),
     page!("operations/coming-from-fog.md"),
     page!("operations/configuration.md"),
