@@ -103,7 +103,10 @@ impl Work<'_> {
                 status: 404 | 409,
                 reason,
                 ..
-            }) => return Ok(Worked::NoHost { reason }),
+            }) => {
+                let reason = message(reason);
+                return Ok(Worked::NoHost { reason });
+            }
             Err(error) => return Err(error),
         };
         let mut round = Round::default();
@@ -199,6 +202,13 @@ impl Work<'_> {
         }
         Next::Rules(Box::new(work))
     }
+}
+
+/// What a refusal says to people, if it is one of ours.
+fn message(reason: String) -> String {
+    let body: Option<serde_json::Value> = serde_json::from_str(&reason).ok();
+    let said = body.and_then(|body| Some(body.get("message")?.as_str()?.to_owned()));
+    said.unwrap_or(reason)
 }
 
 /// What comes after the snapins.

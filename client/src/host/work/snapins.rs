@@ -121,8 +121,8 @@ impl Snapins<'_> {
                     let name = entry.name;
                     return Err(SnapinError::Stopped { task, name });
                 };
+                entry.after = after(run).filter(|_| end.exit_code != NOT_RUN);
                 entry.ended = Some(end);
-                entry.after = after(run);
             }
             Err(FileError::Unfit(error)) => entry.ended = Some(not_run(&error)),
             Err(FileError::Fetch(source)) => {
@@ -254,7 +254,7 @@ fn not_run(error: &(dyn std::error::Error + 'static)) -> End {
     }
 }
 
-/// Whatever its exit code is.
+/// What a snapin wants once it has run, whatever its exit code is.
 fn after(run: &SnapinRun) -> Option<PowerCommand> {
     if run.shutdown {
         Some(PowerCommand::Shutdown)
