@@ -61,6 +61,9 @@ async fn carry_out(command: Command, stop: CancellationToken) -> ExitCode {
             let (told, told_too) = (stop.clone(), stop.clone());
             let check_in = move |settings| Service::new(settings)?.check_in(&told);
             let config = once(settings.clone(), stop.clone(), check_in, config_in_words).await;
+            if stop.is_cancelled() {
+                return Exit::Cancelled.into();
+            }
             // Also when the config failed: the host has nothing to do with that.
             let work = move |settings| Service::new(settings)?.work(&told_too);
             let work = once(settings, stop, work, work_in_words).await;

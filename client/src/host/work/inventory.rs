@@ -46,7 +46,8 @@ pub(super) fn tell(
         host,
         sha256: hash(&parts),
     };
-    if storage.note(NOTE)?.as_ref() == Some(&told) {
+    let before: Option<Told> = storage.note(NOTE)?;
+    if before.as_ref() == Some(&told) {
         return Ok(false);
     }
     gateway.tell_inventory(&parts)?;

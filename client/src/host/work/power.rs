@@ -144,6 +144,6 @@ fn systemctl() -> Result<PathBuf, PowerError> {
 
 /// Whether it can be a part of an address.
 fn is_part(id: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte);
     (1..=128).contains(&id.len()) && id.bytes().all(is_allowed) && id != "." && id != ".."
 }

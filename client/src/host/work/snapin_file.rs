@@ -143,7 +143,7 @@ pub(super) fn fetch(
     let mut file = make(&path).map_err(write)?;
     let mut arriving = gateway.snapin_file(run.snapin_task, run.size_bytes)?;
     let mut context = Context::new(&SHA512);
-    let (mut piece, mut size) = (vec![0; PIECE], 0_u64);
+    let (mut piece, mut size) = (vec![0_u8; PIECE], 0_u64);
     loop {
         let length = arriving.read(&mut piece)?;
         if length == 0 {

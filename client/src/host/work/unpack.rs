@@ -187,7 +187,7 @@ mod tests {
         let long = "x".repeat(100_000);
         zip(
             &archive,
-            &[("run.sh", 0o755, "go"), ("data/a", 0o644, &long)],
+            &[("run.sh", 0o755, "go"), ("data/a", 0o644, long.as_str())],
         );
         unpacked(&archive, &to).unwrap();
         assert_eq!(fs::read_to_string(to.join("data/a")).unwrap(), long);
