@@ -1,22 +1,23 @@
 //! Remote actions: a program of the image runs once for each order, and what it says is reported if that is wanted.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use foghorn_host_config::one_shot::{
     ACTIONS_FILE, BadOneShot, ONE_SHOT_HANDLER, OneShot, actions_list, check_action,
 };
 use foghorn_types::chain;
+use tokio_util::sync::CancellationToken;
 
+use super::child::{self, ChildError, EndedBy, Keep};
 use super::gateway::{FetchError, Gateway, TestEnd};
 use super::handlers::Handlers;
 use super::storage::{Storage, StorageError};
 
 /// Most bytes of output that are kept of one action; what comes after is read and dropped.
-const MOST_OUTPUT: u64 = 1 << 20;
+const MOST_OUTPUT: usize = 1 << 20;
 const OUTPUT_NAME: &str = "console.log";
 
 /// What actions need. Without a gateway, as at boot, nothing is reported.
@@ -26,6 +27,7 @@ pub(super) struct Actions<'a> {
     pub(super) storage: &'a Storage,
     pub(super) handlers: &'a Handlers,
     pub(super) gateway: Option<&'a Gateway>,
+    pub(super) stop: &'a CancellationToken,
 }
 
 /// Why an action did not run, or its output was not reported.
@@ -40,16 +42,8 @@ enum ActionError {
     },
     #[error("could not tell whether it has run already")]
     Storage(#[from] StorageError),
-    #[error("could not start {}", path.display())]
-    Start {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("could not read what {} says", path.display())]
-    Output {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("could not run {}", path.display())]
+    Run { path: PathBuf, source: ChildError },
     #[error("could not report how it ended")]
     Report(#[source] FetchError),
 }
@@ -129,42 +123,27 @@ impl Actions<'_> {
     /// Standard output and error become one stream, in their order.
     fn carry_out(&self, action: &str, file: &Path, keep: bool) -> Result<Ran, ActionError> {
         let path = self.folder.join(action);
-        let start = |source| ActionError::Start {
-            path: path.clone(),
-            source,
-        };
-        let read = |source| ActionError::Output {
-            path: path.clone(),
-            source,
-        };
         let mut command = Command::new(&path);
-        command.stdin(Stdio::null());
         for (name, value) in self.handlers.environment(file) {
             command.env(name, value);
         }
-        let mut output = Vec::new();
-        let mut child = if keep {
-            let (mut ours, theirs) = std::io::pipe().map_err(start)?;
-            command
-                .stdout(theirs.try_clone().map_err(start)?)
-                .stderr(theirs);
-            let child = command.spawn().map_err(start)?;
-            // With it the last of their ends of the pipe that we hold is closed.
-            drop(command);
-            ours.by_ref()
-                .take(MOST_OUTPUT)
-                .read_to_end(&mut output)
-                .map_err(read)?;
-            std::io::copy(&mut ours, &mut std::io::sink()).map_err(read)?;
-            child
+        let keep = if keep {
+            Keep::First(MOST_OUTPUT)
         } else {
-            command.spawn().map_err(start)?
+            Keep::Nothing
         };
-        let status = child.wait().map_err(read)?;
+        let bounds = self.handlers.bounds(self.stop);
+        let ran = child::run(command, keep, bounds)
+            .map_err(|source| ActionError::Run { path, source })?;
+        let details = match ran.by {
+            EndedBy::Itself => ran.status.to_string(),
+            EndedBy::TimeLimit => format!("ended at its time limit: {}", ran.status),
+            EndedBy::Stop => format!("ended with this service: {}", ran.status),
+        };
         Ok(Ran {
-            succeeded: status.success(),
-            details: status.to_string(),
-            output,
+            succeeded: ran.by == EndedBy::Itself && ran.status.success(),
+            details,
+            output: ran.output,
         })
     }
 

@@ -7,9 +7,15 @@ use clap::{Args, Parser, Subcommand};
 use foghorn_host_config::pace::{INTERVAL, RETRY_PAUSES};
 use foghorn_proto::http::{HOST_PREFIX, ParseTokenError, TokenText};
 
-use super::{Enrol, Settings};
+use super::{Enrol, Settings, WorkSettings};
 
-/// Keeps a machine, after it was imaged, as its configuration says.
+/// How long a handler may take, in seconds, unless it is said otherwise.
+const HANDLER_SECONDS: u64 = 10 * 60;
+/// The same for a snapin that does not say so itself.
+const SNAPIN_SECONDS: u64 = 60 * 60;
+
+/// Keeps a machine, after it was imaged, as its configuration says, and does the work of its host: snapins, power rules, host name,
+/// inventory, log-ins.
 ///
 /// Exit codes: 0 done or told to stop, 1 failed, 2 usage, 5 the token was refused, 6 stopped while checking in or enrolling,
 /// 123 a handler asks for `foghorn-host run` to be started again.
@@ -22,10 +28,10 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Check in again and again, until told to stop.
+    /// Check in and do the work of the host again and again, until told to stop.
     Run(RunArgs),
-    /// Check in once: fetch the config, and extract it if it has changed.
-    CheckIn(PlaceArgs),
+    /// Check in once: fetch the config, and extract it if it has changed; then do the work of the host once.
+    CheckIn(CheckInArgs),
     /// Extract the config that was fetched last, without a network: for the boot, when extracted files are gone.
     Extract(PlaceArgs),
     /// Get this machine its identity, with a token of `foghorn host token`: a key that stays here, a certificate, and the
@@ -108,6 +114,8 @@ impl EnrolArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub places: PlaceArgs,
+    #[command(flatten)]
+    pub work: WorkArgs,
     /// Seconds from one check-in to the next; up to a twentieth more or less, so that machines do not ask all at once.
     #[arg(
         long,
@@ -116,6 +124,38 @@ pub struct RunArgs {
         value_parser = clap::value_parser!(u64).range(1..=604_800)
     )]
     pub interval: u64,
+}
+
+/// Arguments of `check-in`.
+#[derive(Args, Debug)]
+pub struct CheckInArgs {
+    #[command(flatten)]
+    pub places: PlaceArgs,
+    #[command(flatten)]
+    pub work: WorkArgs,
+}
+
+/// How the work of the host is done.
+#[derive(Args, Debug)]
+pub struct WorkArgs {
+    /// Only keep the configuration: run no snapins, follow no power rules, keep the host name, tell no inventory and no log-ins.
+    #[arg(long)]
+    pub no_work: bool,
+    /// Seconds that a snapin may take which does not say so itself. Then its process group gets SIGTERM, and 10 seconds later
+    /// SIGKILL.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = SNAPIN_SECONDS,
+        value_parser = clap::value_parser!(u64).range(1..=604_800)
+    )]
+    pub snapin_timeout: u64,
+    /// A program that is called with reboot or poweroff, instead of systemctl.
+    #[arg(long, value_name = "FILE")]
+    pub power_command: Option<PathBuf>,
+    /// The file system whose name, log-ins and hardware are those of the machine: for tests.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
 }
 
 /// Where things are.
@@ -149,6 +189,14 @@ pub struct PlaceArgs {
         default_value = "/usr/share/fioconfig/actions"
     )]
     pub actions_dir: PathBuf,
+    /// Seconds that a handler may take. Then its process group gets SIGTERM, and 10 seconds later SIGKILL, and it has failed.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = HANDLER_SECONDS,
+        value_parser = clap::value_parser!(u64).range(1..=604_800)
+    )]
+    pub handler_timeout: u64,
 }
 
 impl RunArgs {
@@ -156,8 +204,31 @@ impl RunArgs {
     pub fn into_settings(self) -> Settings {
         Settings {
             interval: Duration::from_secs(self.interval),
+            work: self.work.into_settings(),
             ..self.places.into_settings()
         }
+    }
+}
+
+impl CheckInArgs {
+    #[must_use]
+    pub fn into_settings(self) -> Settings {
+        Settings {
+            work: self.work.into_settings(),
+            ..self.places.into_settings()
+        }
+    }
+}
+
+impl WorkArgs {
+    /// `None` when none is to be done.
+    #[must_use]
+    fn into_settings(self) -> Option<WorkSettings> {
+        (!self.no_work).then(|| WorkSettings {
+            root: self.root,
+            snapin_limit: Duration::from_secs(self.snapin_timeout),
+            power_command: self.power_command,
+        })
     }
 }
 
@@ -172,6 +243,8 @@ impl PlaceArgs {
             actions: self.actions_dir,
             interval: INTERVAL,
             retry_pauses: RETRY_PAUSES.to_vec(),
+            handler_limit: Duration::from_secs(self.handler_timeout),
+            work: None,
         }
     }
 }
@@ -196,6 +269,13 @@ mod tests {
         let settings = args.into_settings();
         assert_eq!(settings.interval, INTERVAL);
         assert_eq!(settings.search.len(), 3);
+        assert_eq!(settings.handler_limit, Duration::from_secs(600));
+        let work = settings.work.unwrap();
+        assert_eq!(
+            (work.root, work.snapin_limit),
+            ("/".into(), Duration::from_secs(3600))
+        );
+        assert_eq!(work.power_command, None);
         let parsed = Cli::parse_from([
             "foghorn-host",
             "check-in",
@@ -205,6 +285,9 @@ mod tests {
             "/b",
             "-s",
             "/s",
+            "--no-work",
+            "--handler-timeout",
+            "5",
         ]);
         let Command::CheckIn(args) = parsed.command else {
             panic!("another command");
@@ -212,7 +295,14 @@ mod tests {
         let settings = args.into_settings();
         assert_eq!(settings.search, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(settings.secrets, PathBuf::from("/s"));
-        assert!(Cli::try_parse_from(["foghorn-host", "run", "--interval", "0"]).is_err());
+        assert_eq!(settings.handler_limit, Duration::from_secs(5));
+        assert!(settings.work.is_none());
+        for flag in ["--interval", "--snapin-timeout", "--handler-timeout"] {
+            assert!(
+                Cli::try_parse_from(["foghorn-host", "run", flag, "0"]).is_err(),
+                "{flag}"
+            );
+        }
     }
 
     #[test]

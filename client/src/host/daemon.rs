@@ -1,4 +1,4 @@
-//! Checking in again and again.
+//! Checking in again and again, and beside that the work of the host, which may take long.
 
 use std::time::Duration;
 
@@ -7,25 +7,49 @@ use foghorn_types::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::service::{CheckedIn, Service};
+use super::work::Worked;
 use super::{HostError, Settings};
 
 /// Checks in until `stop`, or until a handler asks for a restart: `true` then. What fails is logged, and tried again later.
 pub async fn run(settings: Settings, stop: CancellationToken) -> bool {
+    // A round of the work that is under way when a restart is wanted comes to its end before; none is begun any more.
+    let (last_round, worked) = (CancellationToken::new(), CancellationToken::new());
+    let work = async {
+        if settings.work.is_some() {
+            work(&settings, &stop, &last_round).await;
+        }
+        worked.cancel();
+    };
+    let check_in = check_in(&settings, &stop, &last_round, &worked);
+    let (wants_restart, ()) = tokio::join!(check_in, work);
+    wants_restart
+}
+
+async fn check_in(
+    settings: &Settings,
+    stop: &CancellationToken,
+    last_round: &CancellationToken,
+    worked: &CancellationToken,
+) -> bool {
     let mut failures: u32 = 0;
     let mut wait = first_pause(settings.interval, random());
     loop {
         tokio::select! {
             () = stop.cancelled() => return false,
+            () = worked.cancelled(), if last_round.is_cancelled() => return true,
             () = tokio::time::sleep(wait) => {}
         }
-        match once(settings.clone(), stop.clone()).await {
-            Some(Ok(CheckedIn::Extracted {
-                wants_restart: true,
-                ..
-            })) => return true,
+        match once(settings, stop, |service, stop| service.check_in(stop)).await {
             Some(Ok(done)) => {
                 failures = 0;
                 tracing::debug!(?done, "checked in");
+                if let CheckedIn::Extracted {
+                    wants_restart: true,
+                    ..
+                } = done
+                {
+                    last_round.cancel();
+                }
             }
             Some(Err(error)) => {
                 failures = failures.saturating_add(1);
@@ -37,13 +61,45 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> bool {
     }
 }
 
+/// In the same pace, and with failures of its own.
+async fn work(settings: &Settings, stop: &CancellationToken, last_round: &CancellationToken) {
+    let mut failures: u32 = 0;
+    let mut wait = first_pause(settings.interval, random());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = last_round.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        match once(settings, stop, |service, stop| service.work(stop)).await {
+            Some(Ok(Worked::Done { failed, .. })) if !failed.is_empty() => {
+                failures = failures.saturating_add(1);
+            }
+            Some(Ok(done)) => {
+                failures = 0;
+                tracing::debug!(?done, "did the work of the host");
+            }
+            Some(Err(error)) => {
+                failures = failures.saturating_add(1);
+                tracing::error!(failures, error = %chain(&error), "could not do the work of the host");
+            }
+            None => return,
+        }
+        wait = pause(settings.interval, failures, random());
+    }
+}
+
 /// `None` when it was told to stop meanwhile.
-async fn once(settings: Settings, stop: CancellationToken) -> Option<Result<CheckedIn, HostError>> {
-    let told = stop.clone();
-    let work = move || Service::new(settings)?.check_in(&told);
+async fn once<D: Send + 'static>(
+    settings: &Settings,
+    stop: &CancellationToken,
+    what: impl FnOnce(&Service, &CancellationToken) -> Result<D, HostError> + Send + 'static,
+) -> Option<Result<D, HostError>> {
+    let (settings, told) = (settings.clone(), stop.clone());
+    let work = move || what(&Service::new(settings)?, &told);
     let working = tokio::task::spawn_blocking(work);
     tokio::select! {
-        // A handler under way is not waited for. What it owes is known at the next start.
+        // What it owes is known at the next start. Whoever ends this process waits for the children that are being ended.
         () = stop.cancelled() => None,
         done = working => match done {
             Ok(done) => Some(done),

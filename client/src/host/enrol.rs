@@ -138,8 +138,11 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
     let request = CertificateParams::default().serialize_request(&pair)?;
     let csr_pem = request.pem()?;
     let key = pair.serialize_pem();
+    foghorn_faults::point!("host.enrol.before");
     files.draft(KEY, &key, 0o600)?;
+    foghorn_faults::point!("host.enrol.key-kept");
     let got = ask(with, csr_pem, stop).and_then(|(authority, answer)| {
+        foghorn_faults::point!("host.enrol.answered");
         check(with, &authority, &answer, &key)?;
         files.draft(AUTHORITY, &authority, 0o644)?;
         files.draft(CERTIFICATE, &answer.chain_pem, 0o644)?;
@@ -150,8 +153,10 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
     if with.replaces {
         files.forget_date()?;
     }
+    foghorn_faults::point!("host.enrol.before-names");
     for name in [KEY, AUTHORITY, CERTIFICATE, SETTINGS] {
         files.name(name).inspect_err(|_| files.give_up())?;
+        foghorn_faults::point!("host.enrol.named");
     }
     tracing::info!(uuid = %answer.uuid, factory = answer.factory, "this machine has enrolled");
     Ok(Enrolled {

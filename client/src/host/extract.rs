@@ -9,6 +9,8 @@ use foghorn_host_config::plan::{Before, Plan, Step, plan};
 use foghorn_host_config::{
     BadDocument, Document, FileName, OpenError, OpenedFile, has_secrets, open,
 };
+use foghorn_types::chain;
+use tokio_util::sync::CancellationToken;
 
 use super::actions::Actions;
 use super::handlers::{Ended, Handlers};
@@ -35,6 +37,11 @@ pub enum ExtractError {
     /// As with the folder.
     #[error("the config was not taken over to its end")]
     Storage(#[from] StorageError),
+    /// As with the folder.
+    #[error(
+        "the config was not taken over to its end, as this service was told to stop while a handler ran, which runs again"
+    )]
+    Stopped,
 }
 
 /// What extracting has done.
@@ -54,6 +61,7 @@ pub(super) struct Extractor<'a> {
     pub(super) actions: &'a Actions<'a>,
     /// The private key of this device.
     pub(super) key: &'a Path,
+    pub(super) stop: &'a CancellationToken,
 }
 
 impl Extractor<'_> {
@@ -124,7 +132,7 @@ impl Extractor<'_> {
                     tracing::info!(%name, "removed a config file");
                 }
                 Step::RemoveEmptyFolders(name) => self.secrets.remove_empty_folders(name),
-                Step::Run { name, argv } => wants_restart |= self.run(name, argv),
+                Step::Run { name, argv } => wants_restart |= self.run(name, argv)?,
             }
         }
         Ok(Extracted {
@@ -134,7 +142,7 @@ impl Extractor<'_> {
     }
 
     /// `true` when the handler asks for a restart.
-    fn run(&self, name: &FileName, argv: &[String]) -> bool {
+    fn run(&self, name: &FileName, argv: &[String]) -> Result<bool, ExtractError> {
         let file = self.secrets.path(name);
         foghorn_faults::point!("host.handler.before");
         let ended = match self.actions.ordered_by(argv) {
@@ -142,7 +150,7 @@ impl Extractor<'_> {
                 self.actions.run(action, &file);
                 Ended::Well
             }
-            None => self.handlers.run(argv, &file),
+            None => self.handlers.run(argv, &file, self.stop),
         };
         foghorn_faults::point!("host.handler.ended");
         let program = argv.first().map_or("", String::as_str);
@@ -150,14 +158,19 @@ impl Extractor<'_> {
             Ended::Well => tracing::info!(%name, program, "the handler has run"),
             Ended::WantsRestart => tracing::info!(%name, program, "the handler asks for a restart"),
             Ended::Badly(status) => tracing::error!(%name, program, %status, "the handler failed"),
-            Ended::NotStarted(error) => {
-                tracing::error!(%name, program, %error, "the handler could not be started");
+            Ended::TimedOut => {
+                let limit = self.handlers.limit;
+                tracing::error!(%name, program, ?limit, "the handler was ended at its time limit, and failed");
             }
+            Ended::NotKnown(error) => {
+                tracing::error!(%name, program, error = %chain(error), "the handler failed");
+            }
+            Ended::Stopped => return Err(ExtractError::Stopped),
             Ended::NotAllowed => {
                 let folder = self.handlers.folder.display();
                 tracing::warn!(%name, program, %folder, "the handler was not run: only programs below that folder are");
             }
         }
-        matches!(ended, Ended::WantsRestart)
+        Ok(matches!(ended, Ended::WantsRestart))
     }
 }

@@ -1,5 +1,7 @@
 //! The gateway, asked by mutual TLS.
 
+mod host_work;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -52,17 +54,30 @@ pub enum FetchError {
         status: u16,
         reason: String,
     },
+    #[error("the answer of the gateway at {url} cannot be read")]
+    Unreadable {
+        url: String,
+        source: serde_json::Error,
+    },
     #[error("stopped while waiting for the gateway")]
     Stopped,
 }
 
 impl FetchError {
+    /// The answer, if it says no.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
     /// Whether it may be another time.
     fn is_transient(&self) -> bool {
         match self {
             Self::Send { .. } => true,
             Self::Status { status, .. } => *status >= 500,
-            Self::TooLong { .. } | Self::Stopped => false,
+            Self::TooLong { .. } | Self::Unreadable { .. } | Self::Stopped => false,
         }
     }
 }

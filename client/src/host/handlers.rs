@@ -1,13 +1,15 @@
-//! Running handlers: programs of the image, without a shell.
+//! Running handlers: programs of the image, without a shell, and for a bounded time.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use foghorn_host_config::handler::allowed_program;
+use tokio_util::sync::CancellationToken;
 
 use super::RESTART;
+use super::child::{self, Bounds, ChildError, EndedBy, Keep};
 
 /// What handlers may be, and what they are told.
 #[derive(Clone, Debug)]
@@ -20,9 +22,11 @@ pub(super) struct Handlers {
     pub(super) search: String,
     /// This program, so that handlers can ask it for something.
     pub(super) program: PathBuf,
+    /// How long one may take.
+    pub(super) limit: Duration,
 }
 
-/// What became of a handler. Whatever it is, the extraction goes on.
+/// What became of a handler. Whatever it is, the extraction goes on, except when this service was told to stop.
 #[derive(Debug)]
 pub(super) enum Ended {
     Well,
@@ -30,7 +34,11 @@ pub(super) enum Ended {
     /// With the exit status 123.
     WantsRestart,
     NotAllowed,
-    NotStarted(io::Error),
+    /// Its process group was ended at the time limit.
+    TimedOut,
+    NotKnown(ChildError),
+    /// It did not run to its end because this service has to: it runs again.
+    Stopped,
 }
 
 impl Handlers {
@@ -42,7 +50,12 @@ impl Handlers {
     }
 
     /// Runs a handler for the file at `config_file` and waits for its end.
-    pub(super) fn run(&self, argv: &[String], config_file: &Path) -> Ended {
+    pub(super) fn run(
+        &self,
+        argv: &[String],
+        config_file: &Path,
+        stop: &CancellationToken,
+    ) -> Ended {
         let Some((program, arguments)) = argv.split_first() else {
             return Ended::NotAllowed;
         };
@@ -50,15 +63,29 @@ impl Handlers {
             return Ended::NotAllowed;
         };
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null());
+        command.args(arguments);
         for (name, value) in self.environment(config_file) {
             command.env(name, value);
         }
-        match command.status() {
-            Ok(status) if status.success() => Ended::Well,
-            Ok(status) if status.code() == Some(RESTART.into()) => Ended::WantsRestart,
-            Ok(status) => Ended::Badly(status),
-            Err(error) => Ended::NotStarted(error),
+        let ran = match child::run(command, Keep::Nothing, self.bounds(stop)) {
+            Ok(ran) => ran,
+            Err(ChildError::Stopped) => return Ended::Stopped,
+            Err(error) => return Ended::NotKnown(error),
+        };
+        match ran.by {
+            EndedBy::Stop => Ended::Stopped,
+            EndedBy::TimeLimit => Ended::TimedOut,
+            EndedBy::Itself if ran.status.success() => Ended::Well,
+            EndedBy::Itself if ran.status.code() == Some(RESTART.into()) => Ended::WantsRestart,
+            EndedBy::Itself => Ended::Badly(ran.status),
+        }
+    }
+
+    /// What bounds a handler, and an action in the place of one.
+    pub(super) fn bounds<'s>(&self, stop: &'s CancellationToken) -> Bounds<'s> {
+        Bounds {
+            limit: self.limit,
+            stop,
         }
     }
 
@@ -97,7 +124,12 @@ mod tests {
             storage: folder.to_owned(),
             search: "/a,/b".to_owned(),
             program: "/usr/bin/foghorn-host".into(),
+            limit: Duration::from_secs(60),
         }
+    }
+
+    fn run(handlers: &Handlers, argv: &[String], file: &str) -> Ended {
+        handlers.run(argv, Path::new(file), &CancellationToken::new())
     }
 
     #[test]
@@ -112,10 +144,8 @@ mod tests {
         );
         let program = script(&handlers.folder, "tell", &text);
         let argv = [program, "two words; $(id)".to_owned(), String::new()];
-        assert!(matches!(
-            handlers.run(&argv, Path::new("/secrets/x")),
-            Ended::Well
-        ));
+        let ended = run(&handlers, &argv, "/secrets/x");
+        assert!(matches!(ended, Ended::Well), "{ended:?}");
         let wanted = format!(
             "two words; $(id)||/secrets/x|{}|/a,/b|/usr/bin/foghorn-host|",
             folder.path().display()
@@ -128,13 +158,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut handlers = handlers(folder.path());
         fs::create_dir(&handlers.folder).unwrap();
-        let run = |handlers: &Handlers, program: String| handlers.run(&[program], Path::new("/x"));
+        let run = |handlers: &Handlers, program: String| run(handlers, &[program], "/x");
         let fails = script(&handlers.folder, "fails", "exit 1");
         assert!(matches!(run(&handlers, fails), Ended::Badly(status) if status.code() == Some(1)));
         let restarts = script(&handlers.folder, "restarts", "exit 123");
         assert!(matches!(run(&handlers, restarts), Ended::WantsRestart));
         let missing = format!("{}/missing", handlers.folder.display());
-        assert!(matches!(run(&handlers, missing), Ended::NotStarted(_)));
+        assert!(matches!(run(&handlers, missing), Ended::NotKnown(_)));
         let elsewhere = script(folder.path(), "elsewhere", "exit 0");
         assert!(matches!(
             run(&handlers, elsewhere.clone()),
@@ -142,5 +172,20 @@ mod tests {
         ));
         handlers.all = true;
         assert!(matches!(run(&handlers, elsewhere), Ended::Well));
+    }
+    #[test]
+    fn one_that_hangs_is_ended_with_what_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut handlers = handlers(folder.path());
+        fs::create_dir(&handlers.folder).unwrap();
+        handlers.limit = Duration::from_millis(100);
+        let hangs = script(&handlers.folder, "hangs", "sleep 1000 & wait");
+        let ended = run(&handlers, &[hangs], "/x");
+        assert!(matches!(ended, Ended::TimedOut), "{ended:?}");
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let never = script(&handlers.folder, "never", "exit 0");
+        let ended = handlers.run(&[never], Path::new("/x"), &stop);
+        assert!(matches!(ended, Ended::Stopped), "{ended:?}");
     }
 }

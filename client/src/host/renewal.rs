@@ -55,7 +55,9 @@ pub(super) fn renew_when_due(
     }
     let pair = KeyPair::from_pem(&key)?;
     let request = CertificateParams::default().serialize_request(&pair)?;
+    foghorn_faults::point!("host.renew.before");
     let chain = gateway.renew(&request.pem()?)?;
+    foghorn_faults::point!("host.renew.answered");
     let new = Identity::from_pem(&authority, &chain, &key)?;
     belong_together(&new).map_err(RenewError::OtherKey)?;
     if named(&new) != named(&present) {
@@ -87,7 +89,10 @@ fn replace(path: &Path, chain: &str) -> io::Result<()> {
         modified: None,
     };
     whole.draft(chain.as_bytes())?;
-    whole.name()
+    foghorn_faults::point!("host.renew.drafted");
+    whole.name()?;
+    foghorn_faults::point!("host.renew.named");
+    Ok(())
 }
 
 fn valid(identity: &Identity) -> Result<(Timestamp, Timestamp), RenewError> {

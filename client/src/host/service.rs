@@ -17,6 +17,7 @@ use super::renewal::renew_when_due;
 use super::search::{self, SearchError};
 use super::secrets::Secrets;
 use super::storage::{Storage, StorageError};
+use super::work::{Work, Worked};
 
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,8 @@ pub enum HostError {
     Storage(#[from] StorageError),
     #[error("it is not this one's turn")]
     Lock(#[from] LockError),
+    #[error("could not find out what there is to do for the host")]
+    Work(#[source] FetchError),
 }
 
 /// What a check-in or an extraction has found and done.
@@ -83,6 +86,7 @@ impl Service {
             storage: sota.storage.clone(),
             search: search::listed(&settings.search),
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("foghorn-host")),
+            limit: settings.handler_limit,
         };
         let secrets = Secrets::new(&settings.secrets);
         Ok(Self {
@@ -110,7 +114,7 @@ impl Service {
         let answer = gateway.config(date, &self.settings.retry_pauses, stop)?;
         // Also when the config cannot be extracted: without a certificate a better one would never come.
         self.renew(&gateway);
-        let actions = self.actions(Some(&gateway));
+        let actions = self.actions(Some(&gateway), stop);
         let done = match answer {
             Answer::Nothing => CheckedIn::NoConfig,
             Answer::Unchanged => {
@@ -134,21 +138,43 @@ impl Service {
     }
 
     /// Extracts what was stored by the last check-in, without a network: for the boot, when the folder of extracted files is
-    /// empty. Blocking.
+    /// empty. Blocking; `stop` ends a handler that runs.
     ///
     /// # Errors
     /// [`HostError`].
-    pub fn extract(&self) -> Result<CheckedIn, HostError> {
+    pub fn extract(&self, stop: &CancellationToken) -> Result<CheckedIn, HostError> {
         let _lock = Lock::take(self.storage.folder())?;
         let Some((document, _)) = self.storage.document()? else {
             return Ok(CheckedIn::NoConfig);
         };
-        let actions = self.actions(None);
+        let actions = self.actions(None, stop);
         let done = self
             .extractor(&actions)
             .extract(Some(&document), &document)?;
         self.storage.end_pending()?;
         Ok(done.into())
+    }
+
+    /// Does what the host of this machine is to do: its name, its log-ins, its inventory, its snapins, its power rules.
+    /// Blocking; `stop` ends a snapin that runs.
+    ///
+    /// # Errors
+    /// [`HostError`], when it is not known what there is to do; the next time begins again where this one ended.
+    pub fn work(&self, stop: &CancellationToken) -> Result<Worked, HostError> {
+        let Some(settings) = &self.settings.work else {
+            return Ok(Worked::SwitchedOff);
+        };
+        let gateway = Gateway::new(&self.sota)?;
+        let Some(_lock) = Lock::take_work(self.storage.folder())? else {
+            return Ok(Worked::ByAnother);
+        };
+        let work = Work {
+            settings,
+            storage: &self.storage,
+            gateway: &gateway,
+            stop,
+        };
+        work.carry_out().map_err(HostError::Work)
     }
 
     /// What fails here is tried again at the next check-in: a third of the certificate's life is left for it.
@@ -172,12 +198,17 @@ impl Service {
         Ok(())
     }
 
-    fn actions<'a>(&'a self, gateway: Option<&'a Gateway>) -> Actions<'a> {
+    fn actions<'a>(
+        &'a self,
+        gateway: Option<&'a Gateway>,
+        stop: &'a CancellationToken,
+    ) -> Actions<'a> {
         Actions {
             folder: &self.settings.actions,
             storage: &self.storage,
             handlers: &self.handlers,
             gateway,
+            stop,
         }
     }
 
@@ -188,6 +219,7 @@ impl Service {
             handlers: &self.handlers,
             actions,
             key: &self.sota.key,
+            stop: actions.stop,
         }
     }
 }

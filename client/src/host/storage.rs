@@ -1,4 +1,4 @@
-//! What lasts: the document as it was received, what has begun, and what was done once.
+//! What lasts: the document as it was received, what has begun, what was done once, and notes of the work of the host.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,8 @@ use std::{fs, io};
 use foghorn_host_config::Document;
 use foghorn_host_config::plan::Pending;
 use foghorn_types::{Timestamp, chain};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::whole::{self, Whole};
 
@@ -129,8 +131,7 @@ impl Storage {
     /// # Errors
     /// The file system's.
     pub(super) fn end_pending(&self) -> Result<(), StorageError> {
-        let path = self.0.join(PENDING);
-        whole::remove(&path).map_err(|source| StorageError::Write { path, source })
+        self.forget(PENDING)
     }
 
     /// The id of the remote action that ran last.
@@ -163,6 +164,53 @@ impl Storage {
     /// The file system's.
     pub(super) fn store_announced(&self, list: &str) -> Result<(), StorageError> {
         self.write(ANNOUNCED, list.as_bytes(), None)
+    }
+
+    /// A note of this name. One that cannot be read is as none, with a warning.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StorageError> {
+        let Some(bytes) = self.read(name)? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(note) => Ok(Some(note)),
+            Err(error) => {
+                let path = self.0.join(name);
+                tracing::warn!(path = %path.display(), %error, "what was noted cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stores a note.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn store_note(&self, name: &str, note: &impl Serialize) -> Result<(), StorageError> {
+        let bytes = serde_json::to_vec(note).map_err(|error| StorageError::Write {
+            path: self.0.join(name),
+            source: error.into(),
+        })?;
+        self.write(name, &bytes, None)
+    }
+
+    /// Stores what a program has said.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn store_output(&self, name: &str, output: &[u8]) -> Result<(), StorageError> {
+        self.write(name, output, None)
+    }
+
+    /// Forgets a note, if it is there.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn forget(&self, name: &str) -> Result<(), StorageError> {
+        let path = self.0.join(name);
+        whole::remove(&path).map_err(|source| StorageError::Write { path, source })
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, StorageError> {

@@ -7,23 +7,6 @@ use crate::state::class::Class;
 use crate::state::classes::Inventory;
 use crate::state::{Draft, Refusal};
 
-/// Types of cases by their number in the SMBIOS specification (DSP0134, 7.4.1); others show as
-/// their number.
-const CASES: [(&str, &str); 12] = [
-    ("3", "Desktop"),
-    ("4", "Low Profile Desktop"),
-    ("6", "Mini Tower"),
-    ("7", "Tower"),
-    ("8", "Portable"),
-    ("9", "Laptop"),
-    ("10", "Notebook"),
-    ("13", "All In One"),
-    ("17", "Main Server Chassis"),
-    ("23", "Rack Mount Chassis"),
-    ("31", "Convertible"),
-    ("35", "Mini PC"),
-];
-
 /// Adds the machine to the draft: the first row of a host, or changes of its existing row. Values
 /// that the client could not determine are not changed, nor are values that users have entered
 /// (user, other).
@@ -50,7 +33,8 @@ pub(super) fn record(
         |row| Inventory::clone(row),
     );
     let mut after = before.clone();
-    for (name, value) in told(hardware)
+    for (name, value) in hardware
+        .fog_fields()
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
     {
@@ -68,74 +52,4 @@ pub(super) fn record(
         Some(row) => draft.update(row, &after),
         None => draft.insert(after).map(|_| ()),
     }
-}
-
-/// FOG's fields and their values.
-fn told(hardware: &Hardware) -> Vec<(&'static str, String)> {
-    let Hardware {
-        system,
-        bios,
-        board,
-        chassis,
-        cpu,
-        disk,
-        ..
-    } = hardware;
-    let mhz = |number: &str| {
-        if number.is_empty() {
-            String::new()
-        } else {
-            format!("{number} MHz")
-        }
-    };
-    let case = CASES
-        .iter()
-        .find(|(number, _)| *number == hardware.chassis_type);
-    let case = case.map_or(hardware.chassis_type.as_str(), |(_, name)| name);
-    let fields = [
-        ("sysman", &system.maker),
-        ("sysproduct", &system.model),
-        ("sysversion", &system.version),
-        ("sysserial", &system.serial),
-        ("sysuuid", &hardware.system_uuid),
-        ("biosversion", &bios.version),
-        ("biosvendor", &bios.maker),
-        ("biosdate", &hardware.bios_date),
-        ("mbman", &board.maker),
-        ("mbproductname", &board.model),
-        ("mbversion", &board.version),
-        ("mbserial", &board.serial),
-        ("mbasset", &board.asset),
-        ("cpuman", &cpu.maker),
-        ("cpuversion", &cpu.model),
-        ("hdmodel", &disk.model),
-        ("hdserial", &disk.serial),
-        ("hdfirmware", &disk.version),
-        ("caseman", &chassis.maker),
-        ("casever", &chassis.version),
-        ("caseserial", &chassis.serial),
-        ("caseasset", &chassis.asset),
-    ];
-    let mut told: Vec<_> = fields
-        .into_iter()
-        .map(|(name, value)| (name, value.clone()))
-        .collect();
-    told.push((
-        "systype",
-        if case.is_empty() {
-            String::new()
-        } else {
-            format!("Type: {case}")
-        },
-    ));
-    told.push(("cpucurrent", mhz(&hardware.cpu_mhz)));
-    told.push(("cpumax", mhz(&hardware.cpu_most_mhz)));
-    told.push((
-        "mem",
-        match hardware.memory_kib {
-            0 => String::new(),
-            kib => format!("MemTotal: {kib} kB"),
-        },
-    ));
-    told
 }

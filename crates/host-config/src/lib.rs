@@ -3,7 +3,7 @@
 //!
 //! Pure: no sockets, files, clocks or async; time and randomness are arguments. The controller uses the first half of it
 //! ([`ConfigCreate`], [`ConfigFiles`], [`History`], [`effective`], [`conditional`]), the machine the second ([`Document`],
-//! [`ecies`], [`plan`], [`handler`], [`one_shot`], [`pace`], [`sota`]).
+//! [`ecies`], [`plan`], [`handler`], [`one_shot`], [`pace`], [`sota`]), and [`work`] is what else it does for its host.
 
 #![warn(missing_docs)]
 
@@ -24,6 +24,7 @@ pub mod pace;
 pub mod plan;
 mod settings;
 pub mod sota;
+pub mod work;
 
 pub use create::{BadRequest, ConfigCreate, LONGEST_REASON};
 pub use document::{BadDocument, Document, DocumentFile, LONGEST_DOCUMENT};

@@ -23,7 +23,7 @@ const DEVICE: &str = "0a1b2c3d-0000-4000-8000-00000000000f";
 
 /// What the controller does with the next requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mood {
+pub(super) enum Mood {
     Good,
     /// The first answer is lost.
     Loses,
@@ -32,7 +32,7 @@ enum Mood {
     OtherFiles,
 }
 
-struct Controller {
+pub(super) struct Controller {
     url: String,
     authority: Arc<Authority>,
     requests: Arc<Mutex<Vec<MachineEnrolRequest>>>,
@@ -40,7 +40,7 @@ struct Controller {
 
 impl Controller {
     /// `gateway`: what the settings name.
-    fn start(mood: Mood, gateway: &str, authority: Arc<Authority>) -> Self {
+    pub(super) fn start(mood: Mood, gateway: &str, authority: Arc<Authority>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests: Arc<Mutex<Vec<MachineEnrolRequest>>> = Arc::default();
@@ -79,7 +79,12 @@ impl Controller {
         }
     }
 
-    fn with(&self, root: &Path) -> Enrol {
+    /// The token as people type it.
+    pub(super) fn token(&self) -> String {
+        format!("fhh1.s3cret.{}", self.authority.fingerprint())
+    }
+
+    pub(super) fn with(&self, root: &Path) -> Enrol {
         Enrol {
             server: self.url.clone(),
             token: TokenText {
@@ -151,7 +156,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn run(with: &Enrol) -> Result<Enrolled, EnrolError> {
+pub(super) fn run(with: &Enrol) -> Result<Enrolled, EnrolError> {
     enrol(with, &CancellationToken::new())
 }
 
@@ -197,6 +202,8 @@ fn a_machine_enrols_and_is_let_in_by_its_gateway() {
         actions: root.path().join("actions"),
         interval: Duration::from_secs(1),
         retry_pauses: Vec::new(),
+        handler_limit: Duration::from_secs(60),
+        work: None,
     };
     let service = Service::new(settings).unwrap();
     service.check_in(&CancellationToken::new()).unwrap();

@@ -17,6 +17,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use super::hosts::Host;
+
 /// A certificate authority.
 pub(super) struct Authority {
     pem: String,
@@ -85,6 +87,8 @@ struct State {
     failures: Vec<u16>,
     /// What is answered to whoever wants a new certificate.
     renewed: Option<String>,
+    /// The host that the machine is; `None`: this gateway knows of no work.
+    host: Option<Host>,
     requests: Vec<Request>,
 }
 
@@ -131,6 +135,16 @@ impl Gateway {
 
     pub(super) fn renew_with(&self, chain: &str) {
         self.state.lock().unwrap().renewed = Some(chain.to_owned());
+    }
+
+    /// From now on the machine is this host.
+    pub(super) fn be(&self, host: Host) {
+        self.state.lock().unwrap().host = Some(host);
+    }
+
+    /// Looks at the host that the machine is, or changes it.
+    pub(super) fn host<T>(&self, look: impl FnOnce(&mut Host) -> T) -> T {
+        look(self.state.lock().unwrap().host.as_mut().unwrap())
     }
 
     pub(super) fn fail_with(&self, statuses: &[u16]) {
@@ -189,6 +203,10 @@ fn read(
 impl State {
     fn reply(&mut self, request: &Request) -> Vec<u8> {
         self.requests.push(request.clone());
+        let of_host = self.host.as_mut().and_then(|host| host.reply(request));
+        if let Some((status, body)) = of_host {
+            return response_bytes(status, "", &body);
+        }
         match request.line.as_str() {
             "GET /config" if !self.failures.is_empty() => {
                 let status = self.failures.remove(0);
@@ -220,12 +238,18 @@ impl State {
 }
 
 fn response(status: u16, headers: &str, body: &str) -> Vec<u8> {
+    response_bytes(status, headers, body.as_bytes())
+}
+
+fn response_bytes(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status} x\r\n{headers}connection: close\r\n");
-    let text = match status {
-        204 | 304 => format!("{head}\r\n"),
-        _ => format!("{head}content-length: {}\r\n\r\n{body}", body.len()),
-    };
-    text.into_bytes()
+    match status {
+        204 | 304 => format!("{head}\r\n").into_bytes(),
+        _ => {
+            let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+            [head.as_bytes(), body].concat()
+        }
+    }
 }
 
 /// Writes what a device has: its identity and the settings of its agent, which name a gateway.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use foghorn_client::host::{CheckedIn, HostError, Service, Settings};
+use foghorn_client::host::{CheckedIn, HostError, Service, Settings, WorkSettings, Worked};
 use foghorn_host_config::ecies::{DeviceKey, Randomness};
 use foghorn_types::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,12 @@ impl Machine {
         let text =
             format!("[ -e \"$CONFIG_FILE\" ] && is=there || is=gone\necho \"$1 $is\" >> {ran}");
         machine.script("handlers/note", &text);
+        let ran = machine.path("ran").display().to_string();
+        machine.script("power", &format!("echo \"power $1\" >> {ran}"));
+        machine.root_file("proc/sys/kernel/hostname", "before\n");
+        machine.root_file("proc/sys/kernel/random/boot_id", "first-boot\n");
+        machine.root_file("proc/cpuinfo", "model name : i7\n");
+        fs::create_dir(machine.path("root/etc")).unwrap();
         machine
     }
 
@@ -57,6 +63,13 @@ impl Machine {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Writes a file of the system that this machine has.
+    pub(super) fn root_file(&self, name: &str, content: &str) {
+        let path = self.path("root").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
     pub(super) fn settings(&self) -> Settings {
         Settings {
             search: vec![self.path("sota.toml")],
@@ -66,7 +79,18 @@ impl Machine {
             actions: self.path("actions"),
             interval: Duration::from_millis(100),
             retry_pauses: vec![Duration::from_millis(1); 2],
+            handler_limit: Duration::from_secs(60),
+            work: Some(WorkSettings {
+                root: self.path("root"),
+                snapin_limit: Duration::from_secs(60),
+                power_command: Some(self.path("power")),
+            }),
         }
+    }
+
+    /// A round of the work of the host.
+    pub(super) fn work(&self) -> Result<Worked, HostError> {
+        Service::new(self.settings())?.work(&CancellationToken::new())
     }
 
     pub(super) fn check_in(&self) -> Result<CheckedIn, HostError> {
@@ -74,7 +98,7 @@ impl Machine {
     }
 
     pub(super) fn extract(&self) -> Result<CheckedIn, HostError> {
-        Service::new(self.settings())?.extract()
+        Service::new(self.settings())?.extract(&CancellationToken::new())
     }
 
     /// The program with the places of this machine.
@@ -87,6 +111,10 @@ impl Machine {
         command.arg("--secrets-dir").arg(self.path("secrets"));
         command.arg("--handlers-dir").arg(self.path("handlers"));
         command.arg("--actions-dir").arg(self.path("actions"));
+        if verb != "extract" {
+            command.arg("--root").arg(self.path("root"));
+            command.arg("--power-command").arg(self.path("power"));
+        }
         command
     }
 

@@ -4,8 +4,11 @@ mod actions;
 mod crashes;
 mod enrolment;
 mod gateway;
+mod hosts;
 mod machine;
 mod renewal;
+mod snapins;
+mod work;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -8,10 +8,10 @@ use rcgen::KeyPair;
 use super::gateway::{Authority, Gateway};
 use super::machine::Machine;
 
-const DEVICE: &str = "0a1b2c3d-0000-4000-8000-00000000000f";
+pub(super) const DEVICE: &str = "0a1b2c3d-0000-4000-8000-00000000000f";
 const OTHER: &str = "0a1b2c3d-0000-4000-8000-000000000010";
 
-fn machine(days: [u64; 2]) -> (Machine, Authority, KeyPair, String) {
+pub(super) fn machine(days: [u64; 2]) -> (Machine, Authority, KeyPair, String) {
     let authority = Authority::new();
     let key = KeyPair::generate().unwrap();
     let chain = authority.certify(&key, DEVICE, days);
