@@ -28,6 +28,8 @@ pub(super) struct Actions<'a> {
     pub(super) handlers: &'a Handlers,
     pub(super) gateway: Option<&'a Gateway>,
     pub(super) stop: &'a CancellationToken,
+    /// What is ordered now was ordered of the system that was here before: it is noted as done.
+    pub(super) is_newcomer: bool,
 }
 
 /// Why an action did not run, or its output was not reported.
@@ -90,12 +92,22 @@ impl Actions<'_> {
             }
         };
         let order = OneShot::read(&text).map_err(ActionError::Order)?;
-        if self.storage.last_action()?.as_ref() == Some(&order.id) {
+        let mut last = self.storage.last_actions()?;
+        if last.get(action) == Some(&order.id) {
             return Ok(());
         }
         // Before it runs: one that ends this machine does not do it again at every boot.
-        self.storage.store_last_action(&order.id)?;
+        last.insert(action.to_owned(), order.id.clone());
+        self.storage.store_last_actions(&last)?;
         foghorn_faults::point!("host.action.noted");
+        if self.is_newcomer {
+            tracing::info!(
+                action,
+                id = order.id,
+                "not running a remote action that was ordered before this machine had its identity"
+            );
+            return Ok(());
+        }
         tracing::info!(action, id = order.id, "running a remote action");
         let gateway = self.gateway.filter(|_| order.capture);
         let Some((gateway, test)) = gateway.and_then(|gateway| begin(gateway, action, &order))

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::gateway::belong_together;
 use super::lock::{Lock, LockError};
-use super::storage::DOCUMENT;
+use super::storage::{DOCUMENT, NEWCOMER};
 use super::whole::{Whole, beside};
 use crate::check_in::{self, CheckInError, Verified};
 use crate::exit::Exit;
@@ -152,6 +152,8 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
     let answer = got.inspect_err(|_| files.give_up())?;
     if with.replaces {
         files.forget_date()?;
+        files.draft(NEWCOMER, "", 0o600)?;
+        files.name(NEWCOMER).inspect_err(|_| files.give_up())?;
     }
     foghorn_faults::point!("host.enrol.before-names");
     for name in [KEY, AUTHORITY, CERTIFICATE, SETTINGS] {
@@ -250,7 +252,7 @@ impl Files {
 
     /// No key that nobody needs stays behind.
     fn give_up(&self) {
-        for name in [KEY, AUTHORITY, CERTIFICATE, SETTINGS] {
+        for name in [KEY, AUTHORITY, CERTIFICATE, SETTINGS, NEWCOMER] {
             let path = self.path(name);
             whole(&path, &beside(&path), 0).give_up();
         }

@@ -99,6 +99,8 @@ pub(super) enum Answer {
 /// Tells this start of this machine from every other one, so that a second machine with the same identity is found out.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const BOOT_HEADER: &str = "x-foghorn-boot";
+/// The tags that this machine follows; empty when it follows none.
+const TAGS_HEADER: &str = "x-ats-tags";
 
 /// See above.
 #[derive(Clone, Debug)]
@@ -107,12 +109,14 @@ pub(super) struct Gateway {
     base: String,
     /// `None` where the kernel does not say.
     boot: Option<String>,
+    /// Which tags this machine follows, as its header says.
+    tags: String,
 }
 
 impl Gateway {
     /// # Errors
     /// When this device has no certificate that can be used.
-    pub(super) fn new(sota: &Sota) -> Result<Self, GatewayError> {
+    pub(super) fn new(sota: &Sota, tags: String) -> Result<Self, GatewayError> {
         let [authority, certificate, key] = [&sota.authority, &sota.certificate, &sota.key];
         let key_pem = read(key)?;
         let identity = Identity::from_pem(&read(authority)?, &read(certificate)?, &key_pem)?;
@@ -144,7 +148,14 @@ impl Gateway {
             agent: connect::agent(config),
             base: sota.server.clone(),
             boot: fs::read_to_string(BOOT_ID).ok(),
+            tags,
         })
+    }
+
+    /// The same gateway, to which this machine says that it follows other tags.
+    pub(super) fn following(&self, tags: String) -> Self {
+        let other = self.clone();
+        Self { tags, ..other }
     }
 
     /// Asks for the config unless it is the one of `since`; tries again after each of the `pauses` when nobody answers or the
@@ -172,7 +183,7 @@ impl Gateway {
         }
     }
 
-    fn ask(&self, since: Option<Timestamp>) -> Result<Answer, FetchError> {
+    pub(super) fn ask(&self, since: Option<Timestamp>) -> Result<Answer, FetchError> {
         let url = format!("{}/config", self.base);
         let mut request = self.agent.get(&url);
         if let Some(since) = since {
@@ -181,6 +192,7 @@ impl Gateway {
         if let Some(boot) = &self.boot {
             request = request.header(BOOT_HEADER, boot.trim());
         }
+        request = request.header(TAGS_HEADER, &self.tags);
         let answer = request.call().map_err(|source| failed(&url, source))?;
         let date = answer
             .headers()

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use foghorn_host_config::Document;
-use foghorn_host_config::sota::Sota;
+use foghorn_host_config::sota::{self, Sota};
+use foghorn_host_config::{Document, SETTINGS_FILE};
 use foghorn_types::{Timestamp, chain};
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +104,8 @@ impl Service {
     /// # Errors
     /// [`HostError`]; the next check-in begins again where this one ended.
     pub fn check_in(&self, stop: &CancellationToken) -> Result<CheckedIn, HostError> {
-        let gateway = Gateway::new(&self.sota)?;
+        let tags = self.tags();
+        let gateway = Gateway::new(&self.sota, tags.clone())?;
         let _lock = Lock::take(self.storage.folder())?;
         let stored = self.storage.document()?;
         let (previous, date) = match stored {
@@ -128,6 +129,8 @@ impl Service {
                 self.storage.store_document(&bytes, date)?;
                 foghorn_faults::point!("host.document.stored");
                 self.storage.end_pending()?;
+                self.storage.is_settled()?;
+                self.tell_tags(&gateway, &tags, date);
                 done.into()
             }
         };
@@ -164,7 +167,7 @@ impl Service {
         let Some(settings) = &self.settings.work else {
             return Ok(Worked::SwitchedOff);
         };
-        let gateway = Gateway::new(&self.sota)?;
+        let gateway = Gateway::new(&self.sota, self.tags())?;
         let Some(_lock) = Lock::take_work(self.storage.folder())? else {
             return Ok(Worked::ByAnother);
         };
@@ -175,6 +178,34 @@ impl Service {
             stop,
         };
         work.carry_out().map_err(HostError::Work)
+    }
+
+    /// Which tags this machine follows: as its config says, else as its settings do.
+    fn tags(&self) -> String {
+        let config = self.settings.secrets.join(SETTINGS_FILE);
+        let from_config = std::fs::read_to_string(config).ok();
+        let from_config = from_config.and_then(|text| sota::tags(&text));
+        let tags = from_config.or_else(|| self.sota.tags.clone());
+        let tags = tags.unwrap_or_default().trim().to_owned();
+        if tags.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return tags;
+        }
+        tracing::warn!(
+            tags,
+            "tags with other characters than those of ASCII are not told to the gateway"
+        );
+        String::new()
+    }
+
+    /// Tags that came with the config are told at once, and not at the next check-in.
+    fn tell_tags(&self, gateway: &Gateway, before: &str, date: Option<Timestamp>) {
+        let tags = self.tags();
+        if tags == before {
+            return;
+        }
+        if let Err(error) = gateway.following(tags).ask(date) {
+            tracing::warn!(error = %chain(&error), "could not tell the gateway which tags this machine follows now");
+        }
     }
 
     /// What fails here is tried again at the next check-in: a third of the certificate's life is left for it.
@@ -209,6 +240,7 @@ impl Service {
             handlers: &self.handlers,
             gateway,
             stop,
+            is_newcomer: self.storage.is_newcomer(),
         }
     }
 

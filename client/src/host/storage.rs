@@ -1,5 +1,6 @@
 //! What lasts: the document as it was received, what has begun, what was done once, and notes of the work of the host.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,9 @@ use super::whole::{self, Whole};
 
 pub(super) const DOCUMENT: &str = "config.encrypted";
 const PENDING: &str = "config.pending";
-const LAST_ACTION: &str = "last-remote-action";
+const LAST_ACTIONS: &str = "last-remote-actions";
+/// Whoever enrols in the place of another one leaves it.
+pub(super) const NEWCOMER: &str = "newcomer";
 const ANNOUNCED: &str = "announced-remote-actions";
 const PRIVATE: u32 = 0o600;
 
@@ -134,20 +137,36 @@ impl Storage {
         self.forget(PENDING)
     }
 
-    /// The id of the remote action that ran last.
+    /// Of each remote action the id of the order that was carried out last.
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn last_action(&self) -> Result<Option<String>, StorageError> {
-        self.text(LAST_ACTION)
+    pub(super) fn last_actions(&self) -> Result<BTreeMap<String, String>, StorageError> {
+        Ok(self.note(LAST_ACTIONS)?.unwrap_or_default())
     }
 
-    /// Remembers the id of the remote action that runs next.
+    /// Remembers the ids of the orders that were carried out last.
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn store_last_action(&self, id: &str) -> Result<(), StorageError> {
-        self.write(LAST_ACTION, id.as_bytes(), None)
+    pub(super) fn store_last_actions(
+        &self,
+        ids: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        self.store_note(LAST_ACTIONS, ids)
+    }
+
+    /// Whether this identity took the place of another one, and no config has been taken over since.
+    pub(super) fn is_newcomer(&self) -> bool {
+        self.0.join(NEWCOMER).exists()
+    }
+
+    /// A config was taken over with this identity.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn is_settled(&self) -> Result<(), StorageError> {
+        self.forget(NEWCOMER)
     }
 
     /// The list of remote actions that the gateway was told last.

@@ -22,6 +22,8 @@ pub struct Sota {
     pub key: PathBuf,
     /// `storage.path`.
     pub storage: PathBuf,
+    /// `pacman.tags`: which tags this device follows, with commas between them.
+    pub tags: Option<String>,
 }
 
 /// Why the settings cannot be used.
@@ -99,7 +101,26 @@ impl Sota {
             )?,
             key: path("import.tls_pkey_path", "which key this device has")?,
             storage: storage.clone(),
+            tags: tags_in(&all),
         })
+    }
+}
+
+/// The tags that a file of settings says this device follows, with commas between them: `pacman.tags`, a text or a list of
+/// texts. `None` when it says nothing of them, or is no TOML.
+#[must_use]
+pub fn tags(text: &str) -> Option<String> {
+    tags_in(&text.parse().ok()?)
+}
+
+fn tags_in(of: &Table) -> Option<String> {
+    match of.get("pacman")?.get("tags")? {
+        Value::String(tags) => Some(tags.clone()),
+        Value::Array(tags) => {
+            let tags: Vec<&str> = tags.iter().filter_map(Value::as_str).collect();
+            Some(tags.join(","))
+        }
+        _ => None,
     }
 }
 
@@ -116,6 +137,20 @@ fn text(of: &Table, key: &'static str) -> Result<Option<String>, BadSota> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_a_text_or_a_list() {
+        let of = |pacman: &str| tags(&format!("[pacman]\n{pacman}\n"));
+        assert_eq!(of("tags = \"lab,test\"").as_deref(), Some("lab,test"));
+        assert_eq!(
+            of("tags = [\"lab\", \"test\"]").as_deref(),
+            Some("lab,test")
+        );
+        assert_eq!(of("tags = \"\"").as_deref(), Some(""));
+        assert_eq!(of("tags = 7"), None);
+        assert_eq!(of("compose_apps = \"a\""), None);
+        assert_eq!(tags("no TOML"), None);
+    }
 
     const WHOLE: &str = "[tls]\nserver = \"https://gateway.example:8443/\"\nca_source = \"file\"\n\
         [import]\ntls_cacert_path = \"/var/sota/root.crt\"\ntls_pkey_path = \"/var/sota/pkey.pem\"\n\
