@@ -16,6 +16,7 @@ pub mod backup;
 pub mod condition;
 pub mod controllers;
 pub mod fog;
+pub mod host_work;
 pub mod multicast;
 pub mod native;
 pub mod notifications;
