@@ -11,5 +11,6 @@ pub mod link {
 pub mod code;
 pub mod exchange;
 pub mod http;
+mod inventory;
 pub mod machine;
 mod unshown;

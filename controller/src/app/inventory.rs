@@ -1,27 +1,27 @@
-//! Stores what a client reports about its machine in FOG's inventory.
+//! Stores what a machine says of itself in FOG's inventory: to the client that images it, or by its host
+//! service.
+
+use std::collections::BTreeMap;
 
 use foghorn_proto::http::Hardware;
 use foghorn_types::{HostId, Timestamp};
 
 use crate::state::class::Class;
 use crate::state::classes::Inventory;
+use crate::state::field::Field;
 use crate::state::{Draft, Refusal};
 
-/// Types of cases by their number in the SMBIOS specification (DSP0134, 7.4.1); others show as
-/// their number.
-const CASES: [(&str, &str); 12] = [
-    ("3", "Desktop"),
-    ("4", "Low Profile Desktop"),
-    ("6", "Mini Tower"),
-    ("7", "Tower"),
-    ("8", "Portable"),
-    ("9", "Laptop"),
-    ("10", "Notebook"),
-    ("13", "All In One"),
-    ("17", "Main Server Chassis"),
-    ("23", "Rack Mount Chassis"),
-    ("31", "Convertible"),
-    ("35", "Mini PC"),
+/// The longest value that is taken, in characters; fields keep as many of them as they have room for.
+const LONGEST: usize = 255;
+/// Fields that are not about the hardware: a machine does not say them.
+const NOT_TOLD: [&str; 7] = [
+    "id",
+    "hostID",
+    "primaryUser",
+    "other1",
+    "other2",
+    "createdTime",
+    "deleteDate",
 ];
 
 /// Adds the machine to the draft: the first row of a host, or changes of its existing row. Values
@@ -34,6 +34,43 @@ pub(super) fn record(
     draft: &mut Draft<'_>,
     host: HostId,
     hardware: &Hardware,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let values = hardware.fog_fields();
+    let values = values.iter().map(|(name, value)| (*name, value.as_str()));
+    write(draft, host, values, now)
+}
+
+/// Whether a machine may say this of itself. FOG's name of the field that is wrong, and why.
+///
+/// # Errors
+/// The first value that cannot be taken.
+pub(super) fn check(told: &BTreeMap<String, String>) -> Result<(), (String, String)> {
+    for (name, value) in told {
+        if !Inventory::FIELDS.iter().any(|field| is_told(field, name)) {
+            let why = "a machine does not tell this; FOG's names of its hardware are taken";
+            return Err((name.clone(), why.to_owned()));
+        }
+        if value.chars().count() > LONGEST {
+            let why = format!("a value has at most {LONGEST} characters");
+            return Err((name.clone(), why));
+        }
+    }
+    Ok(())
+}
+
+fn is_told(field: &Field<Inventory>, name: &str) -> bool {
+    field.name == name && !NOT_TOLD.contains(&name)
+}
+
+/// As [`record`], by FOG's names. An empty value changes nothing.
+///
+/// # Errors
+/// When a row cannot be drafted.
+pub(super) fn write<'v>(
+    draft: &mut Draft<'_>,
+    host: HostId,
+    told: impl Iterator<Item = (&'v str, &'v str)>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let row = draft
@@ -50,13 +87,11 @@ pub(super) fn record(
         |row| Inventory::clone(row),
     );
     let mut after = before.clone();
-    for (name, value) in told(hardware)
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-    {
-        if let Some(field) = Inventory::FIELDS.iter().find(|field| field.name == name) {
+    for (name, value) in told.filter(|(_, value)| !value.is_empty()) {
+        let mut fields = Inventory::FIELDS.iter();
+        if let Some(field) = fields.find(|field| is_told(field, name)) {
             field
-                .read(&mut after, &value)
+                .read(&mut after, value)
                 .map_err(|error| Refusal::Invalid {
                     field: "hardware",
                     why: error.to_string(),
@@ -70,72 +105,25 @@ pub(super) fn record(
     }
 }
 
-/// FOG's fields and their values.
-fn told(hardware: &Hardware) -> Vec<(&'static str, String)> {
-    let Hardware {
-        system,
-        bios,
-        board,
-        chassis,
-        cpu,
-        disk,
-        ..
-    } = hardware;
-    let mhz = |number: &str| {
-        if number.is_empty() {
-            String::new()
-        } else {
-            format!("{number} MHz")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn a_machine_tells_of_its_hardware_and_of_nothing_else() {
+        for (name, _) in Hardware::default().fog_fields() {
+            assert_eq!(check(&told(name, "x")), Ok(()), "{name}");
         }
-    };
-    let case = CASES
-        .iter()
-        .find(|(number, _)| *number == hardware.chassis_type);
-    let case = case.map_or(hardware.chassis_type.as_str(), |(_, name)| name);
-    let fields = [
-        ("sysman", &system.maker),
-        ("sysproduct", &system.model),
-        ("sysversion", &system.version),
-        ("sysserial", &system.serial),
-        ("sysuuid", &hardware.system_uuid),
-        ("biosversion", &bios.version),
-        ("biosvendor", &bios.maker),
-        ("biosdate", &hardware.bios_date),
-        ("mbman", &board.maker),
-        ("mbproductname", &board.model),
-        ("mbversion", &board.version),
-        ("mbserial", &board.serial),
-        ("mbasset", &board.asset),
-        ("cpuman", &cpu.maker),
-        ("cpuversion", &cpu.model),
-        ("hdmodel", &disk.model),
-        ("hdserial", &disk.serial),
-        ("hdfirmware", &disk.version),
-        ("caseman", &chassis.maker),
-        ("casever", &chassis.version),
-        ("caseserial", &chassis.serial),
-        ("caseasset", &chassis.asset),
-    ];
-    let mut told: Vec<_> = fields
-        .into_iter()
-        .map(|(name, value)| (name, value.clone()))
-        .collect();
-    told.push((
-        "systype",
-        if case.is_empty() {
-            String::new()
-        } else {
-            format!("Type: {case}")
-        },
-    ));
-    told.push(("cpucurrent", mhz(&hardware.cpu_mhz)));
-    told.push(("cpumax", mhz(&hardware.cpu_most_mhz)));
-    told.push((
-        "mem",
-        match hardware.memory_kib {
-            0 => String::new(),
-            kib => format!("MemTotal: {kib} kB"),
-        },
-    ));
-    told
+        for name in NOT_TOLD.into_iter().chain(["SYSMAN", "memory", ""]) {
+            let (field, _) = check(&told(name, "x")).unwrap_err();
+            assert_eq!(field, name);
+        }
+        assert_eq!(check(&told("sysman", &"ä".repeat(LONGEST))), Ok(()));
+        let (field, _) = check(&told("sysman", &"ä".repeat(LONGEST + 1))).unwrap_err();
+        assert_eq!(field, "sysman");
+    }
 }
