@@ -14,7 +14,7 @@ use super::machine::Machine;
 use crate::engine::BOTH;
 use crate::native::fleet::{Fleet, Keys};
 
-/// Every time is valid here.
+/// When users log in here.
 const AT: &str = "2026-11-11T14:17:50Z";
 
 pub(super) async fn host(fleet: &Fleet, number: u32) -> u32 {

@@ -7,6 +7,7 @@ use foghorn_types::{MachineUuid, Timestamp};
 use super::{Duty, WorkError, host_in, host_of};
 use crate::app::user_tracking::{self, BadReport};
 use crate::state::classes::UserTracking;
+use crate::state::machines::device::Device;
 use crate::state::machines::users::DeviceUsers;
 use crate::state::{Draft, State};
 
@@ -36,12 +37,17 @@ pub async fn tell(
     state.read(|tables| host_of(tables, uuid, Some(Duty::Users)).map(drop))?;
     let events = checked(sent, now)?;
     for part in events.chunks(STEP) {
-        state.write(|draft| store(draft, uuid, part)).await?;
+        state.write(|draft| store(draft, uuid, part, now)).await?;
     }
     Ok(())
 }
 
-fn store(draft: &mut Draft<'_>, uuid: MachineUuid, events: &[Event]) -> Result<(), WorkError> {
+fn store(
+    draft: &mut Draft<'_>,
+    uuid: MachineUuid,
+    events: &[Event],
+    now: Timestamp,
+) -> Result<(), WorkError> {
     let host = host_in(draft, uuid, Some(Duty::Users))?.get();
     let tables = draft.tables();
     let stored = tables.device_users().get(&uuid);
@@ -65,6 +71,14 @@ fn store(draft: &mut Draft<'_>, uuid: MachineUuid, events: &[Event]) -> Result<(
         })?;
     }
     draft.replace(&users);
+    if let Some(device) = tables.devices().get(&uuid) {
+        // Whoever is about to delete it has to look again.
+        let last_seen = device.last_seen.max(Some(now));
+        draft.replace(&Device {
+            last_seen,
+            ..Device::clone(device)
+        });
+    }
     Ok(())
 }
 
