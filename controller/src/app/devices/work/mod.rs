@@ -230,7 +230,8 @@ pub async fn inventory(
             let host = host_in(draft, uuid, None)?;
             let parts = parts.iter();
             let parts = parts.map(|(name, value)| (name.as_str(), value.as_str()));
-            Ok(told::write(draft, host, parts, now)?)
+            told::write(draft, host, parts, now)?;
+            Ok(())
         })
         .await
 }
