@@ -48,8 +48,12 @@ pub async fn next(state: &State, host: HostId, now: Timestamp) -> Result<Next, R
     }
 }
 
-/// `None`: something was put aside or ended, and there may be more.
-fn next_in(draft: &mut Draft<'_>, host: HostId, now: Timestamp) -> Result<Option<Next>, Refusal> {
+/// One step of [`next`]. `None`: something was put aside or ended, and there may be more.
+pub(super) fn next_in(
+    draft: &mut Draft<'_>,
+    host: HostId,
+    now: Timestamp,
+) -> Result<Option<Next>, Refusal> {
     let tables = draft.tables();
     tables
         .of::<Host>()
@@ -89,6 +93,16 @@ fn next_in(draft: &mut Draft<'_>, host: HostId, now: Timestamp) -> Result<Option
     }
     let snapin = Snapin::clone(snapin);
     Ok(Some(Next::Run(Box::new((taken, id, snapin)))))
+}
+
+/// The snapin task that a host has taken and not reported, with its snapin.
+pub(super) fn current(tables: &Tables, host: HostId) -> Option<(u32, SnapinId)> {
+    if is_imaging(tables, host) {
+        return None;
+    }
+    let (_, task) = open_tasks(tables, host).next()?;
+    let (snapin, _) = runnable(tables, task).ok()?;
+    (task.state == task_state::IN_PROGRESS).then_some((task.id, snapin))
 }
 
 /// The snapin of a task, or why it cannot be run.
@@ -142,36 +156,48 @@ pub async fn report(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     state
-        .write(|draft| {
-            let tables = draft.tables();
-            let missing = || Refusal::NotFound {
-                class: SNAPIN_TASK,
-                id: task,
-            };
-            let row = tables.of::<SnapinTask>().get(task).ok_or_else(missing)?;
-            let job = tables
-                .of::<SnapinJob>()
-                .get(row.job)
-                .filter(|job| job.host == host.get());
-            job.ok_or_else(missing)?;
-            if row.state == task_state::COMPLETE {
-                return Ok(());
-            }
-            if row.state == task_state::CANCELLED {
-                let why = "the snapin task was cancelled".to_owned();
-                return Err(Refusal::Invalid { field: "id", why });
-            }
-            let done = SnapinTask {
-                state: task_state::COMPLETE,
-                complete: now.into(),
-                exit_code: outcome.exit_code.into(),
-                details: outcome.details.chars().take(250).collect(),
-                ..SnapinTask::clone(row)
-            };
-            draft.update(row, &done)?;
-            settle(draft, host, Some(task))
-        })
+        .write(|draft| report_in(draft, host, task, outcome, now))
         .await
+}
+
+/// See [`report`].
+///
+/// # Errors
+/// As there.
+pub(super) fn report_in(
+    draft: &mut Draft<'_>,
+    host: HostId,
+    task: u32,
+    outcome: &SnapinOutcome,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let missing = || Refusal::NotFound {
+        class: SNAPIN_TASK,
+        id: task,
+    };
+    let row = tables.of::<SnapinTask>().get(task).ok_or_else(missing)?;
+    let job = tables
+        .of::<SnapinJob>()
+        .get(row.job)
+        .filter(|job| job.host == host.get());
+    job.ok_or_else(missing)?;
+    if row.state == task_state::COMPLETE {
+        return Ok(());
+    }
+    if row.state == task_state::CANCELLED {
+        let why = "the snapin task was cancelled".to_owned();
+        return Err(Refusal::Invalid { field: "id", why });
+    }
+    let done = SnapinTask {
+        state: task_state::COMPLETE,
+        complete: now.into(),
+        exit_code: outcome.exit_code.into(),
+        details: outcome.details.chars().take(250).collect(),
+        ..SnapinTask::clone(row)
+    };
+    draft.update(row, &done)?;
+    settle(draft, host, Some(task))
 }
 
 const SNAPIN_TASK: &str = "snapintask";

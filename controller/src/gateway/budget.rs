@@ -49,21 +49,24 @@ impl Charge {
     pub(super) fn answer(mut self, response: Response) -> Result<Response, Full> {
         self.0.grow(response.body().size_hint().lower())?;
         let share = self.0;
-        Ok(response.map(|body| {
-            Body::new(Charged {
-                body,
-                _share: share,
-            })
-        }))
+        Ok(response.map(|body| hold(body, share)))
     }
 }
 
-struct Charged {
+/// The same body, which holds a share until it is gone.
+pub(super) fn hold(body: Body, share: Share<MachineUuid>) -> Body {
+    Body::new(Holding {
+        body,
+        _share: share,
+    })
+}
+
+struct Holding {
     body: Body,
     _share: Share<MachineUuid>,
 }
 
-impl HttpBody for Charged {
+impl HttpBody for Holding {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -9,6 +9,7 @@ mod budget;
 mod configs;
 mod door;
 mod events;
+mod host_work;
 mod refused;
 pub mod register;
 mod renewal;
@@ -58,6 +59,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
             "/tests/{id}/{artifact}",
             limited(put(test_results::artifact), LONGEST_ARTIFACT),
         )
+        .merge(host_work::routes())
         .fallback(|| async { Refused::no_route() })
         .method_not_allowed_fallback(|| async { Refused::no_method() })
         .with_state(ctx)

@@ -260,6 +260,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","list":[{"id":"1","name":"n","created":9},{"id":"2","name":"n","target":"disk-2","test_id":"reboot_1","status":"PASSED","details":"d","created":9,"completed":10,"artifacts":[{"name":"a"},{"name":"b","upload":{"number":18446744073709551615,"bytes":5,"hash":"ff","is_whole":true}}]}]}"#,
     ),
     (
+        "/foghorn/v1/device-users/0a1b2c3d-0000-4000-8000-00000000000f",
+        r#"{"v":1,"uuid":"0a1b2c3d-0000-4000-8000-00000000000f","known":[0,18446744073709551615]}"#,
+    ),
+    (
         "/foghorn/v1/target-tags/0000000004",
         r#"{"v":1,"image":4,"versions":{"2":{"tags":["lab"],"hardware_ids":["pc"],"updated_at":9},"10":{"updated_at":9}}}"#,
     ),
@@ -398,6 +402,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.device_configs().iter().map(|record| record.put_op()));
     ops.extend(tables.device_updates().iter().map(|record| record.put_op()));
     ops.extend(tables.device_tests().iter().map(|record| record.put_op()));
+    ops.extend(tables.device_users().iter().map(|record| record.put_op()));
     ops.extend(tables.target_tags().iter().map(|record| record.put_op()));
     ops.extend(tables.ring_policies().iter().map(|record| record.put_op()));
     ops.extend(tables.factory_tokens().iter().map(|record| record.put_op()));

@@ -33,6 +33,7 @@ use super::machines::tags::TargetTags;
 use super::machines::tests::DeviceTests;
 use super::machines::token::FactoryToken;
 use super::machines::updates::DeviceUpdates;
+use super::machines::users::DeviceUsers;
 use super::multicast::{SessionPlan, Turn};
 use super::node_hold::NodeHold;
 use super::notify::{Alarm, Message, NodeSeen, Order, Pace, Pending, Target};
@@ -98,6 +99,7 @@ pub struct Tables {
     device_configs: Shelf<StoredConfig>,
     device_updates: Shelf<DeviceUpdates>,
     device_tests: Shelf<DeviceTests>,
+    device_users: Shelf<DeviceUsers>,
     target_tags: Shelf<TargetTags>,
     ring_policies: Shelf<RingPolicy>,
     factory_tokens: Shelf<FactoryToken>,
@@ -157,6 +159,7 @@ impl Default for Tables {
             device_configs: Shelf::default(),
             device_updates: Shelf::default(),
             device_tests: Shelf::default(),
+            device_users: Shelf::default(),
             target_tags: Shelf::default(),
             ring_policies: Shelf::default(),
             factory_tokens: Shelf::default(),
@@ -548,6 +551,7 @@ impl View for Tables {
             Place::Other("device-config") => self.device_configs.apply(change),
             Place::Other("device-updates") => self.device_updates.apply(change),
             Place::Other("device-tests") => self.device_tests.apply(change),
+            Place::Other("device-users") => self.device_users.apply(change),
             Place::Other("target-tags") => self.target_tags.apply(change),
             Place::Other("ring-policy") => self.ring_policies.apply(change),
             Place::Other("factory-token") => self.factory_tokens.apply(change),

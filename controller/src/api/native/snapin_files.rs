@@ -6,9 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use data_encoding::{BASE64, HEXLOWER};
+use axum::http::StatusCode;
+use axum::response::Response;
 use foghorn_rest_types::native::SnapinFileStatus;
 use foghorn_types::{Role, SnapinId, StorageNodeId, chain};
 use schemars::JsonSchema;
@@ -94,36 +93,11 @@ fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
     }
 }
 
-/// Streams the file. The length is known, so a stream that is cut off is noticed by whoever reads
-/// it.
 async fn download(
     State(ctx): State<Arc<Ctx>>,
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
-    let (record, _name, parts) = snapin_files::download(&ctx, snapin(&id)?).await?;
-    let mut response = Body::from_stream(parts).into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(
-        header::CONTENT_LENGTH,
-        HeaderValue::from(record.size.bytes()),
-    );
-    let sha = HEXLOWER
-        .decode(record.sha512.as_bytes())
-        .unwrap_or_default();
-    for (name, value) in [
-        (header::ETAG, format!("\"{}\"", record.sha512)),
-        (
-            header::HeaderName::from_static("repr-digest"),
-            format!("sha-512=:{}:", BASE64.encode(&sha)),
-        ),
-    ] {
-        headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
-    }
-    Ok(response)
+    Ok(snapin_files::answer(&ctx, snapin(&id)?).await?)
 }
 
 impl From<UploadError> for Refused {

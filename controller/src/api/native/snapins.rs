@@ -6,15 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use foghorn_rest_types::native::{SnapinNext, SnapinResult, SnapinRun};
-use foghorn_types::{HostId, Role, SnapinId, Timestamp};
+use foghorn_rest_types::native::{SnapinNext, SnapinResult};
+use foghorn_types::{HostId, Role, Timestamp};
 
 use super::error::Refused;
 use super::input::{Body, Id};
 use crate::api::routes::{Routes, get, post};
-use crate::app::snapin_run::{self, Next, SnapinOutcome};
+use crate::app::{snapin_run, snapin_view};
 use crate::ctx::Ctx;
-use crate::state::classes::{Snapin, SnapinTask};
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new()
@@ -47,13 +46,9 @@ async fn next(
     State(ctx): State<Arc<Ctx>>,
     Id(host): Id<HostId>,
 ) -> Result<Json<SnapinNext>, Refused> {
-    Ok(Json(
-        match snapin_run::next(&ctx.state, host, Timestamp::now()).await? {
-            Next::Later => SnapinNext::Wait,
-            Next::Nothing => SnapinNext::Nothing,
-            Next::Run(run) => SnapinNext::Run(Box::new(view(&run.0, run.1, &run.2))),
-        },
-    ))
+    let next = snapin_run::next(&ctx.state, host, Timestamp::now()).await?;
+    let url = |_task, snapin| format!("/foghorn/v1/snapins/{snapin}/file");
+    Ok(Json(snapin_view::next(&next, url)))
 }
 
 async fn result(
@@ -70,30 +65,6 @@ async fn result(
     };
     let host: HostId = host.parse().map_err(|_| bad(&host))?;
     let task: u32 = task.parse().map_err(|_| bad(&task))?;
-    let outcome = SnapinOutcome {
-        exit_code: body.exit_code,
-        details: body.details,
-    };
-    snapin_run::report(&ctx.state, host, task, &outcome, Timestamp::now()).await?;
+    snapin_run::report(&ctx.state, host, task, &body.into(), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn view(task: &SnapinTask, id: SnapinId, snapin: &Snapin) -> SnapinRun {
-    SnapinRun {
-        snapin_task: task.id,
-        snapin: id,
-        name: snapin.name.clone(),
-        file: snapin.file.clone(),
-        args: snapin.args.clone(),
-        run_with: snapin.run_with.clone(),
-        run_with_args: snapin.run_with_args.clone(),
-        timeout_seconds: u64::try_from(snapin.timeout).unwrap_or(0),
-        hide: snapin.hide.is_yes(),
-        unpack: snapin.packtype.is_yes(),
-        reboot: snapin.reboot == "1",
-        shutdown: snapin.shutdown.is_yes(),
-        sha512: snapin.hash.clone(),
-        size_bytes: u64::try_from(snapin.size).unwrap_or(0),
-        url: format!("/foghorn/v1/snapins/{id}/file"),
-    }
 }

@@ -206,6 +206,9 @@ pub async fn delete(
                 draft.operate(op);
             }
         }
+        if let Some(users) = tables.device_users().get(&uuid) {
+            draft.discard(&**users);
+        }
         removal::forget(draft, Level::Device(uuid));
         draft.replace(&DeniedDevice {
             uuid,

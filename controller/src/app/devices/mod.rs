@@ -34,3 +34,4 @@ pub mod targets;
 pub mod tests;
 pub mod tokens;
 pub mod updates;
+pub mod work;

@@ -3,6 +3,7 @@
 //! The data is on the nodes, in their chunk stores; the controller only forwards it. During an
 //! upload it has a file without a name on its own disk, so nothing is left however the upload ends.
 
+mod answer;
 mod replicate;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use foghorn_types::{SnapinId, StorageNodeId, Timestamp, chain};
 use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 
+pub(crate) use self::answer::answer;
 pub use self::replicate::{missing, run};
 use crate::agents::files::{FileError, Parts};
 use crate::ctx::Ctx;

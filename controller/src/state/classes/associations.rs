@@ -133,6 +133,16 @@ association! {
         .about("`1` for on, anything else for off."),
 }
 
+impl ModuleAssociation {
+    /// `state` of a part that is on.
+    pub const ON: &str = "1";
+
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.state == Self::ON
+    }
+}
+
 association! {
     /// A task of a multicast session.
     MulticastSessionAssociation "multicastsessionassociation" "A task that belongs to a multicast session."

@@ -21,4 +21,5 @@ pub mod tags;
 pub mod tests;
 pub mod token;
 pub mod updates;
+pub mod users;
 pub mod window;

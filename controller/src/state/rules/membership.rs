@@ -95,9 +95,6 @@ fn change<A: Association>(
     Ok(())
 }
 
-/// `state` of a module that is switched on.
-const ON: &str = "1";
-
 /// Makes `modules` those that are switched on for a host.
 pub(super) fn give_modules(
     draft: &mut Draft<'_>,
@@ -105,12 +102,12 @@ pub(super) fn give_modules(
     modules: &[u32],
 ) -> Result<(), Refusal> {
     let on = |row| ModuleAssociation {
-        state: ON.to_owned(),
+        state: ModuleAssociation::ON.to_owned(),
         ..row
     };
     let table = draft.tables().of::<ModuleAssociation>();
     for row in table.by(ModuleAssociation::BY_HOST, host.into()) {
-        let is_off = row.state != ON && modules.contains(&row.module);
+        let is_off = !row.is_on() && modules.contains(&row.module);
         if is_off && draft.has_room(1, ASSOCIATION_BYTES) {
             draft.update(row, &on(ModuleAssociation::clone(row)))?;
         }

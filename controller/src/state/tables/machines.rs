@@ -13,6 +13,7 @@ use crate::state::machines::tags::TargetTags;
 use crate::state::machines::tests::DeviceTests;
 use crate::state::machines::token::FactoryToken;
 use crate::state::machines::updates::DeviceUpdates;
+use crate::state::machines::users::DeviceUsers;
 use crate::state::shelf::Shelf;
 
 impl Tables {
@@ -50,6 +51,12 @@ impl Tables {
     #[must_use]
     pub fn device_tests(&self) -> &Shelf<DeviceTests> {
         &self.device_tests
+    }
+
+    /// What is stored of what devices tell of their users.
+    #[must_use]
+    pub fn device_users(&self) -> &Shelf<DeviceUsers> {
+        &self.device_users
     }
 
     /// Tags of versions of images.

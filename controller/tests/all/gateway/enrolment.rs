@@ -14,7 +14,7 @@ use crate::native::fleet::{Fleet, Keys};
 const ALL: &str = "/foghorn/v1/host-tokens";
 const HARDWARE: &str = "0a1b2c3d-0000-4000-8000-00000000000f";
 
-async fn token(fleet: &Fleet, body: Value) -> (u64, String) {
+pub(super) async fn token(fleet: &Fleet, body: Value) -> (u64, String) {
     let made = fleet.good("POST", ALL, Some(body)).await;
     let text = made["token"].as_str().unwrap().to_owned();
     assert!(text.starts_with("fhh1."), "{made}");
@@ -38,7 +38,7 @@ pub(super) async fn enrol(fleet: &Fleet, token: &str, keys: &Keys, more: Value) 
         .await
 }
 
-fn machine(fleet: &Fleet, enrolled: &Value, keys: &Keys) -> Machine {
+pub(super) fn machine(fleet: &Fleet, enrolled: &Value, keys: &Keys) -> Machine {
     let uuid: MachineUuid = enrolled["uuid"].as_str().unwrap().parse().unwrap();
     let chain = enrolled["chain_pem"].as_str().unwrap();
     Machine::holding(fleet, uuid, chain, &keys.key_pem)

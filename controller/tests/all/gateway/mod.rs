@@ -3,6 +3,9 @@
 mod configs;
 mod deploys;
 mod enrolment;
+mod host_work;
+mod host_work_files;
+mod host_work_refused;
 mod machine;
 mod queues;
 mod registration;

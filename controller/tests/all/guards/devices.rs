@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use foghorn_controller::app::devices::contact::{self, Headers, Identity};
+use foghorn_controller::app::devices::contact::{self, Headers, Identity, New};
 use foghorn_controller::app::devices::edit::{self, Change};
 use foghorn_controller::app::devices::tests::{self, Begun};
-use foghorn_controller::app::devices::{config, groups, queues, report};
+use foghorn_controller::app::devices::{config, groups, queues, report, work};
 use foghorn_controller::state::classes::StorageGroup;
 use foghorn_controller::state::machines::config::Level;
 use foghorn_controller::state::machines::device::Network;
-use foghorn_types::{DeviceGroupId, HostId, MachineUuid, StorageGroupId};
+use foghorn_rest_types::host_work::{HostUserEvent, HostUsers};
+use foghorn_rest_types::native::TrackedAction;
+use foghorn_types::{DeviceGroupId, HostId, MachineUuid, StorageGroupId, Timestamp};
 use futures_util::FutureExt as _;
 
 use super::fleet::{Act, Fleet, Pair};
@@ -190,6 +192,40 @@ pub(super) async fn device_goes_and_tests(fleet: Arc<Fleet>, _: usize) -> Pair {
         begin.boxed(),
         delete(&fleet, 1, uuid),
         move |after| match after.tables.device_tests().get(&uuid) {
+            None if after.accepted[1] => Ok(()),
+            left => Err(format!("{left:?} is left, accepted: {:?}", after.accepted)),
+        },
+    )
+}
+
+pub(super) async fn device_goes_and_tells_of_users(fleet: Arc<Fleet>, _: usize) -> Pair {
+    let who = identity(&fleet.servers[0].state, number(&fleet));
+    let uuid = who.uuid;
+    let new = New {
+        identity: who,
+        name: String::new(),
+        group: String::new(),
+        hardware_id: None,
+        host: HostId::new(fleet.host().await),
+        owner: 1,
+    };
+    let state = fleet.servers[0].state.clone();
+    contact::register(&state, &new).await.unwrap();
+    let tell = async move {
+        let event = HostUserEvent {
+            action: TrackedAction::Login,
+            user: "anna".to_owned(),
+            time: Timestamp::now().to_string(),
+            id: "1".to_owned(),
+        };
+        let events = vec![event];
+        let told = work::tell_users(&state, uuid, HostUsers { events }, Timestamp::now());
+        told.await.is_ok()
+    };
+    Pair::new(
+        tell.boxed(),
+        delete(&fleet, 1, uuid),
+        move |after| match after.tables.device_users().get(&uuid) {
             None if after.accepted[1] => Ok(()),
             left => Err(format!("{left:?} is left, accepted: {:?}", after.accepted)),
         },

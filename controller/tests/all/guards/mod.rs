@@ -95,6 +95,7 @@ fn rows() -> Vec<Row> {
         false devices::device_goes_and_is_configured,
         false devices::device_goes_and_speaks,
         false devices::device_goes_and_tests,
+        false devices::device_goes_and_tells_of_users,
         false devices::two_files_of_a_configuration,
         false devices::one_device_of_a_host,
         false devices::factory_goes_and_a_device_comes,

@@ -175,14 +175,27 @@ pub fn judge(facts: &Facts, by_address: bool, round: u32) -> Result<(&Wanted, Ho
 /// # Errors
 /// Why not.
 pub fn may_touch(facts: &Facts, by_address: bool) -> Result<&HostFacts, LeftOut> {
-    let host = facts.host.as_ref().ok_or(LeftOut::NoHost)?;
+    sure(facts.host.as_ref(), facts.factory, by_address)
+}
+
+/// The host that a device of this factory is, unless only the device itself says so (`by_address`: that is
+/// enough), or the host is not one of the factory that is approved.
+///
+/// # Errors
+/// Why not.
+pub fn sure(
+    host: Option<&HostFacts>,
+    factory: StorageGroupId,
+    by_address: bool,
+) -> Result<&HostFacts, LeftOut> {
+    let host = host.ok_or(LeftOut::NoHost)?;
     if host.by == BoundBy::Address && !by_address {
         return Err(LeftOut::ByAddress);
     }
     if host.is_pending {
         return Err(LeftOut::Pending);
     }
-    if host.site.is_some_and(|site| site != facts.factory) {
+    if host.site.is_some_and(|site| site != factory) {
         return Err(LeftOut::OtherSite);
     }
     Ok(host)

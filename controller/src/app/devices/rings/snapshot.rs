@@ -134,7 +134,12 @@ fn wanted(target: &Candidate) -> Wanted {
     }
 }
 
-fn host_of(tables: &Tables, policy: &RingPolicy, device: &Device) -> Option<HostFacts> {
+/// The host that a device is, as far as anything says so.
+pub(in crate::app::devices) fn host_of(
+    tables: &Tables,
+    policy: &RingPolicy,
+    device: &Device,
+) -> Option<HostFacts> {
     let bound = device.host?;
     let row = device.host_row(tables)?;
     let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, row.id.into());
