@@ -175,8 +175,15 @@ impl Work<'_> {
         let Some(left) = round.note("snapins", snapins.settle()) else {
             return Next::Rules(Box::new(work));
         };
-        if let Some(command) = left {
-            return Next::Power(command);
+        if let Some(told) = left {
+            if let Some(command) = told.after {
+                return Next::Power(command);
+            }
+            // What there was to do before still had that snapin.
+            let Some(newest) = round.note("snapins", self.gateway.work()) else {
+                return Next::Nothing;
+            };
+            work = newest;
         }
         let mut last = None;
         while let SnapinNext::Run(run) = &work.snapin {

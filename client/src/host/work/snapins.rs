@@ -74,6 +74,11 @@ pub(super) struct Snapins<'a> {
     pub(super) boot: &'a str,
 }
 
+/// The end of a snapin was told.
+pub(super) struct Told {
+    pub(super) after: Option<PowerCommand>,
+}
+
 /// What is ready to run.
 struct Ready {
     argv: Vec<String>,
@@ -84,17 +89,17 @@ struct Ready {
 }
 
 impl Snapins<'_> {
-    /// Tells how a snapin ended that an earlier process has left. What that snapin wants of the machine.
+    /// Tells how a snapin ended that an earlier process has left, if there is one. What that snapin wants of the machine.
     ///
     /// # Errors
     /// [`SnapinError`]
-    pub(super) fn settle(&self) -> Result<Option<PowerCommand>, SnapinError> {
+    pub(super) fn settle(&self) -> Result<Option<Told>, SnapinError> {
         let folder = self.storage.folder().join(FOLDER);
         if let Err(error) = snapin_file::remove(&folder) {
             tracing::warn!(path = %folder.display(), %error, "could not remove what a snapin has left");
         }
         match journal::read(self.storage)? {
-            Some(entry) => self.tell(&entry),
+            Some(entry) => self.tell(&entry).map(|after| Some(Told { after })),
             None => Ok(None),
         }
     }

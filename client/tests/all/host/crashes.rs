@@ -260,7 +260,8 @@ fn an_enrolment_that_was_cut_off_is_done_again_and_leaves_no_half_identity() {
             let mut names: Vec<_> = fs::read_dir(&folder)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter(|name| name != "foghorn-host.lock")
+                // Whoever replaces an identity leaves that the first config is new to it.
+                .filter(|name| name != "foghorn-host.lock" && name != "newcomer")
                 .collect();
             names.sort();
             assert_eq!(names, whole, "{at}: no draft is left");
