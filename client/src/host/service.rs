@@ -117,7 +117,11 @@ impl Service {
         self.renew(&gateway);
         let actions = self.actions(Some(&gateway), stop);
         let done = match answer {
-            Answer::Nothing => CheckedIn::NoConfig,
+            Answer::Nothing => {
+                // Nothing was ordered of the system before this one.
+                self.storage.is_settled()?;
+                CheckedIn::NoConfig
+            }
             Answer::Unchanged => {
                 self.finish(previous.as_ref(), &actions)?;
                 CheckedIn::Unchanged
