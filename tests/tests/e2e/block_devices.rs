@@ -27,6 +27,12 @@ impl Loop {
         Self::with(file, &["--partscan"])
     }
 
+    /// Over a part of the file: where it begins, and how many bytes it has.
+    pub(crate) fn over_part(file: &Path, start: u64, size: u64) -> Result<Self> {
+        let (start, size) = (start.to_string(), size.to_string());
+        Self::with(file, &["--offset", &start, "--sizelimit", &size])
+    }
+
     fn with(file: &Path, options: &[&str]) -> Result<Self> {
         let file = file.to_str().context("temporary paths are text")?;
         let shown = run(

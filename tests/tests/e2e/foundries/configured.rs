@@ -38,7 +38,7 @@ fn arrives_changes_and_goes(engine: Engine) -> Result<()> {
 
     let said = machine.check_in()?;
     ensure!(said.starts_with("the config was extracted"), "{said}");
-    let mut files = machine.files()?;
+    let mut files = machine.places.files()?;
     let settings = files.remove(SETTINGS).context("it has settings")?;
     let settings: toml::Table = settings.parse()?;
     let pacman = &settings["pacman"];
@@ -52,13 +52,13 @@ fn arrives_changes_and_goes(engine: Engine) -> Result<()> {
         ("wifi", "correct horse"),
     ];
     ensure!(files == texts(&expected), "{files:?}");
-    ensure!(machine.noted() == ["level there"]);
+    ensure!(machine.places.noted() == ["level there"]);
     // Whoever asks in the second of a change is given the same once more.
     until("the config to be an old one", PATIENCE, || {
         let said = machine.check_in()?;
         Ok((said == "the config has not changed").then_some(()))
     })?;
-    ensure!(machine.noted().is_empty(), "nothing has changed");
+    ensure!(machine.places.noted().is_empty(), "nothing has changed");
 
     is_kept_secret(&operator, &machine, &secret)?;
     is_shown_as_applied(&operator)?;
@@ -96,7 +96,7 @@ fn set(operator: &Operator, machine: &Machine) -> Result<String> {
     };
     let secret = Recipient::from_pem(key)?.encrypt(b"correct horse", &random)?;
     let mut level = file("level", "device");
-    level["on-changed"] = machine.note("level");
+    level["on-changed"] = machine.places.note("level");
     let device = json!([
         level,
         {"name": "wifi", "value": secret, "unencrypted": false},
@@ -128,7 +128,7 @@ fn value_of<'a>(version: &'a Value, name: &str) -> Option<&'a str> {
 fn is_kept_secret(operator: &Operator, machine: &Machine, secret: &str) -> Result<()> {
     let device = latest(operator, DEVICE)?;
     ensure!(value_of(&device, "wifi") == Some(secret), "{device}");
-    let stored = fs::read_to_string(machine.path("sota/config.encrypted"))?;
+    let stored = fs::read_to_string(machine.places.path("sota/config.encrypted"))?;
     ensure!(stored.contains(secret) && !stored.contains("correct horse"));
     let group = latest(operator, &operator.at("device-groups/front/config/"))?;
     ensure!(value_of(&group, "door/pin") == Some(""), "{group}");
@@ -152,7 +152,7 @@ fn goes(operator: &Operator, machine: &Machine) -> Result<()> {
     let group = operator.at("device-groups/front/config/");
     operator.call("DELETE", &format!("{group}door/pin/"), &Value::Null)?;
     machine.check_in()?;
-    let mut files = machine.files()?;
+    let mut files = machine.places.files()?;
     let settings: toml::Table = files
         .remove(SETTINGS)
         .context("those of the factory")?
@@ -166,19 +166,19 @@ fn goes(operator: &Operator, machine: &Machine) -> Result<()> {
     ];
     ensure!(files == texts(&expected), "{files:?}");
     ensure!(
-        !machine.path("secrets/door").exists(),
+        !machine.places.path("secrets/door").exists(),
         "an empty folder stays"
     );
 
     operator.call("PATCH", "/ota/devices/till-2/", &json!({"group": ""}))?;
     machine.check_in()?;
-    ensure!(machine.files()?.get("level").map(String::as_str) == Some("factory"));
+    ensure!(machine.places.files()?.get("level").map(String::as_str) == Some("factory"));
 
     operator.call("DELETE", "/ota/devices/till-2/", &Value::Null)?;
     let said = machine.is_refused()?;
     ensure!(said.contains("403") && said.contains("deleted"), "{said}");
     ensure!(
-        machine.files()?.contains_key("wifi"),
+        machine.places.files()?.contains_key("wifi"),
         "it keeps what it has"
     );
     let denied = operator.get(&operator.at("denied-devices/"))?;

@@ -1,66 +1,33 @@
 //! A deploy puts the identity of the machine on the disk: on loop devices, which only root can make.
 
 use std::fs;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use foghorn_tests::disks::{self, Disk, Kind, MIB};
 use foghorn_tests::factory::Operator;
-use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
-use foghorn_tests::tools::{foghorn, run};
+use foghorn_tests::stack::{Engine, Options, Stack};
+use foghorn_tests::tools::foghorn;
 use serde_json::{Value, json};
 
 use super::installation;
-use crate::block_devices::{Loop, may_make_loop_devices};
+use super::installed::{GOLDEN, SIZE, TARGET, carry_out, choose, copied, golden, on_loop};
+use crate::block_devices::may_make_loop_devices;
 
-const GOLDEN: &str = "52:54:00:0f:10:21";
-const TARGET: &str = "52:54:00:0f:10:22";
-const SIZE: u64 = 96 * MIB;
-/// Of the folder that foghorn-host finds by itself.
-const FILES: [&str; 4] = ["client.pem", "pkey.pem", "root.crt", "sota.toml"];
+/// Of the folder that foghorn-host finds by itself, and the mark of a system that has taken the place of another.
+const FILES: [&str; 5] = [
+    "client.pem",
+    "newcomer",
+    "pkey.pem",
+    "root.crt",
+    "sota.toml",
+];
 
-/// A disk with a partition of data and one with what looks like an installed system, and an old identity.
-fn golden(folder: &Path) -> Result<Disk> {
-    let parts = [(Kind::Ext4, 24), (Kind::Ext4, 40)];
-    let disk = disks::make_gpt(&folder.join("golden"), SIZE, 512, &parts, 31)?;
-    let (tree, volume) = (folder.join("tree"), folder.join("volume"));
-    for (name, text) in [
-        ("usr/lib/os-release", "ID=test\n"),
-        ("usr/lib/systemd/systemd", "not run here\n"),
-        ("etc/fstab", "LABEL=root / ext4 defaults 0 1\n"),
-        (
-            "var/sota/pkey.pem",
-            "that of the machine that was captured\n",
-        ),
-    ] {
-        let path = tree.join(name);
-        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
-        fs::write(path, text)?;
-    }
-    std::os::unix::fs::symlink("../usr/lib/os-release", tree.join("etc/os-release"))?;
-    let root = &disk.partitions[1];
-    fs::File::create(&volume)?.set_len(root.size)?;
-    let (tree, text) = (tree.display().to_string(), volume.display().to_string());
-    run("mke2fs", ["-qF", "-t", "ext4", "-d", &tree, &text])?;
-    let file = fs::File::options().write(true).open(&disk.path)?;
-    file.write_all_at(&fs::read(&volume)?, root.start)?;
-    Ok(disk)
-}
-
-/// The folder of the identity on the second partition, as a tool reads it that mounts nothing.
+/// The folder of the identity, as a tool reads it that mounts nothing.
 fn sota(disk: &Path, golden: &Disk, name: &str) -> Result<PathBuf> {
-    let folder = disk.parent().context("a disk is in a folder")?;
-    let (volume, out) = (folder.join(format!("{name}-volume")), folder.join(name));
-    let root = &golden.partitions[1];
-    let mut bytes = vec![0; usize::try_from(root.size)?];
-    fs::File::open(disk)?.read_exact_at(&mut bytes, root.start)?;
-    fs::write(&volume, bytes)?;
-    fs::create_dir(&out)?;
-    let dump = format!("rdump /var/sota {}", out.display());
-    run("debugfs", ["-R", &dump, &volume.display().to_string()])?;
-    Ok(out.join("sota"))
+    copied(disk, golden, "/var/sota", name)
 }
 
 /// The files of an identity are in another place here.
@@ -89,24 +56,10 @@ fn check_in(sota: &Path) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn choose(stack: &Stack, path: &str, identity: &Value) -> Result<Value> {
-    let change = json!({ "identity": identity });
-    let path = format!("/foghorn/v1/{path}/identity");
-    stack.rest.put(&path, &change)?.ok()
-}
-
 /// Deploys to the disk of a host; what the client said, how it ended, and how its task did.
-fn deploy(stack: &Stack, host: u32, name: &str, disk: &Path) -> Result<(String, i32, Value)> {
+fn deploy(stack: &Stack, host: u32, name: &str, file: &Path) -> Result<(String, i32, Value)> {
     let task = stack.order(host, 1)?;
-    let mut client = stack.start_client(name, host, TARGET, disk)?;
-    let ended = client.wait(PATIENCE)?;
-    let code = ended.code().context("the client ended by itself")?;
-    Ok((client.log(), code, stack.wait_task(task)?))
-}
-
-fn on_loop(stack: &Stack, host: u32, name: &str, file: &Path) -> Result<(String, i32, Value)> {
-    let device = Loop::with_partitions(file)?;
-    deploy(stack, host, name, device.path())
+    on_loop(stack, (host, task), name, file)
 }
 
 fn names(folder: &Path) -> Result<Vec<String>> {
@@ -149,7 +102,7 @@ fn identity_at_deploy() -> Result<()> {
     let file = stack.folder().join("till-disk");
     disks::blank(&file, SIZE)?;
 
-    let (said, code, task) = on_loop(&stack, host, "first", &file)?;
+    let (said, code, task) = deploy(&stack, host, "first", &file)?;
     ensure!(code == 0 && task["state"] == "complete", "{task}\n{said}");
     disks::check(&file, 512, &golden.partitions)?;
     let data = &golden.partitions[..1];
@@ -161,7 +114,7 @@ fn identity_at_deploy() -> Result<()> {
     has_an_identity(&operator, &first)?;
 
     // The machine is imaged again: it is the same device, with another key.
-    let (said, code, task) = on_loop(&stack, host, "second", &file)?;
+    let (said, code, task) = deploy(&stack, host, "second", &file)?;
     ensure!(code == 0 && task["state"] == "complete", "{task}\n{said}");
     has_an_identity(&operator, &sota(&file, &golden, "second-files")?)?;
     let refused = check_in(&first)
@@ -172,7 +125,7 @@ fn identity_at_deploy() -> Result<()> {
     // What is said of the host counts.
     let shown = choose(&stack, &format!("hosts/{host}"), &json!(false))?;
     ensure!(shown["identity"] == false, "{shown}");
-    let (said, code, task) = on_loop(&stack, host, "third", &file)?;
+    let (said, code, task) = deploy(&stack, host, "third", &file)?;
     ensure!(code == 0 && task["state"] == "complete", "{task}\n{said}");
     let third = sota(&file, &golden, "third-files")?;
     ensure!(names(&third)? == ["pkey.pem"], "{:?}", names(&third)?);
@@ -193,12 +146,13 @@ fn no_place_for_an_identity() -> Result<()> {
     disks::blank(&file, 32 * MIB)?;
     let before = fs::read(&file)?;
 
-    let (said, code, task) = deploy(&stack, host, "to-a-file", &file)?;
+    let ordered = stack.order(host, 1)?;
+    let (said, code, task) = carry_out(&stack, (host, ordered), "to-a-file", &file)?;
     ensure!(code == 5 && task["state"] == "failed", "{task}\n{said}");
     ensure!(task.to_string().contains("block devices only"), "{task}");
     ensure!(fs::read(&file)? == before, "it was written");
 
-    let (said, code, task) = on_loop(&stack, host, "without-root", &file)?;
+    let (said, code, task) = deploy(&stack, host, "without-root", &file)?;
     ensure!(code == 1 && task["state"] == "failed", "{task}\n{said}");
     for words in ["was written and verified", "no root file system"] {
         ensure!(task.to_string().contains(words), "{task}");

@@ -1,23 +1,20 @@
 //! A machine after imaging: registered as a device, with the host service on it.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use foghorn_tests::disks;
 use foghorn_tests::factory::{Operator, Registered};
 use foghorn_tests::process::Process;
 use foghorn_tests::stack::PATIENCE;
-use foghorn_tests::tools::foghorn;
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
+use super::places::Places;
+
 pub(super) struct Machine {
     pub(super) uuid: String,
-    folder: PathBuf,
+    pub(super) places: Places,
     gateway: String,
     agent: ureq::Agent,
 }
@@ -30,11 +27,9 @@ impl Machine {
         name: &str,
         uuid: &str,
     ) -> Result<Self> {
-        let folder = place.join(name);
-        let sota = folder.join("sota");
-        for part in ["sota", "handlers", "actions"] {
-            fs::create_dir_all(folder.join(part))?;
-        }
+        let places = Places::make(place.join(name))?;
+        let sota = places.path("sota");
+        fs::create_dir_all(&sota)?;
         let more = json!({
             "name": name,
             "hardware-id": "pc",
@@ -48,62 +43,22 @@ impl Machine {
         fs::write(sota.join("pkey.pem"), &registered.key_pem)?;
         let settings: toml::Table = registered.file("sota.toml")?.parse()?;
         let gateway = settings["tls"]["server"].as_str();
-        let machine = Self {
+        Ok(Self {
             uuid: uuid.to_owned(),
             gateway: gateway.context("the gateway is a text")?.to_owned(),
             agent: agent(&registered)?,
-            folder,
-        };
-        let ran = machine.path("ran").display().to_string();
-        // Its argument, and whether the file is there.
-        machine.handler(
-            "note",
-            &format!("[ -e \"$CONFIG_FILE\" ] && is=there || is=gone\necho \"$1 $is\" >> {ran}"),
-        )?;
-        Ok(machine)
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    fn handler(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.path("handlers").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n"))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        Ok(())
-    }
-
-    /// The argv of a handler that notes this word.
-    pub(super) fn note(&self, word: &str) -> Value {
-        let program = self.path("handlers/note");
-        json!([program.display().to_string(), word])
-    }
-
-    /// What handlers have noted since this was asked last.
-    pub(super) fn noted(&self) -> Vec<String> {
-        let path = self.path("ran");
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        // It is not there when no handler has run.
-        let _removed = fs::remove_file(&path);
-        text.lines().map(str::to_owned).collect()
+            places,
+        })
     }
 
     fn start_check_in(&self) -> Result<Process> {
-        let mut command = Command::new(foghorn("foghorn-host")?);
+        let mut command = self.places.check_in()?;
         command
-            .arg("check-in")
             // It would give this machine the name of its host, and more.
             .arg("--no-work")
             .arg("--config")
-            .arg(self.path("sota/sota.toml"))
-            .arg("--secrets-dir")
-            .arg(self.path("secrets"))
-            .arg("--handlers-dir")
-            .arg(self.path("handlers"))
-            .arg("--actions-dir")
-            .arg(self.path("actions"));
-        Process::start(&self.folder, "foghorn-host", &mut command)
+            .arg(self.places.path("sota/sota.toml"));
+        Process::start(self.places.folder(), "foghorn-host", &mut command)
     }
 
     /// Checks in once; what the host service says at its end.
@@ -122,19 +77,6 @@ impl Machine {
         let log = process.log();
         ensure!(ended.code() == Some(1), "{ended}:\n{log}");
         Ok(log)
-    }
-
-    /// Names and contents of the files that its configuration has brought.
-    pub(super) fn files(&self) -> Result<BTreeMap<String, String>> {
-        let root = self.path("secrets");
-        let mut all = BTreeMap::new();
-        for path in disks::files(&root)? {
-            let mode = fs::metadata(&path)?.permissions().mode() & 0o777;
-            ensure!(mode == 0o640, "{} has mode {mode:o}", path.display());
-            let name = path.strip_prefix(&root)?.display().to_string();
-            all.insert(name, fs::read_to_string(&path)?);
-        }
-        Ok(all)
     }
 
     /// A request of the update agent on the machine; the JSON of the answer, if it has one.

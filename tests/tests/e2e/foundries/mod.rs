@@ -4,9 +4,14 @@
 mod configured;
 mod deployed;
 mod described;
+mod imaged;
+mod installed;
 mod machine;
 mod operator_client;
+mod places;
 mod ring;
+mod versions;
+mod whole;
 
 use anyhow::Result;
 use foghorn_test_ports::free_port;

@@ -8,11 +8,12 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use foghorn_tests::disks::{self, Kind, MIB};
 use foghorn_tests::factory::Operator;
-use foghorn_tests::stack::{Engine, PATIENCE, Stack};
+use foghorn_tests::stack::{Engine, Stack};
 use serde_json::{Value, json};
 
 use super::installation;
 use super::machine::Machine;
+use super::versions::{FIRST, RING, SECOND, capture_again, device, is_up_to_date, tag, target};
 use crate::on_both_engines;
 
 on_both_engines! {
@@ -22,10 +23,7 @@ on_both_engines! {
 const UUID: &str = "5a1c0d2e-7b1f-4c6e-9a53-0f6f7d3b0101";
 const GOLDEN: &str = "52:54:00:0f:10:01";
 const TARGET: &str = "52:54:00:0f:10:02";
-/// As [`Stack::capture`] calls the image, with its versions.
-const FIRST: &str = "golden-image-1";
-const SECOND: &str = "golden-image-2";
-const RING: &str = "lab";
+const NAME: &str = "till-1";
 /// Within the only partition of the disk.
 const PLACE: u64 = 3 * MIB;
 
@@ -38,24 +36,24 @@ fn follows_its_ring(engine: Engine) -> Result<()> {
     ensure!(first["custom"]["tags"] == json!([]), "{first}");
     tag(&operator, FIRST)?;
 
-    let machine = Machine::register(stack.folder(), &operator, "till-1", UUID)?;
-    let before = device(&operator)?;
+    let machine = Machine::register(stack.folder(), &operator, NAME, UUID)?;
+    let before = device(&operator, NAME)?;
     ensure!(before["last-seen"] == "", "it has not spoken: {before}");
     let hash = first["hashes"]["sha256"].as_str().context("a hash")?;
     ensure!(hash.len() == 64, "{first}");
     let known = machine.runs(FIRST, RING)?;
-    ensure!(known["name"] == "till-1", "{known}");
-    is_up_to_date(&operator, FIRST, true)?;
+    ensure!(known["name"] == NAME, "{known}");
+    is_up_to_date(&operator, NAME, FIRST, true)?;
 
     // A newer version changes nothing until it is in the ring.
     let file = File::options().write(true).open(&golden.path)?;
     file.write_all_at(b"the second version", PLACE)?;
-    capture_again(&stack, source, &golden.path)?;
+    capture_again(&stack, (source, GOLDEN), &golden.path)?;
     let second = target(&operator, SECOND)?;
     ensure!(second["hashes"] != first["hashes"], "{second}");
-    is_up_to_date(&operator, FIRST, true)?;
+    is_up_to_date(&operator, NAME, FIRST, true)?;
     tag(&operator, SECOND)?;
-    is_up_to_date(&operator, FIRST, false)?;
+    is_up_to_date(&operator, NAME, FIRST, false)?;
 
     let disk = stack.folder().join("till-disk");
     disks::blank(&disk, 32 * MIB)?;
@@ -64,17 +62,17 @@ fn follows_its_ring(engine: Engine) -> Result<()> {
     File::open(&disk)?.read_exact_at(&mut found, PLACE)?;
     ensure!(found == *b"the second version", "another one was deployed");
     machine.runs(SECOND, RING)?;
-    is_up_to_date(&operator, SECOND, true)?;
+    is_up_to_date(&operator, NAME, SECOND, true)?;
     // It has the address of the host that was imaged: they are one machine, and it keeps its name.
     let network = json!({"hostname": "till", "mac": TARGET, "local_ipv4": "10.0.0.7"});
     machine.ask("PUT", "/system_info/network", &[], &network)?;
-    let bound = device(&operator)?;
+    let bound = device(&operator, NAME)?;
     ensure!(bound["network-info"]["mac"] == TARGET, "{bound}");
-    is_up_to_date(&operator, SECOND, true)?;
+    is_up_to_date(&operator, NAME, SECOND, true)?;
 
     // The ring holds its versions; whoever is not in it has nothing to catch up with.
     machine.runs(SECOND, "")?;
-    let alone = device(&operator)?;
+    let alone = device(&operator, NAME)?;
     ensure!(alone["tag"] == "" && alone["up-to-date"] == true, "{alone}");
     Ok(())
 }
@@ -87,13 +85,13 @@ fn is_imaged_again(
     (image, disk): (u32, &Path),
 ) -> Result<()> {
     tell(machine, "1", "EcuDownloadStarted", &Value::Null)?;
-    let during = device(operator)?;
+    let during = device(operator, NAME)?;
     ensure!(during["current-update"] == "update-1", "{during}");
     stack.deploy("till", TARGET, image, disk)?;
     tell(machine, "2", "EcuInstallationCompleted", &json!(true))?;
     // Sent once more, as after an answer that did not arrive.
     tell(machine, "2", "EcuInstallationCompleted", &json!(true))?;
-    let after = device(operator)?;
+    let after = device(operator, NAME)?;
     ensure!(after["current-update"] == "", "{after}");
     let path = format!("/ota/devices/{UUID}/updates/");
     let updates = operator.get(&format!("{path}?by-uuid=1"))?;
@@ -132,45 +130,4 @@ fn tell(machine: &Machine, id: &str, kind: &str, success: &Value) -> Result<()> 
         "event": event,
     }]);
     machine.ask("POST", "/events", &[], &event).map(drop)
-}
-
-fn device(operator: &Operator) -> Result<Value> {
-    operator.get(&format!(
-        "/ota/devices/till-1/?factory={}",
-        operator.factory
-    ))
-}
-
-fn is_up_to_date(operator: &Operator, target: &str, expected: bool) -> Result<()> {
-    let device = device(operator)?;
-    ensure!(device["target-name"] == target, "{device}");
-    ensure!(device["up-to-date"] == expected, "{device}");
-    let listed = operator.get(&format!("/ota/devices/?match_tag={RING}"))?;
-    ensure!(listed["total"] == 1, "{listed}");
-    ensure!(listed["devices"][0]["up-to-date"] == expected, "{listed}");
-    Ok(())
-}
-
-fn target(operator: &Operator, name: &str) -> Result<Value> {
-    operator.get(&operator.at(&format!("targets/{name}")))
-}
-
-fn tag(operator: &Operator, name: &str) -> Result<()> {
-    let change = json!({"targets": {name: {"custom": {"tags": [RING]}}}});
-    let job = operator.call("PATCH", &operator.at("targets/"), &change)?;
-    let url = job["jobserv-url"].as_str().unwrap_or_default();
-    ensure!(url.ends_with('/'), "{job}");
-    let tagged = target(operator, name)?;
-    ensure!(tagged["custom"]["tags"] == json!([RING]), "{tagged}");
-    Ok(())
-}
-
-fn capture_again(stack: &Stack, host: u32, disk: &Path) -> Result<()> {
-    let task = stack.order(host, 2)?;
-    let mut client = stack.start_client("recapture", host, GOLDEN, disk)?;
-    let ended = client.wait(PATIENCE)?;
-    ensure!(ended.success(), "{ended}\n{}", client.log());
-    let done = stack.wait_task(task)?;
-    ensure!(done["state"] == "complete", "{done}");
-    Ok(())
 }
