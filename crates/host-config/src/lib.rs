@@ -22,6 +22,7 @@ pub mod one_shot;
 mod opened;
 pub mod pace;
 pub mod plan;
+mod sealed;
 mod settings;
 pub mod sota;
 
@@ -32,4 +33,5 @@ pub use files::{BadFiles, ConfigFiles, LONGEST_VERSION, MOST_FILES, NoSuchFile};
 pub use history::{ConfigVersion, History, KEPT_VERSIONS};
 pub use name::{BadFileName, DRAFT_NAME, FileName, LONGEST_NAME, LONGEST_PART};
 pub use opened::{OpenError, OpenedFile, has_secrets, open};
+pub use sealed::SealError;
 pub use settings::SETTINGS_FILE;
