@@ -178,7 +178,20 @@ impl From<ConfigError> for Refused {
 
 #[cfg(test)]
 mod tests {
+    use foghorn_host_config::ecies::BadRecipient;
+
     use super::*;
+
+    #[test]
+    fn a_device_whose_key_cannot_be_used_is_told_so() {
+        let refused = Refused::from(EffectiveError::Seal {
+            device: MachineUuid::from_bits(1),
+            source: SealError::Recipient(BadRecipient),
+        });
+        let (status, message, _) = refused.into_parts();
+        assert_eq!(status, StatusCode::CONFLICT);
+        assert!(message.contains("enrol again"), "{message}");
+    }
 
     #[test]
     fn ends_of_lines_do_not_make_another_key() {
