@@ -147,9 +147,8 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
         Ok(answer)
     });
     let answer = got.inspect_err(|_| files.give_up())?;
-    if with.replaces {
-        files.forget_date()?;
-    }
+    // Also where no key was: a disk that was copied without it has the config of another machine.
+    files.forget_date()?;
     for name in [KEY, AUTHORITY, CERTIFICATE, SETTINGS] {
         files.name(name).inspect_err(|_| files.give_up())?;
     }
