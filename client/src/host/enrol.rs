@@ -150,8 +150,9 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
         Ok(answer)
     });
     let answer = got.inspect_err(|_| files.give_up())?;
+    // Also where no key was: a disk that was copied without it has the config of another machine.
+    files.forget_date()?;
     if with.replaces {
-        files.forget_date()?;
         files.draft(NEWCOMER, "", 0o600)?;
         files.name(NEWCOMER).inspect_err(|_| files.give_up())?;
     }

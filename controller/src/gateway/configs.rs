@@ -9,17 +9,21 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foghorn_host_config::conditional::format_date;
-use foghorn_host_config::{BadRequest, ConfigCreate};
+use foghorn_host_config::{BadRequest, ConfigCreate, SealError};
 use foghorn_types::{MachineUuid, Timestamp, chain};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::door::Speaker;
 use super::refused::{Refused, json, whole};
 use crate::app::devices::config::{self, ConfigError};
-use crate::app::devices::effective::{self, EffectiveError, Given};
+use crate::app::devices::effective::{self, Due, EffectiveError, Given, GivenConfig};
 use crate::ctx::Ctx;
 use crate::state::machines::config::Level;
+
+/// Configurations that are made at one time.
+static MAKING: Semaphore = Semaphore::const_new(4);
 
 /// `GET /config`
 pub(super) async fn get(
@@ -30,28 +34,42 @@ pub(super) async fn get(
     let since = headers.get(header::IF_MODIFIED_SINCE);
     let since = since.and_then(|value| value.to_str().ok());
     let now = Timestamp::now();
-    let given = effective::given(&ctx.state, &ctx.trust, device.uuid, since, now)?;
-    let (effective, date, version) = match given {
+    let due = match effective::given(&ctx.state, device.uuid, since, now)? {
         Given::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
         Given::NotModified => return Ok(StatusCode::NOT_MODIFIED.into_response()),
-        Given::Config {
-            effective,
-            date,
-            version,
-        } => (effective, date, version),
+        Given::Due(due) => due,
     };
-    if let Some(version) = version {
+    let Some(config) = made(&ctx, due).await? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    if let Some(version) = config.version {
         note_fetched(&ctx, device.uuid, version, now).await;
     }
-    let mut response = effective.document.write().into_response();
+    let mut response = config.document.write().into_response();
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
     // Not the present time: the device asks with it whether there is anything newer.
-    if let Ok(date) = HeaderValue::try_from(format_date(date)) {
+    if let Ok(date) = HeaderValue::try_from(format_date(config.date)) {
         headers.insert(header::DATE, date);
     }
     Ok(response)
+}
+
+/// Not on a thread that answers others, and a few at a time: encrypting takes a quarter of a millisecond or more for each secret.
+async fn made(ctx: &Ctx, due: Due) -> Result<Option<GivenConfig>, Refused> {
+    let turn = MAKING
+        .acquire()
+        .await
+        .map_err(|gone| Refused::ours(&gone))?;
+    let trust = ctx.trust.clone();
+    let making = tokio::task::spawn_blocking(move || {
+        // It goes on when the device has gone, and nobody has its turn until then.
+        let _turn = turn;
+        due.make(&trust)
+    });
+    let made = making.await.map_err(|ended| Refused::ours(&ended))?;
+    made.map_err(Refused::from)
 }
 
 /// The device gets its configuration also when that cannot be noted.
@@ -120,7 +138,16 @@ impl From<EffectiveError> for Refused {
         match error {
             // It was deleted since the door.
             EffectiveError::NotThere(_) => Self::new(StatusCode::FORBIDDEN, error.to_string()),
-            EffectiveError::Config { .. } => Self::ours(&error),
+            EffectiveError::Seal {
+                source: SealError::Recipient(_),
+                ..
+            } => {
+                let why = chain(&error).to_string();
+                warn!(why, "a device gets no configuration");
+                let advice = "let it enrol again, with a key on P-256";
+                Self::new(StatusCode::CONFLICT, format!("{why}; {advice}"))
+            }
+            EffectiveError::Config { .. } | EffectiveError::Seal { .. } => Self::ours(&error),
         }
     }
 }
@@ -151,7 +178,20 @@ impl From<ConfigError> for Refused {
 
 #[cfg(test)]
 mod tests {
+    use foghorn_host_config::ecies::BadRecipient;
+
     use super::*;
+
+    #[test]
+    fn a_device_whose_key_cannot_be_used_is_told_so() {
+        let refused = Refused::from(EffectiveError::Seal {
+            device: MachineUuid::from_bits(1),
+            source: SealError::Recipient(BadRecipient),
+        });
+        let (status, message, _) = refused.into_parts();
+        assert_eq!(status, StatusCode::CONFLICT);
+        assert!(message.contains("enrol again"), "{message}");
+    }
 
     #[test]
     fn ends_of_lines_do_not_make_another_key() {

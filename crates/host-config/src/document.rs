@@ -8,10 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::clash::clashes;
+use crate::ecies::OVERHEAD;
 use crate::{BadFileName, ConfigFile, FileName, LONGEST_VERSION, MOST_FILES};
 
-/// Most bytes of a document: three levels, and JSON may need six bytes for one.
-pub const LONGEST_DOCUMENT: usize = 3 * 6 * LONGEST_VERSION + 3 * MOST_FILES * 64;
+/// What encrypting a value adds to it at most, beside the third that base64 adds to each of its bytes.
+const SEALED: usize = (OVERHEAD + 2).div_ceil(3) * 4;
+/// Most bytes of a document: three levels, JSON may need six bytes for one, and each file may be a secret.
+pub const LONGEST_DOCUMENT: usize = 3 * 6 * LONGEST_VERSION + 3 * MOST_FILES * (64 + SEALED);
 
 /// One file of a document.
 #[derive(Clone, PartialEq, Eq, Default, Serialize)]

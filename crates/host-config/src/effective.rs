@@ -1,17 +1,17 @@
 //! What a device gets: the files of its factory, those of its group over them, its own over both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foghorn_types::Timestamp;
 
 use crate::clash::clashes;
 use crate::settings::merged;
-use crate::{ConfigFiles, Document, DocumentFile, SETTINGS_FILE};
+use crate::{ConfigFiles, DocumentFile, FileName, SETTINGS_FILE};
 
 /// The present version of one level.
 #[derive(Clone, Copy, Debug)]
 pub struct Level<'a> {
-    /// Its files. Secrets of factory and group are in clear here.
+    /// Its files. Secrets of factory and group are in clear here, those of the device encrypted for it.
     pub files: &'a ConfigFiles,
     /// When it was made.
     pub changed: Timestamp,
@@ -30,11 +30,12 @@ pub struct Levels<'a> {
     pub membership_changed: Option<Timestamp>,
 }
 
-/// The config of a device.
+/// The config of a device. [`Effective::document`] is what is sent to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effective {
-    /// What is sent to it. Files of factory and group are unencrypted in it: mutual TLS protects them.
-    pub document: Document,
+    pub(crate) files: BTreeMap<FileName, DocumentFile>,
+    /// Those files whose values are secrets in clear, of its factory or its group.
+    pub(crate) secrets: BTreeSet<FileName>,
     /// When it last changed, in whole seconds: what `Date` says.
     pub changed: Timestamp,
 }
@@ -44,11 +45,12 @@ pub struct Effective {
 ///
 /// A file of a higher level replaces that of the same name below it, and also those that cannot be there beside it because
 /// one would have to be a folder of that name. [`SETTINGS_FILE`] is merged key by key within its sections unless one of the
-/// two is encrypted for the device or is no TOML; its handler is that of the highest level that names one.
+/// two is encrypted for the device or is no TOML; its handler is that of the highest level that names one. Of a factory or a
+/// group it is no secret, whatever is said of it.
 #[must_use]
 pub fn effective(levels: &Levels<'_>) -> Option<Effective> {
     let changed = when_changed(levels)?;
-    let mut files = BTreeMap::new();
+    let (mut files, mut secrets) = (BTreeMap::new(), BTreeSet::new());
     for (level, is_device) in [
         (levels.factory, false),
         (levels.group, false),
@@ -57,17 +59,22 @@ pub fn effective(levels: &Levels<'_>) -> Option<Effective> {
         for file in level.into_iter().flat_map(|level| level.files) {
             for clash in clashes(&files, &file.name) {
                 files.remove(&clash);
+                secrets.remove(&clash);
             }
             let mut above = DocumentFile::from(file);
-            above.unencrypted |= !is_device;
+            secrets.remove(&file.name);
             if file.name.as_str() == SETTINGS_FILE {
+                above.unencrypted |= !is_device;
                 above = settings_over(files.get(&file.name), above);
+            } else if !is_device && !file.unencrypted {
+                secrets.insert(file.name.clone());
             }
             files.insert(file.name.clone(), above);
         }
     }
     Some(Effective {
-        document: Document(files),
+        files,
+        secrets,
         changed,
     })
 }
@@ -131,7 +138,7 @@ mod tests {
     }
 
     fn seen(levels: &Levels<'_>) -> Vec<(String, String)> {
-        let Document(files) = effective(levels).unwrap().document;
+        let files = effective(levels).unwrap().files;
         let pairs = files
             .into_iter()
             .map(|(name, file)| (name.to_string(), file.value));
@@ -172,27 +179,37 @@ mod tests {
             membership_changed: Some(Timestamp::from_millis(1)),
             ..Levels::default()
         };
-        assert_eq!(
-            effective(&left_its_group).unwrap().document,
-            Document::default()
-        );
+        assert!(effective(&left_its_group).unwrap().files.is_empty());
         assert_eq!(effective(&Levels::default()), None);
     }
 
     #[test]
-    fn secrets_of_factory_and_group_are_sent_in_clear_and_those_of_the_device_as_they_are() {
+    fn what_is_secret_follows_from_the_level_that_the_file_is_of() {
         let secret = |name: &str, value: &str| {
             let file = format!(r#"[{{"name":"{name}","value":"{value}"}}]"#);
             serde_json::from_str::<ConfigFiles>(&file).unwrap()
         };
-        let (group, device) = (secret("g", "clear"), secret("d", "BJrw"));
+        let (factory, group) = (secret("f", "of all"), secret("g", "of the group"));
+        let (device, plain) = (
+            secret("d", "BJrw"),
+            files(&[("f", "shown"), ("g/h", "shown")]),
+        );
         let levels = Levels {
+            factory: at(&factory, 1),
             group: at(&group, 1),
             device: at(&device, 1),
-            ..Levels::default()
+            membership_changed: None,
         };
-        let Document(files) = effective(&levels).unwrap().document;
-        assert!(files["g"].unencrypted && !files["d"].unencrypted);
+        let secrets = |levels: &Levels<'_>| {
+            let secrets = effective(levels).unwrap().secrets.into_iter();
+            secrets.map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(secrets(&levels), ["f", "g"]);
+        let replaced = Levels {
+            device: at(&plain, 1),
+            ..levels
+        };
+        assert!(secrets(&replaced).is_empty(), "nothing of them is left");
     }
 
     #[test]
@@ -215,7 +232,7 @@ mod tests {
             device: at(&device, 1),
             membership_changed: None,
         };
-        let Document(files) = effective(&levels).unwrap().document;
+        let files = effective(&levels).unwrap().files;
         let settings = &files[SETTINGS_FILE];
         assert_eq!(
             settings.value,
@@ -227,7 +244,7 @@ mod tests {
             device: at(&broken, 1),
             ..levels
         };
-        let Document(files) = effective(&levels).unwrap().document;
+        let files = effective(&levels).unwrap().files;
         assert_eq!(
             files[SETTINGS_FILE].value, "[pacman",
             "it is given as it is"
@@ -276,7 +293,7 @@ mod tests {
                 device: at(&device, 1),
                 membership_changed: None,
             };
-            let Document(found) = effective(&levels).unwrap().document;
+            let found = effective(&levels).unwrap().files;
             prop_assert!(!has_clash(&found));
             for file in &device {
                 prop_assert_eq!(&found[&file.name].value, &file.value, "a device's own file is always there");

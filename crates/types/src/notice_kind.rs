@@ -33,6 +33,8 @@ pub enum NoticeKind {
     CertificateEnding,
     /// Two machines use the identity of one device.
     DeviceCloned,
+    /// A device has a new key, and secrets of its configuration were encrypted for the one before.
+    DeviceSecretsUnreadable,
     /// Somebody asked for a test message.
     Test,
 }
@@ -44,7 +46,7 @@ pub struct ParseNoticeKindError(String);
 
 impl NoticeKind {
     /// Those that one can choose.
-    pub const CHOICE: [Self; 10] = [
+    pub const CHOICE: [Self; 11] = [
         Self::TaskFailed,
         Self::TaskFinished,
         Self::GroupFinished,
@@ -55,6 +57,7 @@ impl NoticeKind {
         Self::NodeNearlyFull,
         Self::CertificateEnding,
         Self::DeviceCloned,
+        Self::DeviceSecretsUnreadable,
     ];
 
     /// The name that [`FromStr`] reads.
@@ -71,6 +74,7 @@ impl NoticeKind {
             Self::NodeNearlyFull => "node-nearly-full",
             Self::CertificateEnding => "certificate-ending",
             Self::DeviceCloned => "device-cloned",
+            Self::DeviceSecretsUnreadable => "device-secrets-unreadable",
             Self::Test => "test",
         }
     }

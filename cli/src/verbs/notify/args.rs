@@ -109,8 +109,8 @@ pub struct Common {
     #[arg(long)]
     pub name: Option<String>,
     /// Of what: task-failed, task-finished, group-finished, task-stuck, node-lost, node-back,
-    /// damage-found, node-nearly-full, certificate-ending, device-cloned; default: what the site's
-    /// notifyevent rows say, or everything but task-finished. "" goes back to that
+    /// damage-found, node-nearly-full, certificate-ending, device-cloned, device-secrets-unreadable;
+    /// default: what the site's notifyevent rows say, or everything but task-finished. "" goes back to that
     #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
     pub kind: Vec<String>,
     /// Only what is about hosts of these groups; "" for all hosts

@@ -240,6 +240,15 @@ fn an_identity_that_is_there_is_replaced_only_on_demand() {
     run(&replacing).unwrap();
     assert_ne!(key(), first);
     assert_eq!(modified(), UNIX_EPOCH, "the config is fetched anew");
+
+    // So it is on a disk that was copied without the key.
+    let copied = tempfile::tempdir().unwrap();
+    let folder = copied.path().join("var/sota");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.encrypted"), "{}").unwrap();
+    run(&controller.with(copied.path())).unwrap();
+    let found = fs::metadata(folder.join("config.encrypted")).unwrap();
+    assert_eq!(found.modified().unwrap(), UNIX_EPOCH);
 }
 
 #[test]

@@ -10,13 +10,11 @@ use tracing::{info, warn};
 use super::edit::{self, EditError};
 use super::names::{self, BadName};
 use super::queues::events::{Event, tell};
-use super::{factories, host};
-use crate::app::notices;
+use super::{factories, host, notice};
 use crate::state::classes::StorageGroup;
 use crate::state::machines::denied::DeniedDevice;
 use crate::state::machines::device::{BoundBy, Device, Running};
 use crate::state::machines::sightings::Sightings;
-use crate::state::notify;
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State};
 use crate::store::Compare;
@@ -191,16 +189,7 @@ fn tell_of_clones(draft: &mut Draft<'_>, device: &Device, now: Timestamp) {
     let text = format!(
         "Two machines use the identity of device {name} ({uuid}), as after a copy of its disk: let each of them enrol anew"
     );
-    let host = device.host_row(tables);
-    let event = notify::Event {
-        host: host.map(|row| notify::Named {
-            id: row.id,
-            name: row.name.clone(),
-        }),
-        ..notify::Event::new(NoticeKind::DeviceCloned, now, text)
-    };
-    let hosts: Vec<HostId> = device.host.iter().map(|bound| bound.to).collect();
-    notices::tell(draft, &event, &hosts);
+    notice::tell(draft, device, (NoticeKind::DeviceCloned, text), now);
 }
 
 fn check_key(device: &Device, who: &Identity) -> Result<(), ContactError> {

@@ -1,10 +1,14 @@
 //! What a device is to have: the configurations of its factory, its group and its own, in one.
+//!
+//! Whether it has that already follows from times alone ([`given`]). Only what is sent is read, decrypted and encrypted
+//! for the device ([`Due::make`]), outside of the tables.
 
 use std::sync::Arc;
 
-use foghorn_host_config::ConfigFiles;
 use foghorn_host_config::conditional::{self, Answer};
+use foghorn_host_config::ecies::Randomness;
 use foghorn_host_config::effective::{self, Effective, Level as Part, Levels};
+use foghorn_host_config::{ConfigFiles, Document, SealError};
 use foghorn_types::{MachineUuid, Timestamp};
 
 use super::config::{self, ConfigError};
@@ -21,13 +25,27 @@ pub enum Given {
     Nothing,
     /// It has it already.
     NotModified,
-    Config {
-        effective: Effective,
-        /// What `Date` says.
-        date: Timestamp,
-        /// The number of the device's own version in it: see [`fetched`].
-        version: Option<u32>,
-    },
+    Due(Due),
+}
+
+/// A configuration that a device does not have yet. To make it takes long where it has many secrets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Due {
+    device: MachineUuid,
+    public_key: String,
+    parts: Parts,
+    date: Timestamp,
+}
+
+/// What a device is sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GivenConfig {
+    /// Secrets are encrypted for the device in it, at whatever level they were set.
+    pub document: Document,
+    /// What `Date` says.
+    pub date: Timestamp,
+    /// The number of the device's own version in it: see [`fetched`].
+    pub version: Option<u32>,
 }
 
 /// Why a device gets no configuration.
@@ -37,9 +55,16 @@ pub enum EffectiveError {
     NotThere(MachineUuid),
     #[error("could not read the configuration of {level}")]
     Config { level: Level, source: ConfigError },
+    /// We issue no certificate for a key that nobody can encrypt for; whoever has the authority can.
+    #[error("device {device}: the secrets of its factory and its group cannot be encrypted for it")]
+    Seal {
+        device: MachineUuid,
+        source: SealError,
+    },
 }
 
 /// The present versions of the levels of a device.
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Parts {
     factory: Option<Arc<StoredConfig>>,
     group: Option<Arc<StoredConfig>>,
@@ -111,36 +136,65 @@ fn part(opened: &Option<(ConfigFiles, Timestamp)>) -> Option<Part<'_>> {
     })
 }
 
-/// Answers a device. Secrets of its group and its factory are in clear in the answer.
+impl Due {
+    /// Reads the levels and encrypts the secrets of factory and group for the device: a device of which somebody has the disk
+    /// keeps them as it keeps its own. `None`: there is none after all.
+    ///
+    /// # Errors
+    /// See [`EffectiveError`]. No secret is given in clear because it could not be encrypted.
+    pub fn make(self, trust: &Trust) -> Result<Option<GivenConfig>, EffectiveError> {
+        let Some(effective) = self.parts.effective(trust)? else {
+            return Ok(None);
+        };
+        let document = effective.document(&self.public_key, random);
+        let document = document.map_err(|source| EffectiveError::Seal {
+            device: self.device,
+            source,
+        })?;
+        Ok(Some(GivenConfig {
+            document,
+            date: self.date,
+            version: self.parts.device.map(|version| version.number),
+        }))
+    }
+}
+
+/// # Panics
+/// Without random numbers, as everything does that speaks TLS.
+fn random() -> Randomness {
+    const NONE: &str = "a system without random numbers cannot run TLS either";
+    let (mut scalar, mut iv) = ([0; 32], [0; 16]);
+    getrandom::fill(&mut scalar).expect(NONE);
+    getrandom::fill(&mut iv).expect(NONE);
+    Randomness { scalar, iv }
+}
+
+/// Answers a device, from the times of its configurations alone.
 ///
 /// # Errors
-/// See [`EffectiveError`].
+/// [`EffectiveError::NotThere`].
 pub fn given(
     state: &State,
-    trust: &Trust,
     uuid: MachineUuid,
     if_modified_since: Option<&str>,
     now: Timestamp,
 ) -> Result<Given, EffectiveError> {
-    let parts = state.read(|tables| {
+    let found = state.read(|tables| {
         let device = tables.devices().get(&uuid);
-        device.map(|device| Parts::of(tables, device))
+        device.map(|device| (Parts::of(tables, device), device.public_key.clone()))
     });
-    let parts = parts.ok_or(EffectiveError::NotThere(uuid))?;
+    let (parts, public_key) = found.ok_or(EffectiveError::NotThere(uuid))?;
     let Some(changed) = parts.changed() else {
         return Ok(Given::Nothing);
     };
-    let date = match conditional::answer(if_modified_since, changed, now) {
-        Answer::NotModified => return Ok(Given::NotModified),
-        Answer::Modified { date } => date,
-    };
-    Ok(match parts.effective(trust)? {
-        None => Given::Nothing,
-        Some(effective) => Given::Config {
-            effective,
+    Ok(match conditional::answer(if_modified_since, changed, now) {
+        Answer::NotModified => Given::NotModified,
+        Answer::Modified { date } => Given::Due(Due {
+            device: uuid,
+            public_key,
+            parts,
             date,
-            version: parts.device.as_ref().map(|version| version.number),
-        },
+        }),
     })
 }
 

@@ -9,6 +9,7 @@ use foghorn_types::{HostId, HostTokenId, MachineUuid, StorageGroupId, Timestamp}
 use tracing::info;
 
 use super::contact::{self, Identity, New, RegisterError};
+use super::own_secrets::OwnSecrets;
 use super::sota::{self, BadSettings, Settings};
 use super::{factories, host, identity as deployed};
 use crate::app::one_time::TokenError;
@@ -154,6 +155,7 @@ pub async fn enrol(ctx: &Ctx, asked: &Asked<'_>) -> Result<Enrolled, EnrolError>
         fingerprint: certificate.fingerprint,
         is_prod: planned.is_prod,
     };
+    let secrets = OwnSecrets::of(&ctx.state, planned.uuid);
     let entered = ctx.state.write::<_, EnrolError>(|draft| {
         let token = draft.tables().host_tokens().get(&planned.token);
         let token = token.ok_or(TokenError::Unknown)?;
@@ -163,7 +165,12 @@ pub async fn enrol(ctx: &Ctx, asked: &Asked<'_>) -> Result<Enrolled, EnrolError>
         if plan(draft.tables(), token, who, now)? != planned {
             return Err(Refusal::Contended.into());
         }
-        enter(draft, token, (&planned, &identity), asked.name, now)
+        let device = enter(draft, token, (&planned, &identity), asked.name, now)?;
+        // Whoever asks again has the key that is known.
+        if planned.entry == Entry::Replaces {
+            secrets.tell(draft, &device, now)?;
+        }
+        Ok(device)
     });
     let device = entered.await?;
     let (uuid, entry) = (planned.uuid, planned.entry);

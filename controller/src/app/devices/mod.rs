@@ -21,6 +21,8 @@ pub(crate) mod imaged;
 pub mod list;
 pub mod names;
 pub mod newest;
+mod notice;
+mod own_secrets;
 pub mod paging;
 pub mod pattern;
 pub mod policy;

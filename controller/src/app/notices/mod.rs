@@ -25,7 +25,7 @@ use crate::state::{Draft, Refusal, State, Tables};
 
 /// What a target is told that names no kinds, at a site that has no `notifyevent` rows that say it:
 /// whatever needs somebody, and the end of orders.
-const USUAL: [NoticeKind; 9] = [
+const USUAL: [NoticeKind; 10] = [
     NoticeKind::TaskFailed,
     NoticeKind::GroupFinished,
     NoticeKind::TaskStuck,
@@ -35,6 +35,7 @@ const USUAL: [NoticeKind; 9] = [
     NoticeKind::NodeNearlyFull,
     NoticeKind::CertificateEnding,
     NoticeKind::DeviceCloned,
+    NoticeKind::DeviceSecretsUnreadable,
 ];
 /// Failures of an order that are listed one by one.
 const MOST_FAILURES: usize = 50;

@@ -1,15 +1,20 @@
 //! Configurations at three levels.
 
 use foghorn_controller::app::devices::config::{self, ConfigError};
+use foghorn_controller::app::devices::contact::{self, Headers, Identity};
 use foghorn_controller::app::devices::edit::{self, Change};
-use foghorn_controller::app::devices::effective::{self, Given};
+use foghorn_controller::app::devices::effective::{self, EffectiveError, Given, GivenConfig};
 use foghorn_controller::app::devices::paging::Page;
 use foghorn_controller::state::machines::config::Level;
+use foghorn_controller::trust::DeviceRequest;
+use foghorn_host_config::SealError;
 use foghorn_host_config::conditional::format_date;
+use foghorn_host_config::ecies::DeviceKey;
 use foghorn_types::Timestamp;
 
-use super::{Room, factory, file, name};
+use super::{Room, factory, file, identity, name};
 use crate::engine::BOTH;
+use crate::native::fleet::Keys;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_adds_files_and_a_replacement_is_exact_and_ten_versions_are_kept() {
@@ -54,15 +59,27 @@ async fn a_change_adds_files_and_a_replacement_is_exact_and_ten_versions_are_kep
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_of_a_group_and_a_factory_are_encrypted_and_reach_the_device_in_clear() {
+async fn secrets_of_a_group_and_a_factory_are_encrypted_in_the_store_and_then_for_the_device() {
     for kind in BOTH {
         let room = Room::start(kind).await;
         let (state, trust) = (&room.state, &room.trust);
-        let device = room.device(1).await;
+        let keys = Keys::new();
+        let who = Identity {
+            public_key: DeviceRequest::read(&keys.csr_pem).unwrap().public_key,
+            ..identity(state, 1)
+        };
+        let made = contact::contact(state, &room.seen, &who, &Headers::default()).await;
+        let device = made.unwrap().device;
         let group = room.group("lab").await;
         let now = Timestamp::now();
         let given = |since: Option<String>, now| {
-            effective::given(state, trust, device.uuid, since.as_deref(), now).unwrap()
+            effective::given(state, device.uuid, since.as_deref(), now).unwrap()
+        };
+        let made = |given: Given| -> GivenConfig {
+            let Given::Due(due) = given else {
+                panic!("{given:?}")
+            };
+            due.make(trust).unwrap().unwrap()
         };
         assert_eq!(given(None, now), Given::Nothing);
         for (level, text) in [
@@ -83,47 +100,41 @@ async fn secrets_of_a_group_and_a_factory_are_encrypted_and_reach_the_device_in_
             }
         }
         let later = Timestamp::now() + std::time::Duration::from_secs(2);
-        let value = |given: &Given, name: &str| {
-            let Given::Config { effective, .. } = given else {
-                panic!("{given:?}")
-            };
-            let file = &effective.document.0[name];
+        let value = |given: &GivenConfig, name: &str| {
+            let file = &given.document.0[name];
             (file.value.clone(), file.unencrypted)
         };
-        let first = given(None, later);
-        assert_eq!(
-            value(&first, "password"),
-            ("s3cret-of-all".to_owned(), true)
-        );
-        let Given::Config { date, version, .. } = first else {
-            panic!("a configuration")
+        let secret = |given: &GivenConfig| {
+            let (value, unencrypted) = value(given, "password");
+            assert!(!unencrypted);
+            let key = DeviceKey::from_pem(&keys.key_pem).unwrap();
+            String::from_utf8(key.decrypt(&value).unwrap()).unwrap()
         };
-        assert_eq!(version, None);
+        let first = made(given(None, later));
+        assert_eq!(secret(&first), "s3cret-of-all");
+        assert_eq!(value(&first, "plain"), ("plain text".to_owned(), true));
+        let date = first.date;
+        assert_eq!(first.version, None);
         let since = |date| Some(format_date(date).replace("GMT", "UTC"));
         assert_eq!(given(since(date), later), Given::NotModified);
 
         // It comes into the group in the second in which it has asked, or later.
-        let Given::Config { date, .. } = given(None, Timestamp::now()) else {
-            panic!("a configuration")
-        };
+        let date = made(given(None, Timestamp::now())).date;
         let into = Change {
             group: Some("lab".to_owned()),
             ..Change::default()
         };
         edit::edit(state, device.uuid, &into, 1).await.unwrap();
-        let second = given(since(date), Timestamp::now());
-        assert_eq!(value(&second, "password").0, "s3cret-of-lab");
+        let second = made(given(since(date), Timestamp::now()));
+        assert_eq!(secret(&second), "s3cret-of-lab");
 
         // What is encrypted for the device stays as it is.
         let own = Level::Device(device.uuid);
         let cipher = file("password", "BASE64OF", false);
         config::merge(state, trust, own, &cipher, 1).await.unwrap();
-        let third = given(None, later);
+        let third = made(given(None, later));
         assert_eq!(value(&third, "password"), ("BASE64OF".to_owned(), false));
-        let Given::Config { version, .. } = third else {
-            panic!("a configuration")
-        };
-        let version = version.unwrap();
+        let version = third.version.unwrap();
         assert!(
             config::latest(state, own)
                 .unwrap()
@@ -146,5 +157,48 @@ async fn secrets_of_a_group_and_a_factory_are_encrypted_and_reach_the_device_in_
         assert_eq!(left, 0);
         let refused = config::merge(state, trust, own, &cipher, 1).await;
         assert!(matches!(refused, Err(ConfigError::NotThere(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_for_which_nobody_can_encrypt_gets_no_secret_in_clear() {
+    for kind in BOTH {
+        let room = Room::start(kind).await;
+        let (state, trust) = (&room.state, &room.trust);
+        // Its key is no key on P-256.
+        let uuid = room.device(1).await.uuid;
+        let level = Level::Factory(factory());
+        let made = || {
+            let given = effective::given(state, uuid, None, Timestamp::now()).unwrap();
+            let Given::Due(due) = given else {
+                panic!("{given:?}")
+            };
+            due.make(trust)
+        };
+        let plain = file("plain", "shown", true);
+        config::merge(state, trust, level, &plain, 1).await.unwrap();
+        let given = made().unwrap().unwrap();
+        assert_eq!(given.document.0["plain"].value, "shown");
+        let secret = file("password", "hidden", false);
+        config::merge(state, trust, level, &secret, 1)
+            .await
+            .unwrap();
+        let refused = made();
+        assert!(
+            matches!(
+                &refused,
+                Err(EffectiveError::Seal {
+                    source: SealError::Recipient(_),
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+        // Its own secrets are none that we encrypt.
+        let own = Level::Device(uuid);
+        let cipher = file("password", "BASE64OF", false);
+        config::merge(state, trust, own, &cipher, 1).await.unwrap();
+        let given = made().unwrap().unwrap();
+        assert_eq!(given.document.0["password"].value, "BASE64OF");
     }
 }

@@ -1,13 +1,15 @@
 //! `GET` and `PATCH /config`.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use foghorn_controller::app::devices::edit::Change;
 use foghorn_controller::app::devices::paging::Page;
 use foghorn_controller::app::devices::{config, edit, groups};
 use foghorn_controller::state::machines::config::Level;
-use foghorn_host_config::ConfigVersion;
 use foghorn_host_config::conditional::parse_date;
+use foghorn_host_config::ecies::{DeviceKey, Randomness};
+use foghorn_host_config::{ConfigVersion, Document, open};
 use serde_json::{Value, json};
 
 use super::fleet;
@@ -16,7 +18,13 @@ use crate::devices::{factory, file};
 use crate::engine::{BOTH, Kind};
 use crate::native::fleet::{Fleet, PATIENCE};
 
-async fn set(fleet: &Fleet, level: Level, name: &str, value: &str, is_open: bool) -> ConfigVersion {
+pub(super) async fn set(
+    fleet: &Fleet,
+    level: Level,
+    name: &str,
+    value: &str,
+    is_open: bool,
+) -> ConfigVersion {
     let ctx = fleet.controller.ctx();
     let change = file(name, value, is_open);
     config::merge(&ctx.state, &ctx.trust, level, &change, 1)
@@ -58,6 +66,16 @@ async fn settled(machine: &Machine, mut last: Answer) -> Answer {
     }
 }
 
+/// What a machine makes of an answer with its key.
+fn extracted(machine: &Machine, answer: &Answer) -> BTreeMap<String, String> {
+    let document = Document::read(&answer.body).unwrap();
+    let key = DeviceKey::from_pem(&machine.key_pem).unwrap();
+    let opened = open(&document, Some(&key)).unwrap().into_iter();
+    opened
+        .map(|(name, file)| (name.to_string(), String::from_utf8(file.content).unwrap()))
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_has_the_files_of_all_levels_and_asks_only_for_changes() {
     for kind in BOTH {
@@ -66,24 +84,33 @@ async fn a_device_has_the_files_of_all_levels_and_asks_only_for_changes() {
         assert_eq!(machine.get("/config").await.status, 204);
         let level = Level::Device(machine.uuid);
         set(&fleet, Level::Factory(factory()), "app", "of all", true).await;
-        set(&fleet, Level::Factory(factory()), "key", "secret", false).await;
+        set(&fleet, Level::Factory(factory()), "key", "s3cret", false).await;
         set(&fleet, level, "app", "own", true).await;
-        set(&fleet, level, "own-key", "BJrwrq", false).await;
+        let random = Randomness {
+            scalar: [7; 32],
+            iv: [5; 16],
+        };
+        let key = DeviceKey::from_pem(&machine.key_pem).unwrap();
+        let own_key = key.recipient().encrypt(b"own secret", &random).unwrap();
+        set(&fleet, level, "own-key", &own_key, false).await;
         let first = machine.get("/config").await;
         assert_eq!(first.status, 200);
         assert_eq!(first.header("content-type"), "application/json");
-        let expected = json!({
-            "app": {"Value": "own", "Unencrypted": true},
-            "key": {"Value": "secret", "Unencrypted": true},
-            "own-key": {"Value": "BJrwrq"},
-        });
-        assert_eq!(first.json(), expected);
+        let sent = first.json();
+        assert_eq!(sent["app"], json!({"Value": "own", "Unencrypted": true}));
+        assert_eq!(sent["own-key"], json!({"Value": own_key}));
+        assert_eq!(sent["key"].as_object().unwrap().len(), 1, "not in clear");
+        let texts = [("app", "own"), ("key", "s3cret"), ("own-key", "own secret")];
+        let expected: BTreeMap<String, String> = texts
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into();
+        assert_eq!(extracted(&machine, &first), expected);
         let newest = history(&fleet, &machine).remove(0);
         assert!(newest.applied_at.is_some(), "it has fetched it");
         assert!(parse_date(first.header("date")).unwrap() <= newest.created_at);
 
         let last = settled(&machine, first).await;
-        assert_eq!(last.json(), expected);
+        assert_eq!(extracted(&machine, &last), expected);
         let date = parse_date(last.header("date")).unwrap();
         assert_eq!(date, newest.created_at, "not the time of the answer");
         let nothing = since(&machine, &last).await;
@@ -95,6 +122,12 @@ async fn a_device_has_the_files_of_all_levels_and_asks_only_for_changes() {
         let headers = [("if-modified-since", "yesterday")];
         let asked = machine.call("GET", "/config", &headers, "").await;
         assert_eq!(asked.status, 200);
+        assert_ne!(asked.json()["key"], sent["key"], "encrypted anew");
+
+        // What one machine is sent tells another one nothing.
+        let other = Machine::new(&fleet, 2);
+        let sent = Document::read(&other.get("/config").await.body).unwrap();
+        assert!(open(&sent, Some(&key)).is_err());
         fleet.stop().await;
     }
 }

@@ -1,13 +1,20 @@
 //! Machines that enrol with a token, and what comes of it at the gateway.
 
 use foghorn_controller::app::devices::edit;
+use foghorn_controller::app::notices::targets::{self, By};
+use foghorn_controller::state::Tables;
+use foghorn_controller::state::machines::config::Level;
 use foghorn_controller::state::machines::device::BoundBy;
+use foghorn_controller::state::notify::Event;
+use foghorn_host_config::ecies::DeviceKey;
 use foghorn_proto::machine::MACHINE_ENROL_PATH;
-use foghorn_types::MachineUuid;
+use foghorn_types::{MachineUuid, NoticeKind};
 use serde_json::{Value, json};
 
+use super::configs::set;
 use super::fleet;
 use super::machine::{Machine, factory_name};
+use crate::devices::factory;
 use crate::engine::{BOTH, Kind};
 use crate::native::fleet::{Fleet, Keys};
 
@@ -233,4 +240,71 @@ async fn without_a_gateway_nobody_enrols() {
     let why = said["error"].as_str().unwrap();
     assert!(why.contains("dialects.foundries.gateway"), "{why}");
     fleet.stop().await;
+}
+
+/// What people are told, whether it was sent already or not.
+fn told(fleet: &Fleet) -> Vec<Event> {
+    let all = |tables: &Tables| {
+        let pending = tables.notify_pending().iter();
+        let pending = pending.map(|one| one.event.clone());
+        let messages = tables.notify_messages().iter();
+        let messages = messages.flat_map(|message| message.events.clone());
+        pending.chain(messages).collect::<Vec<_>>()
+    };
+    fleet.controller.ctx().state.read(all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_secrets_that_a_new_key_cannot_decrypt_people_are_told() {
+    for kind in BOTH {
+        let fleet = fleet(kind).await;
+        let ctx = fleet.controller.ctx();
+        let terms = targets::Terms {
+            name: Some("pager".to_owned()),
+            url: Some("http://127.0.0.1:1/".to_owned()),
+            kinds: Some([NoticeKind::DeviceSecretsUnreadable].into()),
+            ..targets::Terms::default()
+        };
+        targets::create(&ctx.state, &ctx.trust, By::Webhook, terms)
+            .await
+            .unwrap();
+        let image = fleet.image("lab").await;
+        let host = fleet.host("pc1", "52:54:00:00:00:01", image).await;
+        let good = async |text: &str, keys: &Keys| {
+            let (status, enrolled) = enrol(&fleet, text, keys, json!({})).await;
+            assert_eq!(status, 200, "{enrolled}");
+            machine(&fleet, &enrolled, keys)
+        };
+        let (first, second, third) = (Keys::new(), Keys::new(), Keys::new());
+        let (_, text) = token(&fleet, json!({"host": host})).await;
+        let uuid = good(&text, &first).await.uuid;
+        let own = Level::Device(uuid);
+        set(&fleet, own, "plain", "shown", true).await;
+        set(&fleet, Level::Factory(factory()), "pin", "1234", false).await;
+
+        // Nothing was encrypted for the key of before; the secret of the factory is for that of now.
+        let (_, text) = token(&fleet, json!({"host": host})).await;
+        let machine = good(&text, &second).await;
+        let pin = machine.get("/config").await.json()["pin"].clone();
+        let key = DeviceKey::from_pem(&second.key_pem).unwrap();
+        assert_eq!(
+            key.decrypt(pin["Value"].as_str().unwrap()).unwrap(),
+            b"1234"
+        );
+        set(&fleet, own, "wifi", "BJrwrq", false).await;
+        // Whoever asks again has the same key.
+        good(&text, &second).await;
+        assert!(told(&fleet).is_empty(), "{kind:?}");
+
+        let (_, text) = token(&fleet, json!({"host": host})).await;
+        good(&text, &third).await;
+        let told = told(&fleet);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].kind, NoticeKind::DeviceSecretsUnreadable);
+        assert_eq!(told[0].host.as_ref().unwrap().name, "pc1");
+        let text = &told[0].text;
+        assert!(text.contains(&uuid.to_string()), "{text}");
+        assert!(text.contains("(wifi)"), "{text}");
+        fleet.stop().await;
+    }
 }

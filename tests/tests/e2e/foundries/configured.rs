@@ -124,12 +124,18 @@ fn value_of<'a>(version: &'a Value, name: &str) -> Option<&'a str> {
     file["value"].as_str()
 }
 
-/// The device's secret is as it was sent, everywhere but on the machine; that of the group nowhere.
+/// The device's secret is as it was sent, everywhere but on the machine; that of the group is shown nowhere, and encrypted for
+/// the machine on its disk.
 fn is_kept_secret(operator: &Operator, machine: &Machine, secret: &str) -> Result<()> {
     let device = latest(operator, DEVICE)?;
     ensure!(value_of(&device, "wifi") == Some(secret), "{device}");
     let stored = fs::read_to_string(machine.places.path("sota/config.encrypted"))?;
     ensure!(stored.contains(secret) && !stored.contains("correct horse"));
+    let stored: Value = serde_json::from_str(&stored)?;
+    let pin = &stored["door/pin"];
+    ensure!(pin.get("Unencrypted").is_none(), "it is in clear");
+    let sealed = pin["Value"].as_str().unwrap_or_default();
+    ensure!(sealed.len() > 100, "it is not encrypted");
     let group = latest(operator, &operator.at("device-groups/front/config/"))?;
     ensure!(value_of(&group, "door/pin") == Some(""), "{group}");
     Ok(())
