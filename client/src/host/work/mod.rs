@@ -175,6 +175,8 @@ impl Work<'_> {
         let Some(left) = round.note("snapins", snapins.settle()) else {
             return Next::Rules(Box::new(work));
         };
+        // Whoever is asked next may be another controller, which has not seen yet what this one was told.
+        let mut last = left.as_ref().map(|told| told.task);
         if let Some(told) = left {
             if let Some(command) = told.after {
                 return Next::Power(command);
@@ -185,7 +187,6 @@ impl Work<'_> {
             };
             work = newest;
         }
-        let mut last = None;
         while let SnapinNext::Run(run) = &work.snapin {
             if last == Some(run.snapin_task) {
                 tracing::warn!(
