@@ -119,7 +119,13 @@ impl Service {
         self.renew(&gateway);
         let actions = self.actions(Some(&gateway), stop);
         let done = match answer {
-            Answer::Nothing => CheckedIn::NoConfig,
+            Answer::Nothing => {
+                // Nothing was ordered of whoever was here before: what comes later is meant for this one.
+                if previous.is_none() {
+                    self.storage.is_settled()?;
+                }
+                CheckedIn::NoConfig
+            }
             Answer::Unchanged => {
                 self.finish(previous.as_ref(), &actions)?;
                 CheckedIn::Unchanged
