@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::power::{Power, PowerCommand};
 use self::snapins::Snapins;
+pub(super) use self::users::NOTE as LOGGED_IN;
 use super::gateway::{FetchError, Gateway};
 use super::storage::Storage;
 
