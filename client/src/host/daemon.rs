@@ -72,20 +72,27 @@ async fn work(settings: &Settings, stop: &CancellationToken, last_round: &Cancel
             () = tokio::time::sleep(wait) => {}
         }
         match once(settings, stop, |service, stop| service.work(stop)).await {
-            Some(Ok(Worked::Done { failed, .. })) if !failed.is_empty() => {
-                failures = failures.saturating_add(1);
-            }
-            Some(Ok(done)) => {
-                failures = 0;
-                tracing::debug!(?done, "did the work of the host");
-            }
-            Some(Err(error)) => {
-                failures = failures.saturating_add(1);
-                tracing::error!(failures, error = %chain(&error), "could not do the work of the host");
+            Some(done) => {
+                failures = failures_after(failures, &done);
+                match done {
+                    Ok(done) => tracing::debug!(?done, "did the work of the host"),
+                    Err(error) => {
+                        tracing::error!(failures, error = %chain(&error), "could not do the work of the host");
+                    }
+                }
             }
             None => return,
         }
         wait = pause(settings.interval, failures, random());
+    }
+}
+
+/// Rounds that have failed in a row. One of which a part failed has not: a name that cannot be written may stay so for ever, and
+/// power rules are done within minutes or never.
+fn failures_after(before: u32, done: &Result<Worked, HostError>) -> u32 {
+    match done {
+        Ok(_) => 0,
+        Err(_) => before.saturating_add(1),
     }
 }
 
@@ -115,4 +122,22 @@ fn random() -> u32 {
         let now = Duration::from_millis(foghorn_types::Timestamp::now().as_millis().unsigned_abs());
         now.subsec_nanos()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::FetchError;
+
+    #[test]
+    fn a_part_that_always_fails_does_not_slow_down_the_others() {
+        let in_part = Worked::Done {
+            host: 7,
+            snapins: 0,
+            failed: vec!["host name"],
+        };
+        assert_eq!(failures_after(3, &Ok(in_part)), 0);
+        let not_at_all = Err(HostError::Work(FetchError::Stopped));
+        assert_eq!(failures_after(3, &not_at_all), 4);
+    }
 }

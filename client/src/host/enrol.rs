@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::gateway::belong_together;
 use super::lock::{Lock, LockError};
 use super::storage::{DOCUMENT, NEWCOMER};
-use super::whole::{Whole, beside};
+use super::whole::{Whole, beside, remove};
+use super::work::LOGGED_IN;
 use crate::check_in::{self, CheckInError, Verified};
 use crate::exit::Exit;
 use crate::hardware;
@@ -153,6 +154,7 @@ pub fn enrol(with: &Enrol, stop: &CancellationToken) -> Result<Enrolled, EnrolEr
     // Also where no key was: a disk that was copied without it has the config of another machine.
     files.forget_date()?;
     if with.replaces {
+        files.forget_users()?;
         files.draft(NEWCOMER, "", 0o600)?;
         files.name(NEWCOMER).inspect_err(|_| files.give_up())?;
     }
@@ -268,6 +270,12 @@ impl Files {
         };
         let done = opened.and_then(|file| file.set_modified(UNIX_EPOCH));
         done.map_err(|source| EnrolError::Write { path, source })
+    }
+
+    /// Who was logged in where the image comes from is nothing that this host tells of its users.
+    fn forget_users(&self) -> Result<(), EnrolError> {
+        let path = self.path(LOGGED_IN);
+        remove(&path).map_err(|source| EnrolError::Write { path, source })
     }
 }
 

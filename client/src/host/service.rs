@@ -104,9 +104,11 @@ impl Service {
     /// # Errors
     /// [`HostError`]; the next check-in begins again where this one ended.
     pub fn check_in(&self, stop: &CancellationToken) -> Result<CheckedIn, HostError> {
+        // Before the identity is read: whoever enrols has this lock, and the config of who this machine was before must not be
+        // stored over what it has forgotten.
+        let _lock = Lock::take(self.storage.folder())?;
         let tags = self.tags();
         let gateway = Gateway::new(&self.sota, tags.clone())?;
-        let _lock = Lock::take(self.storage.folder())?;
         let stored = self.storage.document()?;
         let (previous, date) = match stored {
             Some((document, date)) => (Some(document), date),
@@ -118,8 +120,10 @@ impl Service {
         let actions = self.actions(Some(&gateway), stop);
         let done = match answer {
             Answer::Nothing => {
-                // Nothing was ordered of the system before this one.
-                self.storage.is_settled()?;
+                // Nothing was ordered of whoever was here before: what comes later is meant for this one.
+                if previous.is_none() {
+                    self.storage.is_settled()?;
+                }
                 CheckedIn::NoConfig
             }
             Answer::Unchanged => {

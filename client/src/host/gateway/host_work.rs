@@ -12,8 +12,9 @@ use super::{BOOT_HEADER, FetchError, Gateway, TIMEOUT, body, failed, taken};
 
 /// Slower than this, in bytes per second, a file does not arrive any more.
 const SLOWEST: u64 = 16 << 10;
-/// Largest answer to the question for work.
-const LARGEST_WORK: u64 = 1 << 18;
+/// Largest answer to the question for work. More than a command line may have: arguments that are too long are a snapin that
+/// fails, and not a machine that does nothing any more.
+const LARGEST_WORK: u64 = 8 << 20;
 
 impl Gateway {
     /// What there is to do.

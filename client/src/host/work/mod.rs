@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::power::{Power, PowerCommand};
 use self::snapins::Snapins;
+pub(super) use self::users::NOTE as LOGGED_IN;
 use super::gateway::{FetchError, Gateway};
 use super::storage::Storage;
 
@@ -175,6 +176,8 @@ impl Work<'_> {
         let Some(left) = round.note("snapins", snapins.settle()) else {
             return Next::Rules(Box::new(work));
         };
+        // Whoever is asked next may be another controller, which has not seen yet what this one was told.
+        let mut last = left.as_ref().map(|told| told.task);
         if let Some(told) = left {
             if let Some(command) = told.after {
                 return Next::Power(command);
@@ -185,7 +188,6 @@ impl Work<'_> {
             };
             work = newest;
         }
-        let mut last = None;
         while let SnapinNext::Run(run) = &work.snapin {
             if last == Some(run.snapin_task) {
                 tracing::warn!(

@@ -1,7 +1,9 @@
 //! The file of a snapin: fetched to a folder of its own, and verified before anything of it runs.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -15,10 +17,12 @@ use super::super::gateway::{FetchError, Gateway};
 use super::unpack::UnpackError;
 
 /// What stays free.
-const RESERVE: u64 = 16 << 20;
+pub(super) const RESERVE: u64 = 16 << 20;
 const PIECE: usize = 1 << 16;
 /// Hexadecimal digits of a SHA-512.
 const DIGITS: usize = 128;
+/// What is mounted, as this process sees it.
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// Why a snapin does not run, and will not another time either.
 #[derive(Debug, thiserror::Error)]
@@ -85,15 +89,53 @@ impl Drop for Folder {
     }
 }
 
-/// Removes a folder with what is in it, if it is there.
+/// Removes a folder with what is in it, if it is there. Not when something is mounted in it: a snapin that was ended may have
+/// left `/` or `/dev` there, which would be emptied.
 ///
 /// # Errors
-/// The file system's.
+/// The file system's; [`io::ErrorKind::ResourceBusy`] for what is mounted.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let real = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        other => other?,
+    };
+    if let Some(point) = mounted_in(&fs::read(MOUNTS)?, &real) {
+        let why = format!("something is mounted at {}", point.display());
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+    }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// A mount point at a folder or below it: the fifth field of a line.
+fn mounted_in(mountinfo: &[u8], folder: &Path) -> Option<PathBuf> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    let points = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let mut points = points.map(|point| PathBuf::from(OsString::from_vec(unescaped(point))));
+    points.find(|point| point.starts_with(folder))
+}
+
+/// Blanks and the like are a backslash and three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.first_chunk::<3>().filter(|_| *first == b'\\');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &behind[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    bytes
 }
 
 /// Whether so much can be written here.
@@ -168,4 +210,33 @@ pub(super) fn fetch(
 fn make(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o700).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_in_a_folder_is_found() {
+        let info = b"25 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            30 25 8:1 / /var/sota/snapins/5/a\\040root rw - ext4 /dev/sda1 rw\n";
+        let found = |folder: &str| mounted_in(info, Path::new(folder));
+        let point = Path::new("/var/sota/snapins/5/a root");
+        for folder in ["/var/sota/snapins", "/var/sota/snapins/5/a root"] {
+            assert_eq!(found(folder).as_deref(), Some(point), "{folder}");
+        }
+        for folder in ["/var/sota/snapins/50", "/var/sota/snap", "/home"] {
+            assert_eq!(found(folder), None, "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_folder_goes_with_what_is_in_it_and_one_that_is_gone_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("a/b");
+        fs::create_dir_all(&inside).unwrap();
+        remove(&folder.path().join("a")).unwrap();
+        assert!(!inside.exists());
+        remove(&inside).unwrap();
+    }
 }

@@ -76,6 +76,7 @@ pub(super) struct Snapins<'a> {
 
 /// The end of a snapin was told.
 pub(super) struct Told {
+    pub(super) task: u32,
     pub(super) after: Option<PowerCommand>,
 }
 
@@ -99,7 +100,11 @@ impl Snapins<'_> {
             tracing::warn!(path = %folder.display(), %error, "could not remove what a snapin has left");
         }
         match journal::read(self.storage)? {
-            Some(entry) => self.tell(&entry).map(|after| Some(Told { after })),
+            Some(entry) => {
+                let after = self.tell(&entry)?;
+                let task = entry.task;
+                Ok(Some(Told { task, after }))
+            }
             None => Ok(None),
         }
     }

@@ -11,6 +11,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::super::child::{self, Bounds, ChildError, EndedBy, Keep};
+use super::snapin_file::RESERVE;
 
 const OUTPUT: usize = 4096;
 /// Where a tar archive says that it is one.
@@ -130,26 +131,34 @@ fn unzip(archive: &Path, to: &Path) -> Result<(), UnpackError> {
         } else {
             // All that is wanted of its mode is whether it runs: nobody but root gets here.
             let mode = 0o600 | (entry.unix_mode().unwrap_or(0o600) & 0o111);
-            write(&path, mode, &mut entry.by_ref().take(needed))
+            write(&path, mode, &mut entry, needed)
         };
         written.map_err(|source| io_error(&path, source))?;
     }
     Ok(())
 }
 
-fn write(path: &Path, mode: u32, content: &mut impl io::Read) -> io::Result<()> {
+fn write(path: &Path, mode: u32, content: &mut impl io::Read, size: u64) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
-    io::copy(content, &mut file).map(drop)
+    // Not only as much as it should be: the checksum is compared at the end.
+    let copied = io::copy(&mut content.take(size.saturating_add(1)), &mut file)?;
+    if copied == size {
+        return Ok(());
+    }
+    let why = format!("it has not the {size} bytes that the archive says");
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
+/// What may be written: the machine needs some of it for other things.
 fn free(folder: &Path) -> Result<u64, UnpackError> {
     let found = rustix::fs::statvfs(folder);
     let found = found.map_err(|error| io_error(folder, error.into()))?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    Ok(free.saturating_sub(RESERVE))
 }
 
 #[cfg(test)]
@@ -159,8 +168,8 @@ mod tests {
     use std::time::Duration;
 
     use tokio_util::sync::CancellationToken;
-    use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
 
     use super::*;
 
@@ -204,6 +213,23 @@ mod tests {
         let error = unpacked(&archive, &to).unwrap_err();
         assert!(matches!(error, UnpackError::Outside(_)), "{error:?}");
         assert!(!folder.path().join("evil").exists());
+    }
+
+    #[test]
+    fn a_damaged_zip_archive_is_not_taken_for_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("a.zip");
+        let mut writer = ZipWriter::new(File::create(&archive).unwrap());
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        writer.start_file("run.sh", options).unwrap();
+        writer.write_all(b"rm -r /tmp/mine").unwrap();
+        writer.finish().unwrap();
+        let mut bytes = fs::read(&archive).unwrap();
+        let at = bytes.windows(4).position(|four| four == b"mine").unwrap();
+        bytes[at] = b'l';
+        fs::write(&archive, bytes).unwrap();
+        let error = unpacked(&archive, &folder.path().join("out")).unwrap_err();
+        assert!(matches!(error, UnpackError::Io { .. }), "{error:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use foghorn_types::Timestamp;
 use super::super::gateway::{FetchError, Gateway};
 use super::super::storage::{Storage, StorageError};
 
-const NOTE: &str = "logged-in";
+pub(in crate::host) const NOTE: &str = "logged-in";
 const UTMP: &str = "run/utmp";
 const LOGIND: &str = "run/systemd/sessions";
 const STAT: &str = "proc/stat";

@@ -79,6 +79,28 @@ fn an_action_runs_once_for_each_order_and_its_output_is_reported() {
 }
 
 #[test]
+fn whoever_takes_the_place_of_another_owes_what_is_ordered_of_itself_only() {
+    for had_config in [true, false] {
+        let machine = Machine::new();
+        let ran = machine.path("ran").display().to_string();
+        machine.script("actions/check", &format!("echo action >> {ran}"));
+        std::fs::create_dir_all(machine.path("sota")).unwrap();
+        std::fs::write(machine.path("sota/newcomer"), "").unwrap();
+        if !had_config {
+            machine.check_in().unwrap();
+        }
+        let first = order(&machine, "check", "check_0123456789", 0);
+        machine.gateway.set(&first, long_ago(0));
+        machine.check_in().unwrap();
+        assert_eq!(machine.ran().is_empty(), had_config);
+        let second = order(&machine, "check", "check_abcdefghij", 0);
+        machine.gateway.set(&second, long_ago(1));
+        machine.check_in().unwrap();
+        assert_eq!(machine.ran(), ["action"]);
+    }
+}
+
+#[test]
 fn an_action_that_is_no_file_of_its_folder_does_not_run() {
     let machine = Machine::new();
     let ran = machine.path("ran").display().to_string();

@@ -231,6 +231,7 @@ fn an_identity_that_is_there_is_replaced_only_on_demand() {
 
     let document = folder.join("config.encrypted");
     fs::write(&document, "{}").unwrap();
+    fs::write(folder.join("logged-in"), "{}").unwrap();
     let modified = || fs::metadata(&document).unwrap().modified().unwrap();
     assert!(modified() > SystemTime::now() - Duration::from_secs(3600));
     let replacing = Enrol {
@@ -240,6 +241,10 @@ fn an_identity_that_is_there_is_replaced_only_on_demand() {
     run(&replacing).unwrap();
     assert_ne!(key(), first);
     assert_eq!(modified(), UNIX_EPOCH, "the config is fetched anew");
+    assert!(
+        !folder.join("logged-in").exists(),
+        "nobody else's users are told"
+    );
 
     // So it is on a disk that was copied without the key.
     let copied = tempfile::tempdir().unwrap();

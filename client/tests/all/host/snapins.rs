@@ -185,6 +185,21 @@ fn what_a_snapin_wants_is_not_done_again_after_a_start() {
 }
 
 #[test]
+fn a_snapin_that_was_just_told_does_not_run_again_for_a_controller_that_is_behind() {
+    let machine = ordered("echo first >> RAN", &json!({}));
+    machine.gateway.host(|host| {
+        let result = "POST /host/snapins/5/result";
+        // The second one takes it, and the task is still given after that.
+        host.refusals.extend([(result, 500), (result, 404)]);
+    });
+    machine.work().unwrap();
+    assert_eq!(machine.ran(), ["first"]);
+    let done = machine.work().unwrap();
+    assert!(matches!(done, Worked::Done { snapins: 0, .. }), "{done:?}");
+    assert!(machine.ran().is_empty(), "{:?}", machine.ran());
+}
+
+#[test]
 fn a_result_that_nobody_wants_any_more_holds_nothing_up() {
     let machine = ordered("echo first >> RAN", &json!({}));
     let ran = machine.path("ran").display().to_string();

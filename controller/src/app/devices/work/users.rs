@@ -95,10 +95,13 @@ fn checked(sent: HostUsers, now: Timestamp) -> Result<Vec<Event>, WorkError> {
             let why = format!("an id must have 1 to {LONGEST_ID} characters");
             return Err(invalid(format!("events[{number}].id"), why));
         }
+        // A clock may be ahead, and what is of the future would stay when all else is forgotten.
+        let at = event.time.parse::<Timestamp>();
+        let time = at.map_or(event.time, |at| at.min(now).to_string());
         let report = UserTrackingReport {
             action: event.action,
             user: event.user,
-            time: Some(event.time),
+            time: Some(time),
             description: None,
         };
         let row = user_tracking::row(report, now).map_err(|BadReport { field, why }| {
@@ -107,4 +110,32 @@ fn checked(sent: HostUsers, now: Timestamp) -> Result<Vec<Event>, WorkError> {
         events.push((event.id, row));
     }
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_rest_types::host_work::HostUserEvent;
+    use foghorn_rest_types::native::TrackedAction;
+
+    use super::*;
+    use crate::state::value::FogTime;
+
+    #[test]
+    fn nothing_happens_in_the_future() {
+        let now = Timestamp::from_millis(1_636_640_270_000);
+        let events = ["2021-11-11T14:17:50Z", "2099-01-01T00:00:00Z"];
+        let events = events.map(|time| HostUserEvent {
+            action: TrackedAction::Login,
+            user: "anna".to_owned(),
+            time: time.to_owned(),
+            id: time.to_owned(),
+        });
+        let sent = HostUsers {
+            events: events.into(),
+        };
+        let stored = checked(sent, now).unwrap();
+        for (id, row) in stored {
+            assert_eq!(row.at, FogTime::from(now), "{id}");
+        }
+    }
 }
