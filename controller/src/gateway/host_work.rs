@@ -146,7 +146,7 @@ impl From<WorkError> for Refused {
             WorkError::NoHost(_) | WorkError::Withheld(_) | WorkError::Off(_) => {
                 StatusCode::CONFLICT
             }
-            WorkError::NoTask(_) => StatusCode::NOT_FOUND,
+            WorkError::NoTask(_) | WorkError::NotDue(_) => StatusCode::NOT_FOUND,
             WorkError::Full => StatusCode::INSUFFICIENT_STORAGE,
         };
         Self::new(status, message)

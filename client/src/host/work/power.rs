@@ -91,7 +91,13 @@ impl Power<'_> {
         };
         let id = work.power_id.as_deref().filter(|id| is_part(id));
         let id = id.ok_or_else(|| PowerError::Id(work.power_id.clone()))?;
-        self.gateway.acknowledge_power(id)?;
+        match self.gateway.acknowledge_power(id) {
+            Err(error) if error.status() == Some(404) => {
+                tracing::info!(id, "a power action is not due any more");
+                return Ok(());
+            }
+            acknowledged => acknowledged?,
+        }
         foghorn_faults::point!("host.power.acknowledged");
         self.carry_out(power.into())
     }

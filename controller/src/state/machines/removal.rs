@@ -1,9 +1,10 @@
 //! What goes with a device, a group or a factory, a host or an image. Apart from the records, which the tables hold.
 
-use foghorn_types::StorageGroupId;
+use foghorn_types::{ImageId, StorageGroupId};
 
 use super::config::{Level, StoredConfig};
 use super::identity::{IdentityChoice, IdentityOf};
+use super::tags::TargetTags;
 use crate::state::draft::Draft;
 use crate::state::refusal::Refusal;
 use crate::state::shelf::Record as _;
@@ -54,5 +55,14 @@ pub fn forget_identity(draft: &mut Draft<'_>, of: IdentityOf) {
     match draft.tables().identity_choices().get(&of) {
         Some(choice) => draft.discard(&**choice),
         None => draft.require(Compare::Absent(IdentityChoice::key_of(&of))),
+    }
+}
+
+/// Deletes what was said of the versions of an image that goes. The draft is worth nothing if more is said
+/// meanwhile: whoever does relies on the content, which is there until then.
+pub fn forget_tags(draft: &mut Draft<'_>, image: ImageId) {
+    match draft.tables().target_tags().get(&image) {
+        Some(tags) => draft.discard(&**tags),
+        None => draft.require(Compare::Absent(TargetTags::key_of(&image))),
     }
 }

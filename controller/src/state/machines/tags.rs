@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use foghorn_types::{ImageId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::state::draft::Draft;
 use crate::state::shelf::{Record, numbered_by, stored_whole};
-use crate::store::{Compare, Revision};
+use crate::store::Revision;
 
 /// Keys of tags: this and the image's id.
 const PREFIX: &str = "/foghorn/v1/target-tags/";
@@ -52,13 +51,4 @@ impl Record for TargetTags {
 
     numbered_by!(PREFIX, image: ImageId);
     stored_whole!();
-}
-
-/// Deletes what was said of the versions of an image that goes. The draft is worth nothing if more is said
-/// meanwhile: whoever does relies on the content, which is there until then.
-pub fn forget(draft: &mut Draft<'_>, image: ImageId) {
-    match draft.tables().target_tags().get(&image) {
-        Some(tags) => draft.discard(&**tags),
-        None => draft.require(Compare::Absent(TargetTags::key_of(&image))),
-    }
 }

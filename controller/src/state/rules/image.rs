@@ -16,8 +16,7 @@ use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::machines::identity::IdentityOf;
-use crate::state::machines::removal::forget_identity;
-use crate::state::machines::tags;
+use crate::state::machines::removal::{forget_identity, forget_tags};
 use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
 use crate::state::removal::{Removal, Stored};
@@ -173,7 +172,7 @@ impl Rules for Image {
         // With the row itself: until then the image can still be deployed.
         let image = row.key().filter(|_| draft.postponed() == 0);
         if let Some(image) = image {
-            tags::forget(draft, image);
+            forget_tags(draft, image);
             forget_identity(draft, IdentityOf::Image(image));
         }
         if let Some(image) = image

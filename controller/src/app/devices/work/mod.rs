@@ -39,6 +39,8 @@ pub enum WorkError {
     Off(Duty),
     #[error("snapin task {0} is none that the host of this device runs now")]
     NoTask(u32),
+    #[error("no power action {0:?} is due for the host of this device (any more)")]
+    NotDue(String),
     #[error("{field}: {why}")]
     Invalid { field: String, why: String },
     #[error(
@@ -208,8 +210,12 @@ pub async fn acknowledge_power(
     state
         .write(|draft| {
             let host = host_in(draft, uuid, Some(Duty::Power))?;
-            power::acknowledge(draft, host, id, now);
-            Ok(())
+            // Whoever hears yes does it: so one does, once, and only what still is to be done.
+            if power::acknowledge(draft, host, id, now) {
+                Ok(())
+            } else {
+                Err(WorkError::NotDue(id.to_owned()))
+            }
         })
         .await
 }
