@@ -10,9 +10,9 @@ use crate::exit::Failure;
 /// What is said of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum HostIdentity {
-    /// Whatever its image says
+    /// Yes, whatever its image says
     True,
-    /// Whatever its image says
+    /// No, whatever its image says
     False,
     /// As its image says
     Image,

@@ -61,7 +61,7 @@ fn merge(route: Unnamed<Arc<Ctx>>, id: &'static str, summary: &'static str) -> H
         .rehearses()
         .takes::<ConfigCreateBody>()
         .gives::<ConfigEntry>(201, "The whole new version.")
-        .refuses(&[404])
+        .refuses(&[404, 409])
 }
 
 fn replace(route: Unnamed<Arc<Ctx>>, id: &'static str, summary: &'static str) -> Handled {
@@ -81,7 +81,7 @@ fn remove(route: Unnamed<Arc<Ctx>>, id: &'static str, summary: &'static str) -> 
         .path::<String>("file", FILE)
         .rehearses()
         .gives_nothing(204, "The latest version is without it.")
-        .refuses(&[404])
+        .refuses(&[404, 409])
 }
 
 fn of_devices() -> Routes<Arc<Ctx>> {

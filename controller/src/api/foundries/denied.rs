@@ -124,6 +124,6 @@ async fn allow(
     let factory = factory(&ctx, &caller, Scope::DevicesDelete, &name)?;
     let uuid = uuid.parse::<MachineUuid>();
     let uuid = uuid.map_err(|error| Refused::field("uuid", error.to_string()))?;
-    denied::allow(&ctx.state, factory, uuid).await?;
+    denied::allow(&ctx.state, Some(factory), uuid).await?;
     Ok(StatusCode::NO_CONTENT)
 }

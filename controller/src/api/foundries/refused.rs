@@ -208,6 +208,7 @@ impl From<ConfigError> for Refused {
             ConfigError::Reimage(ReimageError::Task(refusal)) => refusal.into(),
             ConfigError::Reimage(ReimageError::LeftOut(_)) => Self::new(StatusCode::CONFLICT, text),
             ConfigError::Reimage(_) => Self::field("files", text),
+            ConfigError::Unreadable(_) => Self::new(StatusCode::CONFLICT, text).about("files"),
             ConfigError::State(refusal) => refusal.into(),
             ConfigError::Seal(_) | ConfigError::Pack(_) => internal(&error),
         }

@@ -4,12 +4,10 @@
 //! take longer than anybody should wait for the tables. The transaction makes sure that it follows the
 //! version that it was made from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foghorn_host_config::{
-    BadFiles, ConfigCreate, ConfigFile, ConfigFiles, ConfigVersion, FileName, KEPT_VERSIONS,
-    NoSuchFile,
+    BadFiles, ConfigCreate, ConfigFiles, ConfigVersion, FileName, KEPT_VERSIONS, NoSuchFile,
 };
 use foghorn_types::Timestamp;
 use tracing::info;
@@ -17,12 +15,12 @@ use tracing::info;
 use super::factories::user_code;
 use super::paging::{Page, Paged};
 use super::reimage::{self, Operator, ReimageError};
+use super::secrets::{self, Next};
 use crate::state::classes::StorageGroup;
 use crate::state::machines::config::{ConfigBody, Level, StoredConfig};
 use crate::state::machines::device::Device;
 use crate::state::machines::group::DeviceGroup;
-use crate::state::machines::packed::{PackError, Packed, pack, unpack};
-use crate::state::notify::Sealed;
+use crate::state::machines::packed::PackError;
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State, Tables};
 use crate::store::{Compare, MAX_TXN_BYTES};
@@ -48,12 +46,23 @@ pub enum ConfigError {
     TooLarge(usize),
     #[error("could not encrypt the secrets, or decrypt those of the version before")]
     Seal(#[from] SealError),
+    /// Secrets of the present version that the change does not give again.
+    #[error(
+        "the secrets in these files cannot be read any more, since they were stored under another certificate authority: {}; give all of them again in one change, or remove them one by one",
+        listed(.0)
+    )]
+    Unreadable(Vec<FileName>),
     #[error("could not read the version before, or store this one")]
     Pack(#[from] PackError),
     #[error(transparent)]
     Reimage(#[from] ReimageError),
     #[error(transparent)]
     State(#[from] Refusal),
+}
+
+fn listed(names: &[FileName]) -> String {
+    let names: Vec<&str> = names.iter().map(FileName::as_str).collect();
+    names.join(", ")
 }
 
 /// Who changes a configuration.
@@ -108,11 +117,7 @@ pub async fn merge<'a>(
     by: impl Into<Author<'a>>,
 ) -> Result<ConfigVersion, ConfigError> {
     add(state, trust, level, (&change.reason, by.into()), |before| {
-        let files = match before {
-            Some(before) => open(trust, before)?,
-            None => ConfigFiles::default(),
-        };
-        Ok(files.merged(change)?)
+        secrets::merged(trust, before, change)
     })
     .await
 }
@@ -129,7 +134,7 @@ pub async fn replace<'a>(
     by: impl Into<Author<'a>>,
 ) -> Result<ConfigVersion, ConfigError> {
     add(state, trust, level, (&change.reason, by.into()), |_| {
-        Ok(change.replacing()?)
+        Ok(change.replacing()?.into())
     })
     .await
 }
@@ -146,16 +151,9 @@ pub async fn remove(
     by: u32,
 ) -> Result<ConfigVersion, ConfigError> {
     let reason = format!("{name} removed");
-    add(
-        state,
-        trust,
-        level,
-        (&reason, by.into()),
-        |before| match before {
-            Some(before) => Ok(open(trust, before)?.without(name)?),
-            None => Err(NoSuchFile(name.clone()).into()),
-        },
-    )
+    add(state, trust, level, (&reason, by.into()), |before| {
+        secrets::without(trust, before, name)
+    })
     .await
 }
 
@@ -227,7 +225,7 @@ async fn add(
     trust: &Trust,
     level: Level,
     (reason, by): (&str, Author<'_>),
-    make: impl Fn(Option<&StoredConfig>) -> Result<ConfigFiles, ConfigError>,
+    make: impl Fn(Option<&StoredConfig>) -> Result<Next, ConfigError>,
 ) -> Result<ConfigVersion, ConfigError> {
     for _ in 0..ATTEMPTS {
         let before = state.read(|tables| {
@@ -236,9 +234,9 @@ async fn add(
             }
             Ok(tables.device_configs().latest(level).cloned())
         })?;
-        let files = make(before.as_deref())?;
+        let next = make(before.as_deref())?;
         let operator = by.operator.as_ref();
-        let operator = match orders(level, before.as_deref(), &files, operator)? {
+        let operator = match orders(level, before.as_deref(), &next.files, operator)? {
             true => operator,
             false => None,
         };
@@ -252,7 +250,7 @@ async fn add(
                     .map_or(now, |before| now.max(before.body.at)),
                 by: by.user,
                 reason: reason.to_owned(),
-                ..seal(trust, level, files, now)?
+                ..secrets::seal(trust, level, next, now)?
             },
             modified: 0,
         };
@@ -338,59 +336,4 @@ fn whole_second(time: Timestamp) -> Timestamp {
 fn stored_bytes(body: &ConfigBody) -> usize {
     let secrets = body.secrets.as_ref().map_or(0, |sealed| sealed.0.len());
     body.files.bytes() + secrets + body.reason.len()
-}
-
-/// What secrets are sealed as: those of one level are not read as those of another.
-fn label(level: Level) -> String {
-    format!("configuration of {level}")
-}
-
-/// The files as they are stored. Secrets of a group or a factory leave them and are encrypted.
-fn seal(
-    trust: &Trust,
-    level: Level,
-    files: ConfigFiles,
-    at: Timestamp,
-) -> Result<ConfigBody, ConfigError> {
-    let mut secrets = BTreeMap::<FileName, String>::new();
-    let files = if matches!(level, Level::Device(_)) {
-        files
-    } else {
-        let mut list: Vec<ConfigFile> = files.into();
-        for file in list.iter_mut().filter(|file| !file.unencrypted) {
-            secrets.insert(file.name.clone(), std::mem::take(&mut file.value));
-        }
-        ConfigFiles::new(list)?
-    };
-    let sealed = match secrets.is_empty() {
-        true => None,
-        false => Some(Sealed(trust.seal_bytes(&label(level), pack(&secrets)?)?)),
-    };
-    Ok(ConfigBody {
-        at,
-        by: 0,
-        reason: String::new(),
-        files: Packed::new(&files)?,
-        secrets: sealed,
-    })
-}
-
-/// The files of a version with all secrets; those of a device stay as they are.
-///
-/// # Errors
-/// When they cannot be decrypted, or are not what they should be.
-pub(super) fn open(trust: &Trust, version: &StoredConfig) -> Result<ConfigFiles, ConfigError> {
-    let files = version.body.files.open()?;
-    let Some(sealed) = &version.body.secrets else {
-        return Ok(files);
-    };
-    let bytes = trust.unseal_bytes(&label(version.level), &sealed.0)?;
-    let mut secrets: BTreeMap<FileName, String> = unpack(&bytes)?;
-    let mut list: Vec<ConfigFile> = files.into();
-    for file in &mut list {
-        if let Some(value) = secrets.remove(&file.name) {
-            file.value = value;
-        }
-    }
-    Ok(ConfigFiles::new(list)?)
 }

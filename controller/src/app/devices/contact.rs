@@ -213,8 +213,9 @@ fn first(draft: &mut Draft<'_>, who: &Identity, now: Timestamp) -> Result<Device
         return Err(ContactError::Denied(uuid));
     }
     let mut device = made(draft, uuid, factory, (0, now));
+    // Its record may only be gone, with how it was bound: which UUID its certificate got, it may have said itself.
     if let Some(host) = host::with_uuid(draft.tables(), uuid) {
-        host::bind(draft, &mut device, host, BoundBy::Uuid);
+        host::bind(draft, &mut device, host, BoundBy::Address);
     }
     Ok(device)
 }

@@ -27,19 +27,20 @@ pub fn list(state: &State, factory: StorageGroupId, page: Page) -> Paged<Arc<Den
     })
 }
 
-/// Lifts the ban: at its next contact the device is made anew.
+/// Lifts the ban: at its next contact the device is made anew. With a factory, only if it was there.
 ///
 /// # Errors
 /// See [`AllowError`].
 pub async fn allow(
     state: &State,
-    factory: StorageGroupId,
+    factory: Option<StorageGroupId>,
     uuid: MachineUuid,
 ) -> Result<(), AllowError> {
     state
         .write(|draft| {
             let denied = draft.tables().denied_devices().get(&uuid);
-            let denied = denied.filter(|denied| denied.factory == factory);
+            let denied =
+                denied.filter(|denied| factory.is_none_or(|factory| factory == denied.factory));
             draft.discard(&**denied.ok_or(AllowError::NotDenied(uuid))?);
             Ok(())
         })

@@ -11,8 +11,9 @@ use foghorn_host_config::effective::{self, Effective, Level as Part, Levels};
 use foghorn_host_config::{ConfigFiles, Document, SealError};
 use foghorn_types::{MachineUuid, Timestamp};
 
-use super::config::{self, ConfigError};
+use super::config::ConfigError;
 use super::queues::events::{Event, tell};
+use super::secrets;
 use crate::state::machines::config::{Level, StoredConfig};
 use crate::state::machines::device::Device;
 use crate::state::{Refusal, State, Tables};
@@ -108,7 +109,7 @@ impl Parts {
             let Some(version) = version else {
                 return Ok(None);
             };
-            let files = config::open(trust, version).map_err(|source| EffectiveError::Config {
+            let files = secrets::open(trust, version).map_err(|source| EffectiveError::Config {
                 level: version.level,
                 source,
             })?;

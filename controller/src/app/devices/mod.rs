@@ -30,6 +30,7 @@ pub mod queues;
 pub mod reimage;
 pub mod report;
 pub mod rings;
+mod secrets;
 pub mod sota;
 pub mod status;
 pub mod targets;

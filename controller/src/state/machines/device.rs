@@ -91,10 +91,11 @@ pub struct Bound {
 pub enum BoundBy {
     /// The authority, when it signed the certificate.
     Certificate,
-    /// The UUID of the certificate is that of the host's hardware.
+    /// Whoever registered the device: with a UUID that is that of the host's hardware.
     Uuid,
     /// The device itself, which says that it has an address of the host, or the UUID of its hardware when it
-    /// enrols with a token for a factory. Whoever has a certificate, or such a token, can say that.
+    /// enrols with a token for a factory, or makes itself known. Whoever has a certificate, or such a token, can
+    /// say that.
     Address,
 }
 

@@ -6,10 +6,10 @@ use foghorn_controller::app::devices::edit::{self, Change};
 use foghorn_controller::app::devices::effective::{self, EffectiveError, Given, GivenConfig};
 use foghorn_controller::app::devices::paging::Page;
 use foghorn_controller::state::machines::config::Level;
-use foghorn_controller::trust::DeviceRequest;
-use foghorn_host_config::SealError;
+use foghorn_controller::trust::{DeviceRequest, Trust};
 use foghorn_host_config::conditional::format_date;
 use foghorn_host_config::ecies::DeviceKey;
+use foghorn_host_config::{ConfigVersion, SealError};
 use foghorn_types::Timestamp;
 
 use super::{Room, factory, file, identity, name};
@@ -25,7 +25,7 @@ async fn a_change_adds_files_and_a_replacement_is_exact_and_ten_versions_are_kep
         let merge = |file| async move { config::merge(state, trust, level, &file, 1).await };
         merge(file("wireguard-client", "a", true)).await.unwrap();
         let both = merge(file("z-50-fioctl.toml", "[pacman]\n", true)).await;
-        let names = |version: &foghorn_host_config::ConfigVersion| {
+        let names = |version: &ConfigVersion| {
             let files = version.files.iter();
             files.map(|file| file.name.to_string()).collect::<Vec<_>>()
         };
@@ -200,5 +200,101 @@ async fn a_device_for_which_nobody_can_encrypt_gets_no_secret_in_clear() {
         config::merge(state, trust, own, &cipher, 1).await.unwrap();
         let given = made().unwrap().unwrap();
         assert_eq!(given.document.0["password"].value, "BASE64OF");
+    }
+}
+
+/// The files that an answer says nobody can read.
+fn unreadable(answer: Result<ConfigVersion, ConfigError>) -> Vec<String> {
+    match answer {
+        Err(ConfigError::Unreadable(names)) => names.iter().map(ToString::to_string).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_another_authority_are_given_again_or_removed_and_never_lost_unseen() {
+    for kind in BOTH {
+        let room = Room::start(kind).await;
+        let state = &room.state;
+        let keys = Keys::new();
+        let who = Identity {
+            public_key: DeviceRequest::read(&keys.csr_pem).unwrap().public_key,
+            ..identity(state, 1)
+        };
+        let made = contact::contact(state, &room.seen, &who, &Headers::default()).await;
+        let device = made.unwrap().device;
+        let folder = tempfile::tempdir().unwrap();
+        let trust = &Trust::load_or_create(folder.path()).unwrap();
+        let group = room.group("lab").await;
+        for level in [Level::Group(group), Level::Factory(factory())] {
+            for (name, is_plain) in [("a", false), ("b", false), ("c", false), ("plain", true)] {
+                let file = file(name, "of before", is_plain);
+                config::merge(state, &room.trust, level, &file, 1)
+                    .await
+                    .unwrap();
+            }
+            let merge =
+                |change| async move { config::merge(state, trust, level, &change, 1).await };
+            let remove =
+                |text| async move { config::remove(state, trust, level, &name(text), 1).await };
+            let before = config::latest(state, level).unwrap();
+            assert_eq!(
+                unreadable(merge(file("a", "1", false)).await),
+                ["b", "c"],
+                "{kind:?} {level}"
+            );
+            assert_eq!(
+                unreadable(merge(file("new", "1", true)).await),
+                ["a", "b", "c"]
+            );
+            assert_eq!(unreadable(remove("plain").await), ["a", "b", "c"]);
+            assert!(matches!(
+                remove("none").await,
+                Err(ConfigError::NoSuchFile(_))
+            ));
+            assert_eq!(config::latest(state, level).unwrap(), before);
+
+            // Without it, the others are as they were: also for whoever still has the authority.
+            remove("b").await.unwrap();
+            assert_eq!(unreadable(merge(file("a", "1", false)).await), ["c"]);
+            let more = file("more", "1", true);
+            config::merge(state, &room.trust, level, &more, 1)
+                .await
+                .unwrap();
+            assert_eq!(unreadable(merge(file("plain", "", true)).await), ["a", "c"]);
+
+            // All of them at once; one of them is no secret any more.
+            let mut both = file("a", "of now", false);
+            both.files.extend(file("c", "no secret", true).files);
+            let made = merge(both).await.unwrap();
+            let names: Vec<_> = made.files.iter().map(|file| file.name.as_str()).collect();
+            assert_eq!(names, ["a", "c", "more", "plain"]);
+            merge(file("plain", "of now", true)).await.unwrap();
+        }
+        let later = Timestamp::now() + std::time::Duration::from_secs(2);
+        let given = effective::given(state, device.uuid, None, later).unwrap();
+        let Given::Due(due) = given else {
+            panic!("{given:?}")
+        };
+        let given = due.make(trust).unwrap().unwrap();
+        for (name, value) in [("c", "no secret"), ("plain", "of now")] {
+            assert_eq!(given.document.0[name].value, value, "{name}");
+        }
+        let key = DeviceKey::from_pem(&keys.key_pem).unwrap();
+        let secret = key.decrypt(&given.document.0["a"].value).unwrap();
+        assert_eq!(secret, b"of now");
+
+        // The last one is removed: nothing is left that could not be read.
+        let level = Level::Group(group);
+        let one = file("a", "of before", false);
+        config::replace(state, &room.trust, level, &one, 1)
+            .await
+            .unwrap();
+        config::remove(state, trust, level, &name("a"), 1)
+            .await
+            .unwrap();
+        config::merge(state, trust, level, &file("new", "1", false), 1)
+            .await
+            .unwrap();
     }
 }

@@ -12,7 +12,7 @@ use foghorn_controller::app::notices::targets::{self, By};
 use foghorn_controller::app::objects;
 use foghorn_controller::state::Tables;
 use foghorn_controller::state::class::Body;
-use foghorn_controller::state::classes::Host;
+use foghorn_controller::state::classes::{Host, Inventory};
 use foghorn_controller::state::machines::device::{BoundBy, Network};
 use foghorn_types::{HostId, MachineUuid, NoticeKind, Timestamp};
 use serde_json::json;
@@ -76,7 +76,9 @@ async fn a_device_makes_itself_known_once_and_is_refused_with_another_key_and_wh
         assert!(matches!(refused, Err(ContactError::Denied(_))));
         let all = denied::list(&room.state, factory(), Page::default());
         assert_eq!(all.items[0].uuid, uuid);
-        denied::allow(&room.state, factory(), uuid).await.unwrap();
+        denied::allow(&room.state, Some(factory()), uuid)
+            .await
+            .unwrap();
         assert!(room.speaks(1, &headers).await.is_new);
         let mut nowhere = identity(&room.state, 2);
         nowhere.factory = "nowhere".to_owned();
@@ -144,6 +146,48 @@ async fn a_device_is_the_host_with_its_address_and_has_its_name_or_makes_one() {
         let other = three.uuid.to_string();
         let refused = edit::edit(&room.state, two.uuid, &rename(&other), 1).await;
         assert!(matches!(refused, Err(EditError::BadName(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_record_is_gone_comes_back_bound_by_its_own_word_only() {
+    for kind in BOTH {
+        let room = Room::start(kind).await;
+        let host = host(&room, "pc1", "52:54:00:00:00:01").await;
+        let uuid = identity(&room.state, 1).uuid;
+        let mut body = Body::new();
+        body.insert("hostID".to_owned(), json!(host.get()));
+        body.insert("sysuuid".to_owned(), json!(uuid.to_string()));
+        objects::create::<Inventory>(&room.state, &body, "test", None)
+            .await
+            .unwrap();
+        let registered = |host| New {
+            identity: identity(&room.state, 1),
+            name: String::new(),
+            group: String::new(),
+            hardware_id: None,
+            host,
+            owner: 1,
+        };
+        for (of, by) in [(None, BoundBy::Uuid), (Some(host), BoundBy::Certificate)] {
+            let device = register(&room.state, &registered(of)).await.unwrap();
+            let bound = device.host.unwrap();
+            assert_eq!((bound.to, bound.by), (host, by), "{kind:?}");
+            edit::delete(&room.state, &room.seen, uuid, 1)
+                .await
+                .unwrap();
+            denied::allow(&room.state, Some(factory()), uuid)
+                .await
+                .unwrap();
+            assert!(room.speaks(1, &Headers::default()).await.is_new);
+            let bound = room.stored(uuid).host.unwrap();
+            assert_eq!((bound.to, bound.by), (host, BoundBy::Address), "{kind:?}");
+            edit::delete(&room.state, &room.seen, uuid, 1)
+                .await
+                .unwrap();
+            // Whichever factory it was in.
+            denied::allow(&room.state, None, uuid).await.unwrap();
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! Configurations at three levels.
 
+use foghorn_controller::app::devices::config;
+use foghorn_controller::state::machines::config::Level;
+use foghorn_controller::trust::Trust;
 use serde_json::{Value, json};
 
 use super::{Factory, assert_refused};
+use crate::devices;
 use crate::engine::BOTH;
 
 fn file(name: &str, value: &str, unencrypted: bool) -> Value {
@@ -190,5 +194,36 @@ async fn ten_versions_of_each_level_are_kept() {
             let expected: Vec<_> = (3..=12).rev().collect();
             assert_eq!(files, expected, "{kind:?} {path}: the oldest two went");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_names_the_secrets_that_cannot_be_read() {
+    for kind in BOTH {
+        let factory = Factory::start_on(kind).await;
+        // The secrets were stored under an authority of before.
+        let folder = tempfile::tempdir().unwrap();
+        let lost = Trust::load_or_create(folder.path()).unwrap();
+        let level = Level::Factory(devices::factory());
+        for name in ["vpn/key", "wifi"] {
+            let secret = devices::file(name, "s3cret", false);
+            config::merge(&factory.server.state, &lost, level, &secret, 1)
+                .await
+                .unwrap();
+        }
+        let path = factory.at("config/");
+        let refused = factory.call("PATCH", &path, file("motd", "", true)).await;
+        assert_eq!(refused.status, 409, "{kind:?}: {}", refused.text);
+        assert!(refused.text.contains("vpn/key, wifi"), "{}", refused.text);
+        let gone = factory
+            .call("DELETE", &format!("{path}vpn/key/"), Value::Null)
+            .await;
+        assert_eq!(gone.status, 204, "{}", gone.text);
+        let given = factory
+            .call("PATCH", &path, file("wifi", "n3w", false))
+            .await;
+        assert_eq!(given.status, 201, "{}", given.text);
+        let more = factory.call("PATCH", &path, file("motd", "", true)).await;
+        assert_eq!(names(&more.json()), ["motd", "wifi"], "{}", more.text);
     }
 }

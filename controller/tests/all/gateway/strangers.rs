@@ -131,7 +131,7 @@ async fn another_key_a_deleted_device_and_one_of_no_factory_are_refused() {
             );
         }
         assert!(machine.stored(&fleet).is_none());
-        denied::allow(&ctx.state, factory(), machine.uuid)
+        denied::allow(&ctx.state, Some(factory()), machine.uuid)
             .await
             .unwrap();
         assert_eq!(machine.get("/device").await.status, 200);
