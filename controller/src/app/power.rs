@@ -69,12 +69,7 @@ pub(super) fn look(tables: &Tables, host: HostId, now: Timestamp) -> Option<Acti
 }
 
 /// The host is about to do it. Nothing when no action has this id any more.
-pub(super) fn acknowledge(
-    draft: &mut Draft<'_>,
-    host: HostId,
-    id: &str,
-    now: Timestamp,
-) -> bool {
+pub(super) fn acknowledge(draft: &mut Draft<'_>, host: HostId, id: &str, now: Timestamp) -> bool {
     let tables = draft.tables();
     let mut is_due = false;
     for rule in rules(tables, host) {

@@ -110,7 +110,7 @@ impl Host {
 
     fn current(&self, task: &str) -> Option<&(Value, Vec<u8>)> {
         let current = self.snapins.front();
-        current.filter(|(run, _)| run["snapin_task"].to_string() == task)
+        current.filter(|(run, _)| run["snapin_task"].as_u64() == task.parse().ok())
     }
 
     fn ended(&mut self, task: &str, result: Value) -> u16 {
