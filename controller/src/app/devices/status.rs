@@ -1,4 +1,4 @@
-//! How the devices of a factory are getting on.
+//! How devices are getting on, one of them and those of a factory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,34 @@ use super::list;
 use super::newest::{self, TagCounts};
 use super::targets;
 use crate::state::State;
+use crate::state::machines::device::Device;
 use crate::state::machines::sightings::Sightings;
 
 /// A device is offline when it has been silent for longer, unless a request says otherwise.
 pub const OFFLINE_AFTER: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// How one device is getting on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// It has not spoken yet.
+    New,
+    Online,
+    /// It has been silent for longer than [`OFFLINE_AFTER`].
+    Offline,
+    /// Two machines have used its identity lately.
+    Cloned,
+}
+
+/// How a device is getting on that was last seen then.
+#[must_use]
+pub fn condition(device: &Device, last_seen: Option<Timestamp>, now: Timestamp) -> Condition {
+    match last_seen {
+        _ if device.boots.cloned(now).is_some() => Condition::Cloned,
+        None => Condition::New,
+        Some(last) if now.since(last) <= OFFLINE_AFTER => Condition::Online,
+        Some(_) => Condition::Offline,
+    }
+}
 
 /// How the devices of a factory are getting on.
 #[derive(Clone, PartialEq, Eq, Debug)]
