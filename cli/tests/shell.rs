@@ -384,10 +384,10 @@ fn devices_are_listed_without_any_dialect() {
         ("device list --factory nowhere", 4),
         ("device list --host nobody", 4),
         ("device show nobody", 4),
-        (&format!("device show {nobody}"), 4),
+        (format!("device show {nobody}").as_str(), 4),
         ("device delete", 2),
-        (&format!("device delete {nobody} --yes"), 4),
-        (&format!("device allow {nobody}"), 4),
+        (format!("device delete {nobody} --yes").as_str(), 4),
+        (format!("device allow {nobody}").as_str(), 4),
     ] {
         assert_eq!(site.exit(wrong), Some(exit), "{wrong}");
     }

@@ -77,3 +77,30 @@ pub fn status(
         prod_tags: newest::count(prod.into_iter(), &all),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foghorn_types::MachineUuid;
+
+    use super::*;
+
+    #[test]
+    fn a_device_is_new_online_offline_or_two_machines() {
+        let at = |seconds: u64| Timestamp::from_millis(0) + Duration::from_secs(seconds);
+        let factory = StorageGroupId::new(1).unwrap();
+        let mut device = Device::new(MachineUuid::from_bits(1), factory, 0, at(0));
+        let now = at(100_000);
+        let silent = |for_so_long: Duration| Some(at(100_000 - for_so_long.as_secs()));
+        let longer = OFFLINE_AFTER + Duration::from_secs(1);
+        assert_eq!(condition(&device, None, now), Condition::New);
+        assert_eq!(
+            condition(&device, silent(OFFLINE_AFTER), now),
+            Condition::Online
+        );
+        assert_eq!(condition(&device, silent(longer), now), Condition::Offline);
+        for boot in ["one", "two", "one"] {
+            device.boots.note(boot, now);
+        }
+        assert_eq!(condition(&device, silent(longer), now), Condition::Cloned);
+    }
+}

@@ -4,6 +4,7 @@ mod configs;
 mod deploys;
 mod enrolment;
 mod machine;
+mod natively;
 mod queues;
 mod registration;
 mod reports;
