@@ -15,6 +15,7 @@ use crate::verbs::audit::AuditArgs;
 use crate::verbs::backup::BackupCommand;
 use crate::verbs::context::ContextCommand;
 use crate::verbs::controllers::ControllersArgs;
+use crate::verbs::device::DeviceCommand;
 use crate::verbs::factory::FactoryCommand;
 use crate::verbs::factory_token::FactoryTokenCommand;
 use crate::verbs::group::GroupCommand;
@@ -165,6 +166,12 @@ pub enum Verb {
         after_help = "Example:\n  foghorn user add anna --role operator"
     )]
     User(UserCommand),
+    /// Devices: machines that have an identity of their own, after imaging
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn device list --factory north"
+    )]
+    Device(DeviceCommand),
     /// Factories, which are sites: whether devices are imaged when their tag gets a newer target
     #[command(
         subcommand,

@@ -83,6 +83,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Failure> {
         Verb::Task(command) => verbs::task::run(command, &session),
         Verb::User(command) => verbs::user::run(command, &session),
         Verb::Notify(command) => verbs::notify::run(command, &session),
+        Verb::Device(command) => verbs::device::run(command, &session),
         Verb::Factory(command) => verbs::factory::run(command, &session),
         Verb::FactoryToken(command) => verbs::factory_token::run(command, &session),
         Verb::Api(command) => verbs::api_switch::run(command, &session),

@@ -65,6 +65,18 @@ pub fn list<T: DeserializeOwned>(
     collection: &str,
     wanted: &Wanted,
 ) -> Result<Vec<Native<T>>, ApiError> {
+    listed(api, (collection, collection), wanted)
+}
+
+/// As [`list`], of a collection whose answers have the objects under another name.
+///
+/// # Errors
+/// As the server answers.
+pub fn listed<T: DeserializeOwned>(
+    api: &Api,
+    (collection, member): (&str, &str),
+    wanted: &Wanted,
+) -> Result<Vec<Native<T>>, ApiError> {
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
         let rest = wanted
@@ -73,7 +85,7 @@ pub fn list<T: DeserializeOwned>(
             .min(PAGE);
         let path = path(collection, wanted, rest, after.as_deref());
         let mut page: Value = api.get(&path)?;
-        let mut items = page.get_mut(collection).map(Value::take);
+        let mut items = page.get_mut(member).map(Value::take);
         for item in items.iter_mut().filter_map(Value::as_array_mut).flatten() {
             found.push(read(item.take())?);
         }

@@ -150,7 +150,12 @@ impl Output {
     ///
     /// # Errors
     /// As [`Self::show`].
-    pub fn show_sheet(&self, id: u32, sheet: &Sheet, value: &Value) -> Result<(), Failure> {
+    pub fn show_sheet(
+        &self,
+        id: impl std::fmt::Display,
+        sheet: &Sheet,
+        value: &Value,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Table if self.quiet => print(&format!("{id}\n")),
             Format::Table => print(&sheet.render()),

@@ -364,6 +364,36 @@ fn a_machine_token_is_made_listed_and_deleted() {
 }
 
 #[test]
+fn devices_are_listed_without_any_dialect() {
+    let site = Site::start();
+    let printed = |line: &str| {
+        let output = site.run(line);
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for line in ["device list", "device denied"] {
+        let table = printed(line);
+        assert!(table.starts_with("UUID  NAME  FACTORY"), "{table}");
+        assert_eq!(table.lines().count(), 1, "{table}");
+        assert_eq!(printed(&format!("{line} -o json")).trim(), "[]");
+    }
+    printed("device list --factory default --status offline");
+    let nobody = "0a1b2c3d-0000-4000-8000-00000000000f";
+    for (wrong, exit) in [
+        ("device list --status asleep", 2),
+        ("device list --factory nowhere", 4),
+        ("device list --host nobody", 4),
+        ("device show nobody", 4),
+        (format!("device show {nobody}").as_str(), 4),
+        ("device delete", 2),
+        (format!("device delete {nobody} --yes").as_str(), 4),
+        (format!("device allow {nobody}").as_str(), 4),
+    ] {
+        assert_eq!(site.exit(wrong), Some(exit), "{wrong}");
+    }
+}
+
+#[test]
 fn the_policy_of_a_factory_is_shown_set_and_resumed() {
     let site = Site::start();
     let show =

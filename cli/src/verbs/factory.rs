@@ -61,7 +61,7 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=10_080))]
         patience: Option<u32>,
         /// Whether devices count that are bound to their host only because they say that they have its
-        /// address
+        /// address, or the UUID of its hardware
         #[arg(long, value_name = "true|false")]
         by_address: Option<bool>,
         /// A host that is never imaged because of a tag, by name or id; replaces those before

@@ -10,6 +10,8 @@ pub mod context;
 pub mod controllers;
 pub mod damage;
 pub mod deploy;
+pub mod device;
+mod device_view;
 mod disks;
 pub mod factory;
 pub mod factory_token;

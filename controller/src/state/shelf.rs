@@ -6,7 +6,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -239,6 +239,12 @@ impl<R: Record> Shelf<R> {
     /// By id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<R>> {
         self.records.values()
+    }
+
+    /// From behind this one on, which need not exist any more, by id.
+    pub fn after(&self, id: Option<R::Id>) -> impl Iterator<Item = &Arc<R>> {
+        let start = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.range((start, Bound::Unbounded))
     }
 
     /// Those whose ids are in the range, by id.

@@ -10,6 +10,7 @@ mod clients;
 mod cold;
 mod controllers;
 mod damage;
+mod devices;
 mod error;
 mod factory_tokens;
 mod gauges;
@@ -88,6 +89,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(tasks::routes())
         .and(hosts::routes())
         .and(host_tokens::routes())
+        .and(devices::routes())
         .and(groups::routes())
         .and(images::routes())
         .and(image_versions::routes())

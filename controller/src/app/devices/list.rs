@@ -86,7 +86,7 @@ pub fn list(
 pub fn show(state: &State, seen: &Sightings, uuid: MachineUuid) -> Option<Shown> {
     state.read(|tables| {
         let device = tables.devices().get(&uuid)?;
-        Some(Rings::new(tables).show(know(tables, seen, device)))
+        Some(Rings::new(tables).shown(seen, device))
     })
 }
 
@@ -143,18 +143,24 @@ pub(super) fn follower(tables: &Tables, device: &Device) -> Follower {
     }
 }
 
-/// Targets of factories, each looked up once.
-struct Rings<'t> {
+/// Targets of factories, each looked up once for all devices that are shown with it.
+pub struct Rings<'t> {
     tables: &'t Tables,
     targets: BTreeMap<StorageGroupId, Vec<Candidate>>,
 }
 
 impl<'t> Rings<'t> {
-    fn new(tables: &'t Tables) -> Self {
+    #[must_use]
+    pub fn new(tables: &'t Tables) -> Self {
         Self {
             tables,
             targets: BTreeMap::new(),
         }
+    }
+
+    /// A device with what follows from other records.
+    pub fn shown(&mut self, seen: &Sightings, device: &'t Arc<Device>) -> Shown {
+        self.show(know(self.tables, seen, device))
     }
 
     fn show(&mut self, known: Known<'_>) -> Shown {

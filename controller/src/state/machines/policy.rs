@@ -55,7 +55,7 @@ pub struct RingRules {
     /// Minutes that a machine has to come; then it is the turn of others.
     pub patience: u32,
     /// Devices count as well that are bound to their host only because they say that they have its
-    /// address.
+    /// address, or the UUID of its hardware.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_address: bool,
     /// Hosts that are never imaged because of a tag.

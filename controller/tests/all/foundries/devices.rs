@@ -2,6 +2,7 @@
 
 use foghorn_controller::app::devices::updates::{self, Sent};
 use foghorn_controller::state::machines::updates::UpdateEvent;
+use foghorn_types::Role;
 use serde_json::{Value, json};
 
 use super::{Factory, assert_refused};
@@ -228,4 +229,30 @@ async fn updates_and_their_events_are_shown() {
         .get(&format!("/ota/devices/{uuid}/apps-states/"))
         .await;
     assert_eq!(apps.json(), json!({"apps-states": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn natively_everybody_looks_and_operators_change() {
+    for kind in BOTH {
+        let factory = Factory::start_on(kind).await;
+        let uuid = factory.device(1, "disk-1", "lab").await.uuid;
+        let (one, ban) = (
+            format!("/foghorn/v1/devices/{uuid}"),
+            format!("/foghorn/v1/denied-devices/{uuid}"),
+        );
+        let viewer = factory.server.user("viewer", Role::ReadOnly).await;
+        let operator = factory.server.user("operator", Role::Operator).await;
+        for (who, method, path, status) in [
+            (&viewer, "GET", "/foghorn/v1/devices", 200),
+            (&viewer, "GET", one.as_str(), 200),
+            (&viewer, "GET", "/foghorn/v1/denied-devices", 200),
+            (&viewer, "DELETE", one.as_str(), 403),
+            (&operator, "DELETE", one.as_str(), 204),
+            (&viewer, "DELETE", ban.as_str(), 403),
+            (&operator, "DELETE", ban.as_str(), 204),
+        ] {
+            let reply = factory.server.send(method, path, who, Vec::new()).await;
+            assert_eq!(reply.status, status, "{method} {path}: {}", reply.text);
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod host_work;
 mod host_work_files;
 mod host_work_refused;
 mod machine;
+mod natively;
 mod queues;
 mod registration;
 mod reports;

@@ -4,6 +4,7 @@
 
 mod boot;
 mod cold;
+mod devices;
 mod factory_tokens;
 mod groups;
 mod host_tokens;
@@ -32,6 +33,10 @@ pub use self::boot::{
     WakeResponse,
 };
 pub use self::cold::{ColdCopy, ColdImage, ColdStatus};
+pub use self::devices::{
+    DeniedDeviceList, DeniedDeviceStatus, DeviceBinding, DeviceList, DeviceNetwork, DeviceState,
+    DeviceStatus,
+};
 pub use self::factory_tokens::{
     FactoryTokenCreated, FactoryTokenList, FactoryTokenStatus, NewFactoryToken,
 };

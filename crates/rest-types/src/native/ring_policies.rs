@@ -35,7 +35,7 @@ pub struct RingPolicyStatus {
     /// Minutes that a machine has to come; then others have their turn.
     pub patience_minutes: u32,
     /// Whether devices count that are bound to their host only because they say that they have its
-    /// address.
+    /// address, or the UUID of its hardware.
     pub by_address: bool,
     /// Hosts that are never imaged because of a tag.
     pub protected: Vec<Named<HostId>>,
@@ -107,7 +107,7 @@ pub struct RingPolicyEdit {
     #[schemars(range(min = 1, max = 10_080))]
     pub patience_minutes: Option<u32>,
     /// Whether devices count that are bound to their host only because they say that they have its
-    /// address. Whoever has the certificate of a device can say that.
+    /// address, or the UUID of its hardware. Whoever has the certificate of a device can say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_address: Option<bool>,
     /// All hosts that are never imaged because of a tag, at most 1000.
