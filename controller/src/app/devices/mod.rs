@@ -6,6 +6,7 @@
 //! or a device itself.
 
 pub mod config;
+mod config_error;
 pub mod contact;
 pub mod denied;
 pub mod edit;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use foghorn_host_config::{ConfigCreate, ConfigFile, ConfigFiles, FileName, NoSuchFile};
 use foghorn_types::Timestamp;
 
-use super::config::ConfigError;
+use super::config_error::ConfigError;
 use crate::state::machines::config::{ConfigBody, Level, StoredConfig};
 use crate::state::machines::packed::{Packed, pack, unpack};
 use crate::state::notify::Sealed;

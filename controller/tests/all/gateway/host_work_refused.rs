@@ -70,7 +70,7 @@ async fn a_machine_that_only_says_itself_which_host_it_is_does_nothing_for_it() 
         let claiming = Machine::new(&fleet, 7);
         assert_eq!(claiming.get("/device").await.status, 200);
         let bound = claiming.stored(&fleet).unwrap().host.unwrap();
-        assert_eq!((bound.to.get(), bound.by), (two, BoundBy::Uuid));
+        assert_eq!((bound.to.get(), bound.by), (two, BoundBy::Address));
         is_refused(&claiming, "only its own word").await;
 
         // With a token for the factory.
