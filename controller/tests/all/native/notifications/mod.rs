@@ -314,7 +314,7 @@ async fn who_is_told_depends_on_kinds_groups_and_rows_of_fog() {
             &kinds["own_kinds"],
             kinds["kinds"].as_array().unwrap().len()
         ),
-        (&json!(false), 9)
+        (&json!(false), 10)
     );
     fails(&fleet, &mut agent, host, "not of the lab").await;
     let member = json!({"groupID": lab, "hostID": host});
