@@ -1,6 +1,6 @@
 //! The host service: what runs on a machine after it was imaged. It fetches the machine's configuration by mutual TLS and
 //! extracts it: files, handlers, removals. All or nothing is decrypted; a crash at any point leaves whole files. Beside that it
-//! does what the machine's host is to do ([`work`]): snapins, power rules, its name, its inventory, log-ins.
+//! does what the machine's host is to do (`work`): snapins, power rules, its name, its inventory, log-ins.
 //!
 //! What is to be done is decided in `foghorn-host-config`; here is what reads, writes, asks and runs.
 
