@@ -1,8 +1,8 @@
 //! What following a tag does: devices that should run a newer target are imaged with it, where the
 //! policy of their site says so.
 //!
-//! Every controller does this. [`snapshot`] reads, [`plan`] decides, [`steps`] looks again and writes, and
-//! [`told`] with it what is told.
+//! Every controller does this. `snapshot` reads, [`plan`] decides, `steps` looks again and writes, and
+//! `told` with it what is told.
 
 pub mod plan;
 pub(super) mod snapshot;
